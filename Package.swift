@@ -1,0 +1,75 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// Every Swift target is built in Swift 6 language mode with strict memory safety: each unchecked operation is marked
+/// `unsafe` and says who keeps the memory alive. `Lifetimes` gives `Request` and its views compile-time lifetimes.
+let swiftSettings: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .strictMemorySafety(),
+    .enableExperimentalFeature("Lifetimes"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("ExistentialAny"),
+]
+
+let package = Package(
+    name: "uring-server",
+    products: [
+        .library(name: "UringServer", targets: ["UringServer"]),
+        .executable(name: "uringd", targets: ["uringd"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.6.0"),
+    ],
+    targets: [
+        // CShims: only what Swift cannot call itself. No policy.
+        .target(name: "CUringBase", path: "CShims/CUringBase"),
+        .target(name: "CUring", path: "CShims/CUring", linkerSettings: [.linkedLibrary("uring")]),
+        .target(name: "CUringYAML", path: "CShims/CUringYAML", linkerSettings: [.linkedLibrary("yaml")]),
+
+        // Layer 1
+        .target(name: "UringBase", dependencies: ["CUringBase"], path: "Sources/base", swiftSettings: swiftSettings),
+        // Layer 2
+        .target(name: "UringRing", dependencies: ["UringBase", "CUring"], path: "Sources/ring", swiftSettings: swiftSettings),
+        .target(name: "UringSimulation", dependencies: ["UringBase", "UringRing", "CUring"], path: "Sources/simulation", swiftSettings: swiftSettings),
+        .target(name: "UringHTTP", dependencies: ["UringBase"], path: "Sources/http", swiftSettings: swiftSettings),
+        // Layer 3
+        .target(name: "UringHTTP1", dependencies: ["UringBase", "UringHTTP", "CUringBase"], path: "Sources/http1", swiftSettings: swiftSettings),
+        // Layer 4
+        .target(
+            name: "UringServer",
+            dependencies: ["UringBase", "UringRing", "UringHTTP", "UringHTTP1", "CUringBase", "CUring"],
+            path: "Sources/server", swiftSettings: swiftSettings),
+        // Layer 5
+        .target(
+            name: "UringGateway",
+            dependencies: [
+                "UringBase", "UringHTTP", "UringServer", "CUringBase", "CUringYAML",
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            path: "Sources/gateway", swiftSettings: swiftSettings),
+        // Layer 6
+        .executableTarget(
+            name: "uringd",
+            dependencies: [
+                "UringServer", "UringGateway",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            path: "Sources/uringd", swiftSettings: swiftSettings),
+
+        // Tests mirror Sources.
+        .target(name: "TestSupport", dependencies: ["UringBase"], path: "Tests/Support", swiftSettings: swiftSettings),
+        .testTarget(name: "UringBaseTests", dependencies: ["UringBase", "TestSupport"], path: "Tests/base", swiftSettings: swiftSettings),
+        .testTarget(name: "UringRingTests", dependencies: ["UringRing", "UringSimulation", "UringBase", "CUring", "TestSupport"], path: "Tests/ring", swiftSettings: swiftSettings),
+        .testTarget(name: "UringHTTPTests", dependencies: ["UringHTTP", "UringBase", "TestSupport"], path: "Tests/http", swiftSettings: swiftSettings),
+        .testTarget(name: "UringHTTP1Tests", dependencies: ["UringHTTP1", "UringHTTP", "UringBase", "TestSupport"], path: "Tests/http1", swiftSettings: swiftSettings),
+        .testTarget(name: "UringServerTests", dependencies: ["UringServer", "UringBase", "UringHTTP", "TestSupport"], path: "Tests/server", swiftSettings: swiftSettings),
+        .testTarget(name: "UringGatewayTests", dependencies: ["UringGateway", "UringServer", "UringHTTP", "UringBase", "TestSupport"], path: "Tests/gateway", swiftSettings: swiftSettings),
+        .testTarget(name: "SimulationTests", dependencies: ["UringSimulation", "UringServer", "UringRing", "UringHTTP", "UringBase", "CUring", "TestSupport"], path: "Tests/Simulation", swiftSettings: swiftSettings),
+        .testTarget(name: "ConformanceTests", dependencies: ["TestSupport"], path: "Tests/Conformance", swiftSettings: swiftSettings),
+        .testTarget(name: "LayeringTests", dependencies: ["TestSupport"], path: "Tests/Layering", swiftSettings: swiftSettings),
+    ],
+    cLanguageStandard: .gnu11
+)
