@@ -1,0 +1,187 @@
+// UringKernel: the seam on Linux, over liburing's ring layout. Created, used and destroyed on its loop's pinned thread.
+
+package import CUring
+internal import Glibc
+
+package final class UringKernel: Kernel {
+    /// Sized by named consumers: each of up to 256 completions of one reap may queue a send, a receive and a close; more than that
+    /// is submitted in between. The completion ring is eight times as large, so that multishots do not overflow it (io_uring.md).
+    package static let submissionEntries: UInt32 = 1024
+    package static let completionEntries: UInt32 = 8192
+
+    /// Sets up the best ring that the running kernel allows.
+    /// - Throws: `SystemError` naming what forbids io_uring and how to allow it, or the feature that is missing.
+    package static func make() throws(SystemError) -> UringKernel {
+        let ring = UnsafeMutablePointer<ur_ring>.allocate(capacity: 1)
+        unsafe ring.initialize(to: ur_ring())
+        var features = KernelFeatures()
+        let base = UInt32(IORING_SETUP_CLAMP) | UInt32(IORING_SETUP_SUBMIT_ALL)
+        let deferred = base | UInt32(IORING_SETUP_SINGLE_ISSUER) | UInt32(IORING_SETUP_DEFER_TASKRUN)
+        // Best first; an older kernel answers -EINVAL to a flag that it does not know.
+        let attempts: [(UInt32, Bool, Bool)] = [
+            (deferred | UInt32(1 << 16), true, true),
+            (deferred, true, false),
+            (base | UInt32(IORING_SETUP_COOP_TASKRUN), false, false),
+        ]
+        var code: Int32 = -EINVAL
+        for (flags, deferTaskrun, noArray) in attempts {
+            code = unsafe ur_setup(submissionEntries, completionEntries, flags, ring)
+            if code == 0 {
+                (features.deferTaskrun, features.noSubmissionArray) = (deferTaskrun, noArray)
+                break
+            }
+            if code != -EINVAL { break }
+        }
+        guard code == 0 else {
+            unsafe ring.deallocate()
+            throw SystemError("io_uring_setup", code: -code, remedy: remedy(for: -code))
+        }
+        var operations: (UInt64, UInt64) = (0, 0)
+        unsafe withUnsafeMutableBytes(of: &operations) { _ = unsafe ur_probe(ring, $0.baseAddress!.assumingMemoryBound(to: UInt64.self)) }
+        let has = { (op: io_uring_op) in operations.0 & (1 << UInt64(op.rawValue)) != 0 }
+        features.messages = has(IORING_OP_MSG_RING)
+        // Multishot receive has no probe bit; it came with SEND_ZC in Linux 6.0.
+        features.multishotReceive = has(IORING_OP_SEND_ZC)
+        features.bufferRings = true
+        return unsafe UringKernel(ring: ring, features: features)
+    }
+
+    /// Why io_uring is refused, in a sentence an operator can act on.
+    package static func remedy(for code: Int32) -> String {
+        switch code {
+        case ENOSYS:
+            return "this kernel has no io_uring or a seccomp profile hides it (Docker's default does): run on Linux 5.19 or newer, "
+                + "or allow io_uring_setup, io_uring_enter and io_uring_register in the profile; `uringd doctor` tells which"
+        case EPERM:
+            return "io_uring is forbidden by sysctl kernel.io_uring_disabled or by a seccomp profile: set it to 0, or allow "
+                + "io_uring_setup, io_uring_enter and io_uring_register; `uringd doctor` tells which"
+        case ENOMEM: return "the locked-memory limit is too low for the rings: raise LimitMEMLOCK (ulimit -l) to 64 MiB"
+        case EMFILE, ENFILE: return "no descriptor is left: raise LimitNOFILE (ulimit -n)"
+        case EINVAL: return "this kernel is older than Linux 5.19, the oldest supported"
+        default: return ""
+        }
+    }
+
+    deinit {
+        unsafe io_uring_queue_exit(ring)
+        unsafe ring.deallocate()
+    }
+
+    package override func enter(waitFor minimum: UInt32, timeoutNs: Int64) -> Int32 { unsafe ur_enter(ring, minimum, timeoutNs) }
+
+    package override func now() -> UInt64 {
+        var time = timespec()
+        unsafe clock_gettime(CLOCK_MONOTONIC, &time)
+        return UInt64(truncatingIfNeeded: time.tv_sec) &* 1_000_000_000 &+ UInt64(truncatingIfNeeded: time.tv_nsec)
+    }
+
+    package override func unixTime() -> Int64 {
+        var time = timespec()
+        unsafe clock_gettime(CLOCK_REALTIME_COARSE, &time)
+        return Int64(time.tv_sec)
+    }
+
+    // MARK: sockets
+
+    package override func listen(_ address: SocketAddress, backlog: Int32, deferAcceptSeconds: Int32) -> Result<Int32, SystemError> {
+        let family =
+            switch address.family {
+            case .ipv4: AF_INET
+            case .ipv6: AF_INET6
+            case .unix: AF_UNIX
+            }
+        let fd = socket(family, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue) | Int32(SOCK_NONBLOCK.rawValue), 0)
+        guard fd >= 0 else { return .failure(SystemError("socket for \(address.description)", code: errno)) }
+        func failure(_ operation: String, remedy: String = "") -> Result<Int32, SystemError> {
+            let error = SystemError("\(operation) \(address.description)", code: errno, remedy: remedy)
+            _ = Glibc.close(fd)
+            return .failure(error)
+        }
+        func option(_ level: Int32, _ name: Int32, _ value: Int32) -> Bool {
+            var value = value
+            return unsafe setsockopt(fd, level, name, &value, socklen_t(MemoryLayout<Int32>.size)) == 0
+        }
+        if address.family != .unix {
+            guard option(SOL_SOCKET, SO_REUSEADDR, 1), option(SOL_SOCKET, SO_REUSEPORT, 1) else { return failure("setsockopt on") }
+            _ = option(Int32(IPPROTO_TCP), TCP_NODELAY, 1)
+            if deferAcceptSeconds > 0 { _ = option(Int32(IPPROTO_TCP), TCP_DEFER_ACCEPT, deferAcceptSeconds) }
+            // `*:PORT` serves IPv4 too, whatever net.ipv6.bindv6only says.
+            if address.family == .ipv6 { _ = option(Int32(IPPROTO_IPV6), IPV6_V6ONLY, address.high | address.low == 0 ? 0 : 1) }
+        }
+        guard unsafe address.withSockaddr({ unsafe bind(fd, $0, $1) }) == 0 else {
+            let remedy =
+                switch errno {
+                case EADDRINUSE: "another program listens there: stop it, or choose another address (ss -ltnp shows who it is)"
+                case EACCES: "ports below 1024 need CAP_NET_BIND_SERVICE"
+                case EADDRNOTAVAIL: "no interface of this machine has that address"
+                default: ""
+                }
+            return failure("bind", remedy: remedy)
+        }
+        guard Glibc.listen(fd, backlog) == 0 else { return failure("listen on") }
+        return .success(fd)
+    }
+
+    package override func localAddress(_ fd: Int32) -> SocketAddress? { unsafe Self.name(fd, getsockname) }
+    package override func peerAddress(_ fd: Int32) -> SocketAddress? { unsafe Self.name(fd, getpeername) }
+
+    private static func name(
+        _ fd: Int32, _ call: (Int32, UnsafeMutablePointer<sockaddr>?, UnsafeMutablePointer<socklen_t>?) -> Int32
+    ) -> SocketAddress? {
+        var storage = sockaddr_storage()
+        var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
+        let code = unsafe withUnsafeMutablePointer(to: &storage) {
+            unsafe $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { unsafe call(fd, $0, &length) }
+        }
+        return code == 0 ? SocketAddress(storage) : nil
+    }
+
+    package override func send(_ fd: Int32, _ bytes: UnsafeRawPointer, _ count: Int, more: Bool) -> Int {
+        let flags = Int32(MSG_DONTWAIT) | Int32(MSG_NOSIGNAL) | (more ? Int32(MSG_MORE) : 0)
+        let sent = unsafe Glibc.send(fd, bytes, count, flags)
+        return sent < 0 ? -Int(errno) : sent
+    }
+
+    package override func sendFile(_ fd: Int32, file: Int32, offset: UInt64, count: Int) -> Int {
+        var position = off_t(clamping: offset)
+        let sent = unsafe sendfile(fd, file, &position, count)
+        return sent < 0 ? -Int(errno) : sent
+    }
+
+    package override func shutdownWrite(_ fd: Int32) { _ = shutdown(fd, Int32(SHUT_WR)) }
+
+    package override func resetOnClose(_ fd: Int32) {
+        var value = linger(l_onoff: 1, l_linger: 0)
+        _ = unsafe setsockopt(fd, SOL_SOCKET, SO_LINGER, &value, socklen_t(MemoryLayout<linger>.size))
+    }
+
+    package override func close(_ fd: Int32) { _ = Glibc.close(fd) }
+
+    // MARK: files
+
+    package override func openFile(directory: Int32, path: UnsafePointer<CChar>, cachedOnly: Bool) -> Int32 {
+        unsafe ur_openat2(directory, path, Self.openFlags, Self.openResolve | (cachedOnly ? UInt64(RESOLVE_CACHED) : 0))
+    }
+
+    package override func fileStatus(_ fd: Int32) -> Result<FileStatus, SystemError> {
+        var status = stat()
+        guard unsafe fstat(fd, &status) == 0 else { return .failure(SystemError("fstat", code: errno)) }
+        return .success(
+            FileStatus(
+                size: UInt64(clamping: status.st_size), modifiedSeconds: Int64(status.st_mtim.tv_sec),
+                modifiedNanoseconds: UInt32(clamping: status.st_mtim.tv_nsec), inode: UInt64(status.st_ino),
+                isRegular: status.st_mode & S_IFMT == S_IFREG, isDirectory: status.st_mode & S_IFMT == S_IFDIR))
+    }
+
+    package override func readCached(_ fd: Int32, into: UnsafeMutableRawPointer, count: Int, offset: UInt64) -> Int {
+        unsafe ur_preadv2_nowait(fd, into, count, Int64(clamping: offset))
+    }
+
+    // MARK: set-up
+
+    package override func registerBufferRing(_ memory: UnsafeMutablePointer<ur_buf_ring>, entries: UInt32, group: Int32) -> Int32 {
+        unsafe ur_register_buf_ring(ring, memory, entries, group)
+    }
+
+    package override var messageTarget: Int32 { unsafe ring.pointee.ring_fd }
+}
