@@ -1,0 +1,25 @@
+// Static tracepoints (USDT), provider `uring_server`. Each has a semaphore that the kernel raises while a tracer is attached: detached,
+// a probe costs one load and one branch that is never taken. Linux: <sys/sdt.h> of systemtap-sdt-dev.
+#pragma once
+#include <features.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+extern unsigned short uring_server_accept_semaphore, uring_server_parse_semaphore, uring_server_handler_start_semaphore,
+    uring_server_handler_end_semaphore, uring_server_send_semaphore, uring_server_close_semaphore;
+
+void ur_fire_accept(uint64_t connection, int32_t fd, uint64_t ns);
+void ur_fire_parse(uint64_t connection, uint64_t bytes, uint64_t ns);
+void ur_fire_handler_start(uint64_t connection, uint64_t bytes, uint64_t ns);
+void ur_fire_handler_end(uint64_t connection, uint64_t bytes, uint64_t ns);
+void ur_fire_send(uint64_t connection, uint64_t bytes, uint64_t ns);
+void ur_fire_close(uint64_t connection, uint64_t bytes, uint64_t ns);
+
+// The load is volatile: the kernel writes the counter from outside.
+#define UR_PROBE_ENABLED(name) __builtin_expect(*(volatile unsigned short *)&uring_server_##name##_semaphore, 0)
+static inline bool ur_probe_accept(void) { return UR_PROBE_ENABLED(accept); }
+static inline bool ur_probe_parse(void) { return UR_PROBE_ENABLED(parse); }
+static inline bool ur_probe_handler_start(void) { return UR_PROBE_ENABLED(handler_start); }
+static inline bool ur_probe_handler_end(void) { return UR_PROBE_ENABLED(handler_end); }
+static inline bool ur_probe_send(void) { return UR_PROBE_ENABLED(send); }
+static inline bool ur_probe_close(void) { return UR_PROBE_ENABLED(close); }

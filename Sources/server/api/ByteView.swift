@@ -1,0 +1,110 @@
+// ByteView: bytes of a request, seen where the kernel put them. Made by Request's accessors; used on the loop's thread, inside the handler.
+
+internal import Glibc
+
+/// A read-only view of bytes whose lifetime the compiler checks: it cannot be stored, returned from the handler, or captured by a
+/// closure that outlives it. What has to live longer is copied: `String(view)` or `[UInt8](view)`.
+///
+/// HTTP does not promise text: a view holds whatever octets the peer sent (RFC 9110 section 5.5), so comparisons are by byte.
+@frozen
+public struct ByteView: ~Escapable {
+    public let span: Span<UInt8>
+
+    @inlinable
+    @_lifetime(copy span)
+    public init(_ span: Span<UInt8>) { self.span = span }
+
+    @inlinable
+    public var count: Int { span.count }
+    @inlinable
+    public var isEmpty: Bool { span.isEmpty }
+    /// Traps when `index` is not in `0..<count`.
+    @inlinable
+    public subscript(index: Int) -> UInt8 { span[index] }
+
+    /// Exact comparison with text known when the program was written.
+    @inlinable
+    public static func == (view: ByteView, text: StaticString) -> Bool {
+        unsafe view.equals(text.utf8Start, text.utf8CodeUnitCount)
+    }
+
+    /// So that `switch request.path { case "/health": … }` works.
+    @inlinable
+    public static func ~= (text: StaticString, view: ByteView) -> Bool { view == text }
+
+    /// Exact comparison with the text's UTF-8.
+    @_disfavoredOverload
+    @inlinable
+    public static func == (view: ByteView, text: String) -> Bool { view.equals(text) }
+
+    /// Exact comparison with the text's UTF-8.
+    public func equals(_ text: String) -> Bool {
+        var text = text
+        return text.withUTF8 { unsafe $0.count == 0 ? isEmpty : equals($0.baseAddress!, $0.count) }
+    }
+
+    public func hasPrefix(_ text: StaticString) -> Bool {
+        let length = text.utf8CodeUnitCount
+        guard count >= length else { return false }
+        // SAFETY: the span's memory lives as long as this view; the literal is immortal.
+        return unsafe span.withUnsafeBufferPointer { unsafe length == 0 || memcmp($0.baseAddress!, text.utf8Start, length) == 0 }
+    }
+
+    /// ASCII case-insensitive comparison, as field names, schemes and most tokens are compared (RFC 9110 section 5.1).
+    public func equalsIgnoringCase(_ text: StaticString) -> Bool {
+        let length = text.utf8CodeUnitCount
+        guard count == length else { return false }
+        // SAFETY: as in hasPrefix.
+        return unsafe span.withUnsafeBufferPointer { unsafe foldedEqual($0.baseAddress, text.utf8Start, length) }
+    }
+
+    /// The value of a run of decimal digits; nil when empty, when anything else occurs, or beyond UInt64.
+    public var decimal: UInt64? {
+        guard count > 0, count <= 20 else { return nil }
+        var value: UInt64 = 0
+        for index in 0..<count {
+            let digit = span[index] &- 48
+            guard digit <= 9 else { return nil }
+            let (product, overflow) = value.multipliedReportingOverflow(by: 10)
+            let (sum, carried) = product.addingReportingOverflow(UInt64(digit))
+            guard !overflow, !carried else { return nil }
+            value = sum
+        }
+        return value
+    }
+
+    @usableFromInline
+    func equals(_ bytes: UnsafePointer<UInt8>, _ length: Int) -> Bool {
+        guard count == length else { return false }
+        // SAFETY: the span's memory lives as long as this view; `bytes` is read during this call only.
+        return unsafe span.withUnsafeBufferPointer { unsafe length == 0 || memcmp($0.baseAddress!, bytes, length) == 0 }
+    }
+}
+
+/// ASCII letters compare without case, other bytes exactly.
+func foldedEqual(_ a: UnsafePointer<UInt8>?, _ b: UnsafePointer<UInt8>, _ count: Int) -> Bool {
+    guard count > 0, let a = unsafe a else { return count == 0 }
+    for index in 0..<count {
+        let (x, y) = unsafe (a[index], b[index])
+        if x == y { continue }
+        let folded = x | 0x20
+        guard folded == y | 0x20, folded >= 97, folded <= 122 else { return false }
+    }
+    return true
+}
+
+extension String {
+    /// Copies the bytes; what is not UTF-8 becomes U+FFFD.
+    public init(_ view: ByteView) {
+        // SAFETY: the span's memory lives as long as `view`; the bytes are copied here.
+        self = unsafe view.span.withUnsafeBufferPointer { unsafe String(decoding: $0, as: UTF8.self) }
+    }
+}
+
+extension [UInt8] {
+    /// Copies the bytes.
+    public init(_ view: ByteView) {
+        // SAFETY: the span's memory lives as long as `view`; the bytes are copied here.
+        self = unsafe view.span.withUnsafeBufferPointer { unsafe Array($0) }
+    }
+}

@@ -1,0 +1,151 @@
+// ResponseState: the response under construction. One per loop, reused for every request; the loop's thread only.
+
+internal import Glibc
+internal import UringBase
+internal import UringHTTP
+
+/// Where the bytes of a response's content come from.
+enum ResponseContent {
+    /// What was written: `ResponseState.body`.
+    case written
+    case shared(SharedBytes)
+    /// Parts of an open file, between pieces of text (multipart/byteranges) where there are several.
+    case file(FileContent)
+    /// Produced piece by piece while the connection takes it.
+    case produced(ResponseProducer, length: UInt64?)
+}
+
+/// Buffers and flags of the response that a handler is filling in. Between requests it is empty and keeps its memory, so that the
+/// steady state allocates nothing.
+@unsafe
+struct ResponseState {
+    /// Text of the header fields, `name: value\r\n` each; rendered when they are set, copied once into the output.
+    var fields: ByteBuffer
+    var body: ByteBuffer
+    var status: HTTPStatus = .ok
+    var content: ResponseContent = .written
+    /// `content` is not `.written`: one flag to test on the fast path instead of an enum with references.
+    var hasSpecialContent = false
+    var setFields: SetFields = []
+    var closesConnection = false
+    var isHead = false
+    /// A field name or value that could not be sent (not a token, CR, LF or NUL inside); the response becomes a 500.
+    var refusedField = false
+    var receiver: RequestBodyReceiver?
+    var upgrade: UpgradeHandler?
+    var untimed = false
+    var requestIsStreaming = false
+    var routeName: StaticString?
+    var opening: FileOpening = .none
+
+    /// Fields whose presence the serialiser has to know of.
+    struct SetFields: OptionSet {
+        let rawValue: UInt8
+        static let contentLength = SetFields(rawValue: 1)
+        static let date = SetFields(rawValue: 2)
+        static let server = SetFields(rawValue: 4)
+        static let contentType = SetFields(rawValue: 8)
+    }
+
+    init() {
+        unsafe fields = ByteBuffer(capacity: 2048)
+        unsafe body = ByteBuffer(capacity: 8192)
+    }
+
+    /// Before each handler call.
+    mutating func begin(isHead: Bool, streaming: Bool) {
+        unsafe fields.count = 0
+        unsafe body.count = 0
+        unsafe status = .ok
+        if unsafe hasSpecialContent {
+            unsafe content = .written
+            unsafe hasSpecialContent = false
+        }
+        unsafe setFields = []
+        unsafe closesConnection = false
+        unsafe refusedField = false
+        unsafe untimed = false
+        unsafe self.isHead = isHead
+        unsafe requestIsStreaming = streaming
+        unsafe routeName = nil
+        if unsafe receiver != nil { unsafe receiver = nil }
+        if unsafe upgrade != nil { unsafe upgrade = nil }
+    }
+
+    /// An empty response with this status: what a handler wrote so far is forgotten, `Connection: close` is not.
+    mutating func restart(_ status: HTTPStatus) {
+        let (closes, head, route) = unsafe (closesConnection, isHead, routeName)
+        unsafe begin(isHead: head, streaming: requestIsStreaming)
+        unsafe (closesConnection, routeName, self.status) = (closes, route, status)
+    }
+
+    mutating func destroy() {
+        unsafe fields.destroy()
+        unsafe body.destroy()
+    }
+}
+
+/// A growing run of bytes on the heap that keeps its memory from request to request.
+@unsafe
+struct ByteBuffer {
+    private(set) var base: UnsafeMutablePointer<UInt8>
+    var count = 0
+    private(set) var capacity: Int
+
+    init(capacity: Int) {
+        unsafe base = .allocate(capacity: capacity)
+        unsafe self.capacity = capacity
+    }
+
+    @inline(__always)
+    mutating func reserve(_ more: Int) {
+        if unsafe capacity &- count < more { unsafe grow(more) }
+    }
+
+    @inline(never)
+    private mutating func grow(_ more: Int) {
+        let wanted = unsafe max(capacity * 2, count + more)
+        let larger = UnsafeMutablePointer<UInt8>.allocate(capacity: wanted)
+        unsafe larger.update(from: base, count: count)
+        unsafe base.deallocate()
+        unsafe (base, capacity) = (larger, wanted)
+    }
+
+    @inline(__always)
+    mutating func append(_ bytes: UnsafePointer<UInt8>, _ length: Int) {
+        unsafe reserve(length)
+        unsafe memcpy(base + count, bytes, length)
+        unsafe count &+= length
+    }
+
+    @inline(__always)
+    mutating func append(_ byte: UInt8) {
+        unsafe reserve(1)
+        unsafe base[count] = byte
+        unsafe count &+= 1
+    }
+
+    @inline(__always)
+    mutating func append(_ literal: StaticString) { unsafe append(literal.utf8Start, literal.utf8CodeUnitCount) }
+
+    mutating func append(_ text: String) {
+        if unsafe text.utf8.withContiguousStorageIfAvailable({ unsafe append($0.baseAddress!, $0.count) }) == nil {
+            for byte in text.utf8 { unsafe append(byte) }
+        }
+    }
+
+    mutating func appendDecimal(_ value: UInt64) {
+        unsafe reserve(20)
+        unsafe count &+= ByteWriting.writeDecimal(value, to: base + count)
+    }
+
+    /// Hands the memory to the caller, who frees it, and starts over with a fresh one.
+    mutating func detach(replacement: Int) -> (UnsafeMutablePointer<UInt8>, Int) {
+        let taken = unsafe (base, count)
+        unsafe base = .allocate(capacity: replacement)
+        unsafe (count, capacity) = (0, replacement)
+        return unsafe taken
+    }
+
+    mutating func destroy() { unsafe base.deallocate() }
+}

@@ -1,0 +1,92 @@
+// Streaming: the closures that outlive a handler call, and what they are given. All of them run on their connection's loop.
+
+internal import Glibc
+
+/// What a producer did.
+public enum StreamStep: Sendable {
+    /// There is more; call again when the client has taken what was written.
+    case more
+    /// The content is complete.
+    case end
+    /// Nothing to write now; call again after `ResponseHandle.wake()`, at the latest after this many milliseconds.
+    case wait(milliseconds: UInt32)
+}
+
+/// Takes the pieces of a streamed response. Valid during the call it is passed to.
+public struct ResponseWriter: ~Copyable, ~Escapable {
+    let buffer: UnsafeMutablePointer<ByteBuffer>
+
+    @_lifetime(immortal)
+    init(_ buffer: UnsafeMutablePointer<ByteBuffer>) { unsafe self.buffer = buffer }
+
+    /// How many bytes are worth writing in this call: more is accepted, and held in memory until the client takes it.
+    public static var preferredBytes: Int { 64 * 1024 }
+    public var written: Int { unsafe buffer.pointee.count }
+    public func write(_ text: String) { unsafe buffer.pointee.append(text) }
+    public func write(_ bytes: Span<UInt8>) {
+        // SAFETY: the span is readable during this call; its bytes are copied.
+        unsafe bytes.withUnsafeBufferPointer { if $0.count > 0 { unsafe buffer.pointee.append($0.baseAddress!, $0.count) } }
+    }
+    public func write(_ bytes: [UInt8]) { write(bytes.span) }
+}
+
+/// What a body receiver wants.
+public enum BodyStep: Sendable {
+    case more
+    /// The response is ready; the rest of the body is not wanted.
+    case finish
+}
+
+/// A piece of a streamed request body. Valid during the call it is passed to.
+public struct RequestBodyPart: ~Copyable, ~Escapable {
+    public let bytes: ByteView
+    /// Nothing follows; `bytes` may be empty.
+    public let isLast: Bool
+
+    @_lifetime(copy bytes)
+    init(_ bytes: ByteView, isLast: Bool) {
+        self.bytes = bytes
+        self.isLast = isLast
+    }
+}
+
+/// The boxes that a connection holds while a producer, a receiver or another protocol is at work. They never leave their loop.
+final class ResponseProducer {
+    let next: (inout ResponseWriter) throws -> StreamStep
+    init(_ next: @escaping (inout ResponseWriter) throws -> StreamStep) { self.next = next }
+}
+
+final class RequestBodyReceiver {
+    let receive: (RequestBodyPart, inout Response) throws -> BodyStep
+    init(_ receive: @escaping (RequestBodyPart, inout Response) throws -> BodyStep) { self.receive = receive }
+}
+
+final class UpgradeHandler {
+    let run: (consuming UpgradedConnection) -> Void
+    init(_ run: @escaping (consuming UpgradedConnection) -> Void) { self.run = run }
+}
+
+/// A connection that another protocol has taken over: the socket, and what was already read from it.
+///
+/// The receiver owns the descriptor and closes it; the server's rings, timers and buffers no longer know it. The socket is blocking-capable
+/// like any other: drive it from a thread of its own, or from another event loop.
+public struct UpgradedConnection: ~Copyable, Sendable {
+    /// A connected stream socket.
+    public let descriptor: Int32
+    /// Bytes that the client sent after its request.
+    public let received: [UInt8]
+
+    init(descriptor: Int32, received: [UInt8]) {
+        self.descriptor = descriptor
+        self.received = received
+    }
+
+    deinit { _ = Glibc.close(descriptor) }
+
+    /// Takes the descriptor out; closing it becomes the caller's task.
+    public consuming func release() -> Int32 {
+        let fd = descriptor
+        discard self
+        return fd
+    }
+}

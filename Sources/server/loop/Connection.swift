@@ -1,0 +1,122 @@
+// Connection: what a loop keeps for one client. Lives in the loop's slab at a fixed address; only the loop's thread touches it.
+//
+// Who owns which memory:
+//   carry        input of a request that has not arrived whole; a pool chunk, or malloc beyond 16 KiB; freed when the request is answered
+//   batch…       output written since the last enter; the loop's batch arena; valid until the sends of that batch are settled
+//   queue        output that outlives a batch; each segment owns its memory until its last byte is sent
+//   exchange     closures and file of a response or body that outlives its handler call
+// An idle connection holds none of them.
+
+internal import UringBase
+internal import UringHTTP1
+internal import UringRing
+
+@unsafe
+struct Connection {
+    enum Receive: UInt8 { case none, single, multishot, cancelling }
+    /// `fast`: submitted in this batch, success posts no completion. `slow`: waits for room in the socket. `poll`: waits for room, for sendfile.
+    enum Sending: UInt8 { case none, fast, slow, poll }
+
+    var handle: Handle
+    var fd: Int32
+    /// Completions that the kernel still owes us; the slot and the descriptor are kept until it is 0.
+    var operations: UInt32 = 0
+    var receive: Receive = .none
+    var sending: Sending = .none
+    var flags: Flags = []
+    var listener: UInt16
+    var coldRetries: UInt8 = 0
+    /// A number unique in the process, for traces and logs.
+    var id: UInt64
+    var machine: KeepAliveMachine
+
+    var carry: UnsafeMutablePointer<UInt8>?
+    var carryCount = 0
+    var carryCapacity = 0
+    /// Bytes of the current head already searched for its end.
+    var scanned = 0
+    var body = BodyProgress()
+
+    var batchStart: UnsafeMutablePointer<UInt8>?
+    var batchCount = 0
+    var queue = OutputQueue()
+    /// Result of the fast send, when it posted one: it failed or came short.
+    var sendResult: Int32 = 0
+
+    var exchange: Unmanaged<Exchange>?
+    /// When a waiting producer is asked again; .max = never.
+    var producerWakeAt = UInt64.max
+    var requestsServed: UInt64 = 0
+    var bytesSent: UInt64 = 0
+
+    struct Flags: OptionSet {
+        let rawValue: UInt16
+        static let open = Flags(rawValue: 1)
+        /// In the loop's list of connections with output to send.
+        static let dirty = Flags(rawValue: 2)
+        /// Torn down; waits for its last completions.
+        static let closing = Flags(rawValue: 4)
+        static let resetOnClose = Flags(rawValue: 8)
+        /// The fast send posted a completion: `sendResult` holds it.
+        static let sendPosted = Flags(rawValue: 16)
+        /// The peer sent its end; nothing more will be read.
+        static let endOfInput = Flags(rawValue: 32)
+        /// Input is not read for now: output or a body's consumer is behind.
+        static let readingPaused = Flags(rawValue: 64)
+        /// Waits for a cold file to be opened; its request lies in `carry`.
+        static let opening = Flags(rawValue: 128)
+        /// A request kept the connection open: receive by multishot from now on.
+        static let keptAlive = Flags(rawValue: 256)
+        /// In the loop's list of connections whose carried input is to be looked at again.
+        static let resuming = Flags(rawValue: 512)
+        /// In the loop's list of connections that wait for receive buffers.
+        static let starved = Flags(rawValue: 1024)
+        /// The 100 response was sent for the request under way.
+        static let continued = Flags(rawValue: 2048)
+    }
+}
+
+/// How far the body of the current request has come. Offsets count from the request's first byte, which is the first of `carry` or of the
+/// received bytes: so they stay true when the request moves from a receive buffer into `carry`.
+@unsafe
+struct BodyProgress {
+    enum Mode: UInt8 {
+        /// No head was parsed yet.
+        case none
+        /// Kept until it is whole, then handed over in one piece.
+        case buffer
+        /// Handed over as it comes.
+        case stream
+        /// Thrown away as it comes.
+        case discard
+    }
+    var mode: Mode = .none
+    var headLength = 0
+    var chunked = false
+    /// Bytes of a counted body that are still to come.
+    var remaining: UInt64 = 0
+    /// End of the decoded bytes, chunked coding removed in place.
+    var bodyEnd = 0
+    /// First byte that is not decoded yet.
+    var rawPosition = 0
+    var decoder = ChunkedDecoder()
+    /// Decoded bytes so far, for the limit.
+    var total: UInt64 = 0
+}
+
+/// What a request keeps beyond its handler call: a producer, a body receiver, both. Allocated only for such requests.
+final class Exchange {
+    var producer: ResponseProducer?
+    var receiver: RequestBodyReceiver?
+    var upgrade: UpgradeHandler?
+    /// Bytes of the announced length that are not produced yet; nil = chunked or until the close.
+    var remaining: UInt64?
+    var isChunked = false
+    var isHead = false
+    /// The request's head, copied, while a body is streamed: the receiver's response is completed after its bytes are gone.
+    var responseStarted = false
+    var clientKeepsAlive = true
+    var minorVersion: UInt8 = 1
+    var status: UInt16 = 200
+    var log: LoggedRequest?
+}
