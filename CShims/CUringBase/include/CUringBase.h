@@ -5,3 +5,4 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdbool.h>
+#include "CUringSIMD.h"
