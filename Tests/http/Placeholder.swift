@@ -1,1 +1,1 @@
-// placeholder: replaced as tests land
+import Testing

@@ -20,3 +20,4 @@ static inline uint64_t ur_ticks(void) {
   return 0;
 #endif
 }
+#include "CUringSIMD.h"
