@@ -100,23 +100,4 @@ struct BodyProgress {
     /// First byte that is not decoded yet.
     var rawPosition = 0
     var decoder = ChunkedDecoder()
-    /// Decoded bytes so far, for the limit.
-    var total: UInt64 = 0
-}
-
-/// What a request keeps beyond its handler call: a producer, a body receiver, both. Allocated only for such requests.
-final class Exchange {
-    var producer: ResponseProducer?
-    var receiver: RequestBodyReceiver?
-    var upgrade: UpgradeHandler?
-    /// Bytes of the announced length that are not produced yet; nil = chunked or until the close.
-    var remaining: UInt64?
-    var isChunked = false
-    var isHead = false
-    /// The request's head, copied, while a body is streamed: the receiver's response is completed after its bytes are gone.
-    var responseStarted = false
-    var clientKeepsAlive = true
-    var minorVersion: UInt8 = 1
-    var status: UInt16 = 200
-    var log: LoggedRequest?
 }

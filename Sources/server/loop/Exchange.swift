@@ -1,0 +1,56 @@
+// Exchange: what a request keeps beyond its handler call. Allocated only for streamed bodies, produced content, files and upgrades; never
+// on the fast path. The loop's thread.
+
+internal import UringHTTP
+internal import UringHTTP1
+
+/// A producer, a body receiver, or both, of the request that a connection is working on.
+final class Exchange {
+    var producer: ResponseProducer?
+    var receiver: RequestBodyReceiver?
+    var upgrade: UpgradeHandler?
+    /// What the handler had set when it chose to receive the body piece by piece.
+    var pendingResponse: PendingResponse?
+    /// Bytes of the announced length that are not produced yet; nil = chunked or until the close.
+    var remaining: UInt64?
+    var isChunked = false
+    /// What the access log needs, when there is one.
+    var logged: LoggedExchange?
+}
+
+/// A response under construction that is set aside while the rest of the request arrives.
+final class PendingResponse {
+    private(set) var head: RequestHead
+    private var fields: [UInt8] = []
+    private var body: [UInt8] = []
+    private var status: HTTPStatus = .ok
+    private var content: ResponseContent = .written
+    private var hasSpecialContent = false
+    private var setFields: ResponseState.SetFields = []
+    private var closes = false
+    private var routeName: StaticString?
+
+    init(_ response: UnsafeMutablePointer<ResponseState>, head: RequestHead) {
+        self.head = head
+        save(response)
+    }
+
+    /// Copies the loop's response state here; the loop's is free for the next request.
+    func save(_ response: UnsafeMutablePointer<ResponseState>) {
+        let state = response.pointee
+        fields = Array(UnsafeBufferPointer(start: state.fields.base, count: state.fields.count))
+        // What was written before stays; only what is new is copied.
+        body.append(contentsOf: UnsafeBufferPointer(start: state.body.base + body.count, count: state.body.count - body.count))
+        (status, content, hasSpecialContent) = (state.status, state.content, state.hasSpecialContent)
+        (setFields, closes, routeName) = (state.setFields, state.closesConnection, state.routeName)
+    }
+
+    /// Puts it back into the loop's response state.
+    func restore(_ response: UnsafeMutablePointer<ResponseState>) {
+        response.pointee.begin(isHead: head.method == .head, streaming: true)
+        fields.withUnsafeBufferPointer { if $0.count > 0 { response.pointee.fields.append($0.baseAddress!, $0.count) } }
+        body.withUnsafeBufferPointer { if $0.count > 0 { response.pointee.body.append($0.baseAddress!, $0.count) } }
+        (response.pointee.status, response.pointee.content, response.pointee.hasSpecialContent) = (status, content, hasSpecialContent)
+        (response.pointee.setFields, response.pointee.closesConnection, response.pointee.routeName) = (setFields, closes, routeName)
+    }
+}

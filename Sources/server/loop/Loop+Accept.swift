@@ -1,0 +1,117 @@
+// Accepting: multishot accept per listener, and what happens when descriptors or slots run out. The loop's thread.
+
+internal import CUring
+internal import CUringBase
+internal import Glibc
+internal import UringBase
+internal import UringHTTP1
+internal import UringRing
+
+extension Loop {
+    /// How long accepting pauses when descriptors run out and no connection closes meanwhile. Clients wait in the backlog.
+    private static var acceptPauseNs: UInt64 { 50_000_000 }
+
+    func armAccept(_ listener: Int) {
+        let sqe = entry()
+        ur_prep_multishot_accept(sqe, state.pointee.listeners[listener].fd)
+        ur_sqe_tag(sqe, Operation(.accept, Handle(index: UInt32(listener), generation: 0)).raw, 0)
+        state.pointee.armedListeners += 1
+    }
+
+    func accepted(_ listener: Int, _ result: Int32, _ flags: UInt32) {
+        if flags & UInt32(IORING_CQE_F_MORE) == 0 { state.pointee.armedListeners -= 1 }
+        let terminated = flags & UInt32(IORING_CQE_F_MORE) == 0
+        if result >= 0 {
+            open(result, listener)
+            if terminated, state.pointee.phase == .serving, listener < state.pointee.listeners.count { rearm(listener) }
+            return
+        }
+        meter.pointee.acceptErrors &+= 1
+        guard state.pointee.phase == .serving, result != -ECANCELED, terminated else { return }
+        switch SocketFailure(-result) {
+        case .again, .peerGone, .cancelled: rearm(listener)
+        case .exhausted, .noBuffers, .programming, .unknown:
+            // EMFILE, ENFILE, ENOMEM: whoever is connected is served on; the backlog waits until a connection closes or the pause is over.
+            pauseAccepting()
+        }
+    }
+
+    private func rearm(_ listener: Int) {
+        if connections.pointee.count >= Int(connections.pointee.capacity) { pauseAccepting() } else { armAccept(listener) }
+    }
+
+    private func pauseAccepting() {
+        if state.pointee.acceptRetryAt == .max { state.pointee.acceptRetryAt = state.pointee.now &+ Self.acceptPauseNs }
+    }
+
+    /// Arms every listener that is not: a slot or a descriptor has become free, or the pause is over.
+    func resumeAccepting() {
+        guard state.pointee.acceptRetryAt != .max else { return }
+        state.pointee.acceptRetryAt = .max
+        guard state.pointee.phase == .serving else { return }
+        guard connections.pointee.count < Int(connections.pointee.capacity) else { return pauseAccepting() }
+        if state.pointee.armedListeners < state.pointee.listeners.count {
+            // Which one stopped is not kept: cancelling and arming all is as cheap and cannot miss one.
+            for listener in 0..<state.pointee.listeners.count {
+                let sqe = entry()
+                ur_prep_cancel(sqe, Operation(.accept, Handle(index: UInt32(listener), generation: 0)).raw)
+                ur_sqe_tag(sqe, Operation(.cancel, Handle(index: 0, generation: 0)).raw, 0)
+                armAccept(listener)
+            }
+        }
+    }
+
+    private func open(_ fd: Int32, _ listener: Int) {
+        guard let handle = connections.pointee.claim(), let connection = connections.pointee.pointer(handle) else {
+            // The accept that was armed before the last slot was taken. The client sees a close, not silence.
+            meter.pointee.connectionsRefused &+= 1
+            kernel.close(fd)
+            pauseAccepting()
+            return
+        }
+        let id = UInt64(index) << 48 | state.pointee.nextConnectionID
+        state.pointee.nextConnectionID &+= 1
+        connection.initialize(
+            to: Connection(
+                handle: handle, fd: fd, listener: UInt16(truncatingIfNeeded: listener), id: id,
+                machine: KeepAliveMachine(openedAt: state.pointee.now, settings.pointee.policy)))
+        connection.pointee.flags = .open
+        meter.pointee.connectionsAccepted &+= 1
+        if ur_probe_accept() { ur_fire_accept(id, fd, state.pointee.now) }
+        if state.pointee.phase == .draining { return perform(connection, connection.pointee.machine.drain(now: state.pointee.now, settings.pointee.policy)) }
+        armReceive(connection)
+        armTimer(connection)
+    }
+
+    // MARK: draining
+
+    /// Stops accepting, lets every connection finish what it is doing. `isFinished` when the last has gone.
+    func drain() {
+        guard state.pointee.phase == .serving else { return }
+        state.pointee.phase = .draining
+        for listener in 0..<state.pointee.listeners.count {
+            let sqe = entry()
+            ur_prep_cancel(sqe, Operation(.accept, Handle(index: UInt32(listener), generation: 0)).raw)
+            ur_sqe_tag(sqe, Operation(.cancel, Handle(index: 0, generation: 0)).raw, 0)
+        }
+        forEachConnection { connection in
+            perform(connection, connection.pointee.machine.drain(now: state.pointee.now, settings.pointee.policy))
+            armTimer(connection)
+        }
+        state.pointee.hasWork = true
+    }
+
+    /// Gives up on whoever is still connected: the drain timeout is over.
+    func abortAll() {
+        drain()
+        forEachConnection { connection in perform(connection, connection.pointee.machine.abort()) }
+        state.pointee.hasWork = true
+    }
+
+    func forEachConnection(_ body: (UnsafeMutablePointer<Connection>) -> Void) {
+        for slot in 0..<connections.pointee.slotsEver {
+            let connection = connections.pointee.pointer(at: slot)
+            if connection.pointee.flags.contains(.open), !connection.pointee.flags.contains(.closing) { body(connection) }
+        }
+    }
+}
