@@ -43,6 +43,8 @@ extension KeepAliveMachine {
     /// Ask once per connection at the end of a batch, not per event: what comes and goes within a batch (output that the
     /// kernel takes at once) then never touches the timer wheel.
     @inlinable package mutating func deadlineToArm() -> UInt64? {
+        // What a kept connection does nearly always, without a call.
+        if case .drained = output, case .none = writing, case .idle(let deadline) = reading, deadline >= armedAt { return nil }
         let deadline = nextDeadline
         guard deadline < armedAt else { return nil }
         armedAt = deadline

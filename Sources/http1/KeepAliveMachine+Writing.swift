@@ -20,7 +20,7 @@ extension KeepAliveMachine {
     /// outputQueued and responseEnded.
     ///
     /// - Returns: `nextRequest`; `wait` when output must leave first; the closing steps after the last response.
-    @inlinable package mutating func exchanged(
+    @inline(__always) @inlinable package mutating func exchanged(
         _ persistence: KeepAlivePersistence, outputBytes: UInt64, now: UInt64, _ policy: KeepAlivePolicy
     ) -> KeepAliveStep {
         precondition(isBetweenExchanges, "BUG: a request was exchanged while another is under way")
@@ -34,11 +34,15 @@ extension KeepAliveMachine {
     }
 
     /// Event **flushed**: the kernel took all output of the batch at once.
-    @inlinable package mutating func flushed(now: UInt64, _ policy: KeepAlivePolicy) -> KeepAliveStep {
-        switch output {
-        case .drained: return .wait
-        case .pending: return drained(now: now, policy)
+    @inline(__always) @inlinable package mutating func flushed(now: UInt64, _ policy: KeepAlivePolicy) -> KeepAliveStep {
+        guard case .pending = output else { return .wait }
+        // What a kept connection does nearly always, without a call.
+        if case .none = writing, case .idle = reading {
+            output = .drained
+            reading = .idle(deadline: now.deadline(after: policy.idleTimeoutNs))
+            return .nextRequest
         }
+        return drained(now: now, policy)
     }
 
     // MARK: Handler and response
@@ -139,7 +143,7 @@ extension KeepAliveMachine {
         return !hadRoom && hasRoom(policy) ? roomAgain : .wait
     }
 
-    @inlinable mutating func queue(_ count: UInt64, now: UInt64, _ policy: KeepAlivePolicy) {
+    @inline(__always) @inlinable mutating func queue(_ count: UInt64, now: UInt64, _ policy: KeepAlivePolicy) {
         guard count > 0 else { return }
         switch output {
         case .drained:
@@ -155,7 +159,7 @@ extension KeepAliveMachine {
 
     /// What the kernel accepts is seen in lumps as large as a send, so there the time that bytes may take is granted
     /// when they are queued (as Kestrel does); acknowledgements are seen exactly, so there it is earned in `timer`.
-    @inlinable func earnAtQueueing(
+    @inline(__always) @inlinable func earnAtQueueing(
         _ count: UInt64, deadline: UInt64, now: UInt64, _ policy: KeepAlivePolicy
     ) -> UInt64 {
         switch policy.drainMeasure {
