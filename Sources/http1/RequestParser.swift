@@ -31,7 +31,12 @@ package enum RequestParser {
         head: UnsafeMutablePointer<RequestHead>, fields: UnsafeMutablePointer<FieldSlot>, fieldCapacity: Int,
         limits: ParserLimits
     ) -> ParseOutcome {
-        if alreadyScanned > 0, unsafe canWait(base, count: count, scanned: min(alreadyScanned, count), limits: limits) { return .needMore }
+        if alreadyScanned > 0,
+            unsafe canWait(
+                base, count: count, scanned: min(alreadyScanned, count), mark: limits.requestLineBytesMax, mark: limits.headerBytesMax)
+        {
+            return .needMore
+        }
         guard count > 0 else { return .needMore }
 
         var result = RequestHead()
@@ -56,13 +61,11 @@ package enum RequestParser {
     /// Whether the bytes from `scanned` on cannot change the earlier answer `needMore`, or only into a fault that may be told
     /// a little later. A whole parse happens when a line ends or a control character came (new lines are bounded by the
     /// field limit), when the size passes a power of two (so all of them together cost a small multiple of one) and when it
-    /// passes a limit.
+    /// passes a limit, given as `mark`.
     @inline(never)
-    private static func canWait(_ base: UnsafePointer<UInt8>, count: Int, scanned: Int, limits: ParserLimits) -> Bool {
+    static func canWait(_ base: UnsafePointer<UInt8>, count: Int, scanned: Int, mark first: Int, mark second: Int) -> Bool {
         func crosses(_ mark: Int) -> Bool { scanned < mark && count >= mark }
-        guard count.leadingZeroBitCount == scanned.leadingZeroBitCount, !crosses(limits.requestLineBytesMax),
-            !crosses(limits.headerBytesMax)
-        else { return false }
+        guard count.leadingZeroBitCount == scanned.leadingZeroBitCount, !crosses(first), !crosses(second) else { return false }
         var at = unsafe base + scanned
         let end = unsafe base + count
         while true {
