@@ -31,7 +31,7 @@ let package = Package(
         // Layer 1
         .target(name: "UringBase", dependencies: ["CUringBase"], path: "Sources/base", swiftSettings: swiftSettings),
         // Layer 2
-        .target(name: "UringRing", dependencies: ["UringBase", "CUring"], path: "Sources/ring", swiftSettings: swiftSettings),
+        .target(name: "UringRing", dependencies: ["UringBase", "CUring", "CUringBase"], path: "Sources/ring", swiftSettings: swiftSettings),
         .target(name: "UringSimulation", dependencies: ["UringBase", "UringRing", "CUring"], path: "Sources/simulation", swiftSettings: swiftSettings),
         .target(name: "UringHTTP", dependencies: ["UringBase"], path: "Sources/http", swiftSettings: swiftSettings),
         // Layer 3

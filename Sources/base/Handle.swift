@@ -31,6 +31,8 @@ package struct Slab<Element>: ~Copyable {
     private var freeHead = UInt32.max
     private var fresh: UInt32 = 0
     package let capacity: UInt32
+    /// Slots `0..<slotsEver` were claimed at least once, so their memory was initialised by the caller.
+    package var slotsEver: UInt32 { fresh }
     /// Slots in use.
     package private(set) var count = 0
     package private(set) var highWater = 0

@@ -83,6 +83,14 @@ package class Kernel {
     /// Seconds since 1970, UTC.
     package func unixTime() -> Int64 { fatalError("BUG: abstract kernel") }
 
+    /// A counter of constant rate for durations of a few nanoseconds up.
+    package func ticks() -> UInt64 { fatalError("BUG: abstract kernel") }
+    package var ticksPerSecond: UInt64 { fatalError("BUG: abstract kernel") }
+    package final func nanoseconds(ticks: UInt64) -> UInt64 {
+        let product = ticks.multipliedFullWidth(by: 1_000_000_000)
+        return product.high >= ticksPerSecond ? .max : ticksPerSecond.dividingFullWidth(product).quotient
+    }
+
     // MARK: sockets
 
     /// A listening socket, non-blocking, with SO_REUSEADDR and SO_REUSEPORT (inet), TCP_NODELAY (inherited by what it accepts).
@@ -123,6 +131,16 @@ package class Kernel {
     package func registerBufferRing(_ memory: UnsafeMutablePointer<ur_buf_ring>, entries: UInt32, group: Int32) -> Int32 {
         fatalError("BUG: abstract kernel")
     }
+    /// Takes over the receive buffers' memory; released after the rings that lend it.
+    package final func retire(_ buffers: UnsafeMutablePointer<BufferRing>) { unsafe retiredBuffers = buffers }
+    package final func releaseRetired() {
+        guard let buffers = unsafe retiredBuffers else { return }
+        unsafe retiredBuffers = nil
+        unsafe buffers.deinitialize(count: 1)
+        unsafe buffers.deallocate()
+    }
+    private var retiredBuffers: UnsafeMutablePointer<BufferRing>?
+
     /// What other loops address their messages to.
     package var messageTarget: Int32 { fatalError("BUG: abstract kernel") }
 }

@@ -1,6 +1,7 @@
 // UringKernel: the seam on Linux, over liburing's ring layout. Created, used and destroyed on its loop's pinned thread.
 
 package import CUring
+internal import CUringBase
 internal import Glibc
 
 package final class UringKernel: Kernel {
@@ -64,6 +65,7 @@ package final class UringKernel: Kernel {
 
     deinit {
         unsafe io_uring_queue_exit(ring)
+        releaseRetired()
         unsafe ring.deallocate()
     }
 
@@ -74,6 +76,23 @@ package final class UringKernel: Kernel {
         unsafe clock_gettime(CLOCK_MONOTONIC, &time)
         return UInt64(truncatingIfNeeded: time.tv_sec) &* 1_000_000_000 &+ UInt64(truncatingIfNeeded: time.tv_nsec)
     }
+
+    package override func ticks() -> UInt64 { ur_ticks() }
+
+    /// Measured once for the process, against the monotonic clock, over 5 ms: better than 0.1 %, which durations need not.
+    package override var ticksPerSecond: UInt64 { Self.measuredTicksPerSecond }
+
+    private static let measuredTicksPerSecond: UInt64 = {
+        func clock() -> UInt64 {
+            var time = timespec()
+            unsafe clock_gettime(CLOCK_MONOTONIC, &time)
+            return UInt64(truncatingIfNeeded: time.tv_sec) &* 1_000_000_000 &+ UInt64(truncatingIfNeeded: time.tv_nsec)
+        }
+        let (ticks, began) = (ur_ticks(), clock())
+        while clock() &- began < 5_000_000 {}
+        let (moreTicks, ended) = (ur_ticks(), clock())
+        return max(1, (moreTicks &- ticks) &* 1_000_000_000 / max(1, ended &- began))
+    }()
 
     package override func unixTime() -> Int64 {
         var time = timespec()

@@ -76,6 +76,7 @@ public struct Request: ~Copyable, ~Escapable {
     public var remoteAddress: String { unsafe context.pointee.loop.takeUnretainedValue().remoteAddressText(context.pointee.connection) }
 
     /// A path parameter that the router captured, percent-encoding untouched; nil when the route has none of that name.
+    @_lifetime(borrow self)
     public func parameter(_ name: StaticString) -> ByteView? {
         unsafe namedCapture(name.utf8Start, name.utf8CodeUnitCount)
     }
@@ -85,7 +86,7 @@ public struct Request: ~Copyable, ~Escapable {
         guard let captures = unsafe context.pointee.captures else { return nil }
         for index in 0..<unsafe captures.pointee.count {
             let capture = unsafe captures.pointee[index]
-            guard unsafe capture.nameLength == length, unsafe foldedEqual(capture.name, name, length) else { continue }
+            guard unsafe capture.nameLength == length && foldedEqual(capture.name, name, length) else { continue }
             return unsafe view(capture.offset, capture.length)
         }
         return nil

@@ -10,13 +10,13 @@ internal import UringHTTP1
 /// Valid during the call it is passed to; keeping it does not compile. Nothing is sent before the handler returns.
 public struct Response: ~Copyable, ~Escapable {
     let state: UnsafeMutablePointer<ResponseState>
-    let loop: Unmanaged<Loop>
+    let context: UnsafePointer<RequestContext>
 
     /// The loop keeps `state` in place until the handler has returned; handlers get the response as an `inout` parameter, which bounds it.
     @_lifetime(immortal)
-    init(_ state: UnsafeMutablePointer<ResponseState>, _ loop: Unmanaged<Loop>) {
+    init(_ state: UnsafeMutablePointer<ResponseState>, _ context: UnsafePointer<RequestContext>) {
         unsafe self.state = state
-        unsafe self.loop = loop
+        unsafe self.context = context
     }
 
     /// 200 unless set. A 1xx status is not a final response and becomes a 500.
@@ -78,7 +78,7 @@ public struct Response: ~Copyable, ~Escapable {
     /// Receives a streamed request body (`Request.isStreaming`): `receive` is called on this connection's loop for each piece, and
     /// once more with `isLast` set. The response is sent when it answers `.finish` or has seen the last piece; what this handler set
     /// before stays set.
-    public func receiveBody(_ receive: @escaping (RequestBodyPart, inout Response) throws -> BodyStep) {
+    public func receiveBody(_ receive: @escaping (borrowing RequestBodyPart, inout Response) throws -> BodyStep) {
         unsafe state.pointee.receiver = RequestBodyReceiver(receive)
     }
 
@@ -139,7 +139,7 @@ public struct ResponseHeaders: ~Escapable {
     public func add(dynamicName name: String, _ value: String) {
         var name = name
         let accepted = name.withUTF8 { bytes in
-            guard bytes.count > 0, unsafe FieldValidation.isName(bytes.baseAddress!, count: bytes.count) else { return false }
+            guard bytes.count > 0, unsafe FieldValidation.isName(bytes) else { return false }
             return unsafe begin(bytes.baseAddress!, bytes.count)
         }
         if accepted { appendValue(value) }
@@ -170,7 +170,7 @@ public struct ResponseHeaders: ~Escapable {
 
     private func appendValue(_ value: UnsafePointer<UInt8>?, _ length: Int) {
         if length > 0, let value = unsafe value {
-            if unsafe FieldValidation.isValue(value, count: length) {
+            if unsafe FieldValidation.isValue(UnsafeBufferPointer(start: value, count: length)) {
                 unsafe state.pointee.fields.append(value, length)
             } else {
                 unsafe state.pointee.refusedField = true

@@ -36,7 +36,9 @@ struct ResponseState {
     var untimed = false
     var requestIsStreaming = false
     var routeName: StaticString?
-    var opening: FileOpening = .none
+    /// A file that the handler needs and that would have to be waited for.
+    var coldPath: ColdPath?
+    var needsColdFile = false
 
     /// Fields whose presence the serialiser has to know of.
     struct SetFields: OptionSet {
@@ -68,6 +70,7 @@ struct ResponseState {
         unsafe self.isHead = isHead
         unsafe requestIsStreaming = streaming
         unsafe routeName = nil
+        if unsafe needsColdFile { unsafe (needsColdFile, coldPath) = (false, nil) }
         if unsafe receiver != nil { unsafe receiver = nil }
         if unsafe upgrade != nil { unsafe upgrade = nil }
     }

@@ -4,7 +4,8 @@
 ///
 /// The object is reference-counted; a response retains it from `write(_:)` until its last byte has left.
 public final class SharedBytes: Sendable {
-    private let storage: UnsafeMutableBufferPointer<UInt8>
+    // Immutable from the end of init to deinit, so that threads may share it.
+    nonisolated(unsafe) private let storage: UnsafeMutableBufferPointer<UInt8>
 
     /// Copies `bytes` once.
     public init(_ bytes: some Collection<UInt8>) {

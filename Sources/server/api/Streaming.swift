@@ -57,8 +57,8 @@ final class ResponseProducer {
 }
 
 final class RequestBodyReceiver {
-    let receive: (RequestBodyPart, inout Response) throws -> BodyStep
-    init(_ receive: @escaping (RequestBodyPart, inout Response) throws -> BodyStep) { self.receive = receive }
+    let receive: (borrowing RequestBodyPart, inout Response) throws -> BodyStep
+    init(_ receive: @escaping (borrowing RequestBodyPart, inout Response) throws -> BodyStep) { self.receive = receive }
 }
 
 final class UpgradeHandler {

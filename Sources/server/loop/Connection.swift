@@ -42,6 +42,8 @@ struct Connection {
     var queue = OutputQueue()
     /// Result of the fast send, when it posted one: it failed or came short.
     var sendResult: Int32 = 0
+    /// What the fast send was given; after settling, what it sent.
+    var fastBytes: UInt64 = 0
 
     var exchange: Unmanaged<Exchange>?
     /// When a waiting producer is asked again; .max = never.
@@ -71,8 +73,10 @@ struct Connection {
         static let resuming = Flags(rawValue: 512)
         /// In the loop's list of connections that wait for receive buffers.
         static let starved = Flags(rawValue: 1024)
-        /// The 100 response was sent for the request under way.
-        static let continued = Flags(rawValue: 2048)
+        /// A 101 response is on its way; the connection is handed over when it has left.
+        static let upgrading = Flags(rawValue: 2048)
+        /// The fast send met an error: the connection is lost.
+        static let sendFailed = Flags(rawValue: 4096)
     }
 }
 

@@ -14,6 +14,10 @@ final class Exchange {
     /// Bytes of the announced length that are not produced yet; nil = chunked or until the close.
     var remaining: UInt64?
     var isChunked = false
+    /// A request that waits for a cold file, whole, with where its body lies.
+    var coldPath: ColdPath?
+    var suspendedRequest: [UInt8]?
+    var suspendedBody = (0, 0)
     /// What the access log needs, when there is one.
     var logged: LoggedExchange?
 }

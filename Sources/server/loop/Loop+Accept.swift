@@ -11,33 +11,31 @@ extension Loop {
     /// How long accepting pauses when descriptors run out and no connection closes meanwhile. Clients wait in the backlog.
     private static var acceptPauseNs: UInt64 { 50_000_000 }
 
-    func armAccept(_ listener: Int) {
+    func armAccept(_ number: Int) {
+        guard !state.pointee.listeners[number].armed, !state.pointee.listeners[number].retired else { return }
         let sqe = entry()
-        ur_prep_multishot_accept(sqe, state.pointee.listeners[listener].fd)
-        ur_sqe_tag(sqe, Operation(.accept, Handle(index: UInt32(listener), generation: 0)).raw, 0)
-        state.pointee.armedListeners += 1
+        ur_prep_multishot_accept(sqe, state.pointee.listeners[number].listener.fd)
+        ur_sqe_tag(sqe, Operation(.accept, Handle(index: UInt32(number), generation: 0)).raw, 0)
+        state.pointee.listeners[number].armed = true
     }
 
-    func accepted(_ listener: Int, _ result: Int32, _ flags: UInt32) {
-        if flags & UInt32(IORING_CQE_F_MORE) == 0 { state.pointee.armedListeners -= 1 }
+    func accepted(_ number: Int, _ result: Int32, _ flags: UInt32) {
         let terminated = flags & UInt32(IORING_CQE_F_MORE) == 0
-        if result >= 0 {
-            open(result, listener)
-            if terminated, state.pointee.phase == .serving, listener < state.pointee.listeners.count { rearm(listener) }
-            return
-        }
-        meter.pointee.acceptErrors &+= 1
-        guard state.pointee.phase == .serving, result != -ECANCELED, terminated else { return }
+        if terminated { state.pointee.listeners[number].armed = false }
+        if result >= 0 { open(result, number) } else if result != -ECANCELED { meter.pointee.acceptErrors &+= 1 }
+        guard terminated else { return }
+        if state.pointee.listeners[number].retired { return closeRetired(number) }
+        if result >= 0 { return rearm(number) }
         switch SocketFailure(-result) {
-        case .again, .peerGone, .cancelled: rearm(listener)
+        case .again, .peerGone, .cancelled: rearm(number)
         case .exhausted, .noBuffers, .programming, .unknown:
             // EMFILE, ENFILE, ENOMEM: whoever is connected is served on; the backlog waits until a connection closes or the pause is over.
             pauseAccepting()
         }
     }
 
-    private func rearm(_ listener: Int) {
-        if connections.pointee.count >= Int(connections.pointee.capacity) { pauseAccepting() } else { armAccept(listener) }
+    private func rearm(_ number: Int) {
+        if connections.pointee.count >= Int(connections.pointee.capacity) { pauseAccepting() } else { armAccept(number) }
     }
 
     private func pauseAccepting() {
@@ -46,19 +44,10 @@ extension Loop {
 
     /// Arms every listener that is not: a slot or a descriptor has become free, or the pause is over.
     func resumeAccepting() {
-        guard state.pointee.acceptRetryAt != .max else { return }
         state.pointee.acceptRetryAt = .max
         guard state.pointee.phase == .serving else { return }
         guard connections.pointee.count < Int(connections.pointee.capacity) else { return pauseAccepting() }
-        if state.pointee.armedListeners < state.pointee.listeners.count {
-            // Which one stopped is not kept: cancelling and arming all is as cheap and cannot miss one.
-            for listener in 0..<state.pointee.listeners.count {
-                let sqe = entry()
-                ur_prep_cancel(sqe, Operation(.accept, Handle(index: UInt32(listener), generation: 0)).raw)
-                ur_sqe_tag(sqe, Operation(.cancel, Handle(index: 0, generation: 0)).raw, 0)
-                armAccept(listener)
-            }
-        }
+        for number in 0..<state.pointee.listeners.count { armAccept(number) }
     }
 
     private func open(_ fd: Int32, _ listener: Int) {
@@ -89,11 +78,7 @@ extension Loop {
     func drain() {
         guard state.pointee.phase == .serving else { return }
         state.pointee.phase = .draining
-        for listener in 0..<state.pointee.listeners.count {
-            let sqe = entry()
-            ur_prep_cancel(sqe, Operation(.accept, Handle(index: UInt32(listener), generation: 0)).raw)
-            ur_sqe_tag(sqe, Operation(.cancel, Handle(index: 0, generation: 0)).raw, 0)
-        }
+        for number in 0..<state.pointee.listeners.count { retireListener(number) }
         forEachConnection { connection in
             perform(connection, connection.pointee.machine.drain(now: state.pointee.now, settings.pointee.policy))
             armTimer(connection)

@@ -92,7 +92,7 @@ extension Loop {
         guard let out = reserve(connection, count) else { return true }
         let read = kernel.readCached(file.fd, into: out, count: count, offset: offset)
         guard read == count else {
-            connection.pointee.queue.dropEmptyTail(pool: pool)
+            connection.pointee.queue.dropLeadingEmpty(pool: pool)
             return false
         }
         commit(connection, count)
@@ -124,10 +124,12 @@ extension Loop {
 
     private func startSend(_ connection: UnsafeMutablePointer<Connection>) {
         let flags = Int32(MSG_DONTWAIT) | Int32(MSG_WAITALL) | Int32(MSG_NOSIGNAL)
+        if !connection.pointee.queue.isEmpty { connection.pointee.queue.dropLeadingEmpty(pool: pool) }
         if connection.pointee.queue.isEmpty {
             guard connection.pointee.batchCount > 0 else { return }
             let sqe = entry()
             ur_prep_send(sqe, connection.pointee.fd, connection.pointee.batchStart, UInt32(connection.pointee.batchCount), flags, false)
+            connection.pointee.fastBytes = UInt64(connection.pointee.batchCount)
             submitFast(connection, sqe)
         } else if let first = connection.pointee.queue.first, first.pointee.owner == .file {
             sendFiles(connection)
@@ -142,7 +144,7 @@ extension Loop {
     }
 
     private func submitFast(_ connection: UnsafeMutablePointer<Connection>, _ sqe: UnsafeMutablePointer<ur_sqe>) {
-        ur_sqe_tag(sqe, Operation(.send, connection.pointee.handle).raw, UInt32(1 << IOSQE_CQE_SKIP_SUCCESS_BIT.rawValue))
+        ur_sqe_tag(sqe, Operation(.send, connection.pointee.handle).raw, UInt32(1) << UInt32(IOSQE_CQE_SKIP_SUCCESS_BIT))
         connection.pointee.sending = .fast
         connection.pointee.flags.remove(.sendPosted)
         state.pointee.inFlight.append(connection)
@@ -186,58 +188,75 @@ extension Loop {
 
     /// Concludes the sends of the last batch: those that posted nothing have left whole.
     func settleSends(_ ready: UInt32) {
-        guard state.pointee.inFlight.count > 0 else {
-            if !state.pointee.hasBatchOutput { batch.pointee.reset() }
-            return
-        }
-        // What the kernel has not consumed yet has not been sent: look again after the next enter.
+        let count = state.pointee.inFlight.count
+        guard count > 0 else { return batch.pointee.reset() }
+        // What the kernel has not consumed has not been sent, and a completion may wait behind an overflow: look again after the next enter.
         guard ur_sq_pending(ring) == 0, !ur_cq_overflow(ring) else {
             state.pointee.hasWork = true
             return
         }
-        var offset: UInt32 = 0
-        while offset < ready {
-            let completion = ur_cq_at(ring, offset)
-            let operation = Operation(raw: completion.pointee.user_data)
-            if operation.kind == .send, let connection = connections.pointee.pointer(operation.handle), connection.pointee.sending == .fast {
-                connection.pointee.sendResult = completion.pointee.res
-                connection.pointee.flags.insert(.sendPosted)
-            }
-            offset &+= 1
-        }
-        let count = state.pointee.inFlight.count
-        for index in 0..<count { settle(state.pointee.inFlight[index]) }
+        markPostedSends(ready)
+        // First every connection's rest moves out of the batch arena, then the arena is empty, then what follows may write to it again.
+        for index in 0..<count { takeResult(state.pointee.inFlight[index]) }
+        batch.pointee.reset()
+        for index in 0..<count { conclude(state.pointee.inFlight[index]) }
         state.pointee.inFlight.removeFirst(count)
-        if state.pointee.dirty.count == 0 { batch.pointee.reset() }
     }
 
-    private func settle(_ connection: UnsafeMutablePointer<Connection>) {
-        let whole = connection.pointee.queue.isEmpty ? UInt64(connection.pointee.batchCount) : connection.pointee.fastBytes
-        connection.pointee.sending = .none
-        var sent = whole
-        if connection.pointee.flags.contains(.sendPosted) {
-            let result = connection.pointee.sendResult
-            if result < 0 {
-                guard case .again = SocketFailure(-result) else { return sendFailed(connection) }
-                sent = 0
-            } else {
-                sent = min(UInt64(result), whole)
-            }
+    private func markPostedSends(_ ready: UInt32) {
+        var offset: UInt32 = 0
+        while offset < ready {
+            let completion = ur_cq_at(ring, offset)!
+            let operation = Operation(raw: completion.pointee.user_data)
+            offset &+= 1
+            guard operation.kind == .send, let connection = connections.pointee.pointer(operation.handle), connection.pointee.sending == .fast
+            else { continue }
+            connection.pointee.sendResult = completion.pointee.res
+            connection.pointee.flags.insert(.sendPosted)
         }
-        if connection.pointee.flags.contains(.closing) { return closeIfDone(connection) }
-        if ur_probe_send() { ur_fire_send(connection.pointee.id, sent, kernel.now()) }
-        if sent == whole, connection.pointee.queue.isEmpty {
-            // The common case: all of it, and nothing behind it.
-            connection.pointee.batchCount = 0
-            connection.pointee.bytesSent &+= sent
-            let step = connection.pointee.machine.flushed(now: state.pointee.now, settings.pointee.policy)
-            if step != .wait { afterSend(connection, step) }
-            armTimer(connection)
+    }
+
+    private func takeResult(_ connection: UnsafeMutablePointer<Connection>) {
+        connection.pointee.sending = .none
+        guard connection.pointee.flags.contains(.sendPosted) else {
+            if connection.pointee.queue.isEmpty {
+                connection.pointee.batchCount = 0
+                connection.pointee.bytesSent &+= connection.pointee.fastBytes
+            } else {
+                advanceOutput(connection, connection.pointee.fastBytes)
+            }
             return
         }
-        advanceOutput(connection, sent)
-        guard preserveBatch(connection) else { return shed(connection) }
-        concludeSend(connection, sent)
+        let result = connection.pointee.sendResult
+        if result < 0 {
+            guard case .again = SocketFailure(-result) else {
+                connection.pointee.flags.insert(.sendFailed)
+                connection.pointee.batchCount = 0
+                return
+            }
+        }
+        connection.pointee.fastBytes = min(UInt64(max(0, result)), connection.pointee.fastBytes)
+        advanceOutput(connection, connection.pointee.fastBytes)
+        if !preserveBatch(connection) { connection.pointee.flags.insert(.sendFailed) }
+    }
+
+    private func conclude(_ connection: UnsafeMutablePointer<Connection>) {
+        if connection.pointee.flags.contains(.closing) { return closeIfDone(connection) }
+        if connection.pointee.flags.contains(.sendFailed) { return sendFailed(connection) }
+        let sent = connection.pointee.fastBytes
+        if ur_probe_send() { ur_fire_send(connection.pointee.id, sent, kernel.now()) }
+        let policy = settings.pointee.policy
+        let now = state.pointee.now
+        let step: KeepAliveStep
+        if connection.pointee.queue.isEmpty, connection.pointee.batchCount == 0 {
+            step = connection.pointee.machine.flushed(now: now, policy)
+        } else {
+            step = connection.pointee.machine.outputSent(sent, now: now, policy)
+            // Whole, with files or more segments behind it: on with them. Short: the rest waits for room in the socket.
+            if connection.pointee.flags.contains(.sendPosted) { sendSlowly(connection) } else { markDirty(connection) }
+        }
+        if step != .wait { perform(connection, step) }
+        armTimer(connection)
     }
 
     private func sendFailed(_ connection: UnsafeMutablePointer<Connection>) {
@@ -273,12 +292,8 @@ extension Loop {
     private func concludeSend(_ connection: UnsafeMutablePointer<Connection>, _ sent: UInt64) {
         let step = connection.pointee.machine.outputSent(sent, now: state.pointee.now, settings.pointee.policy)
         if !connection.pointee.queue.isEmpty { sendSlowly(connection) }
-        afterSend(connection, step)
+        if step != .wait { perform(connection, step) }
         armTimer(connection)
-    }
-
-    private func afterSend(_ connection: UnsafeMutablePointer<Connection>, _ step: KeepAliveStep) {
-        perform(connection, step)
     }
 
     /// Sends the first segment when the socket has room for it: posts a completion.
@@ -356,7 +371,7 @@ extension Loop {
         if !connection.pointee.queue.isEmpty {
             if budget > 0 { waitWritable(connection) } else { markDirty(connection) }
         }
-        afterSend(connection, step)
+        if step != .wait { perform(connection, step) }
         armTimer(connection)
     }
 

@@ -13,7 +13,7 @@ extension Loop {
         let multishot = connection.pointee.flags.contains(.keptAlive) && kernel.features.multishotReceive
         let sqe = entry()
         ur_prep_recv(sqe, connection.pointee.fd, BufferRing.group, multishot)
-        ur_sqe_tag(sqe, Operation(.receive, connection.pointee.handle).raw, UInt32(1 << IOSQE_BUFFER_SELECT_BIT.rawValue))
+        ur_sqe_tag(sqe, Operation(.receive, connection.pointee.handle).raw, UInt32(1) << UInt32(IOSQE_BUFFER_SELECT_BIT))
         connection.pointee.receive = multishot ? .multishot : .single
         connection.pointee.operations &+= 1
     }
@@ -41,7 +41,7 @@ extension Loop {
 
     func received(_ handle: Handle, _ result: Int32, _ flags: UInt32) {
         let hasBuffer = flags & UInt32(IORING_CQE_F_BUFFER) != 0
-        let buffer = UInt16(truncatingIfNeeded: flags >> UInt32(IORING_CQE_BUFFER_SHIFT.rawValue))
+        let buffer = UInt16(truncatingIfNeeded: flags >> 16)
         // The buffer is ours from here to recycle; nothing keeps a pointer into it: what is not used is copied to `carry`.
         let bytes = hasBuffer ? buffers.pointee.take(buffer) : nil
         defer { if hasBuffer { buffers.pointee.recycle(buffer) } }
@@ -110,7 +110,8 @@ extension Loop {
 
     private func input(_ connection: UnsafeMutablePointer<Connection>, _ bytes: UnsafeMutablePointer<UInt8>, _ count: Int) {
         if connection.pointee.carryCount == 0 {
-            let used = process(connection, bytes, count)
+            var count = count
+            let used = process(connection, bytes, &count)
             if used < count, !connection.pointee.flags.contains(.closing) {
                 guard keep(connection, bytes + used, count &- used) else { return shed(connection) }
             }
@@ -132,15 +133,16 @@ extension Loop {
     /// Works off what `carry` holds, then moves what is left to its front.
     func processCarry(_ connection: UnsafeMutablePointer<Connection>) {
         guard let carry = connection.pointee.carry, connection.pointee.carryCount > 0 else { return }
-        let used = process(connection, carry, connection.pointee.carryCount)
+        var count = connection.pointee.carryCount
+        let used = process(connection, carry, &count)
         guard connection.pointee.carry != nil else { return }  // torn down meanwhile
-        let left = connection.pointee.carryCount &- used
+        let left = count &- used
         if left == 0 {
             dropCarry(connection)
         } else if used > 0 {
             memmove(carry, carry + used, left)
-            connection.pointee.carryCount = left
         }
+        if left > 0 { connection.pointee.carryCount = left }
         if connection.pointee.carryCount < ChunkPool.chunkBytes, connection.pointee.machine.mayHandleNext(settings.pointee.policy) {
             resumeReading(connection)
         }

@@ -5,6 +5,7 @@ internal import Glibc
 internal import UringBase
 internal import UringHTTP
 internal import UringHTTP1
+internal import UringRing
 
 extension Loop {
     /// Takes up every request that is complete in `bytes[..<count]`; answers how many bytes are used. What is left is the beginning of
@@ -116,6 +117,20 @@ extension Loop {
         }
     }
 
+    /// Calls the handler again for a request that waited for a cold file.
+    func retry(
+        _ connection: UnsafeMutablePointer<Connection>, _ base: UnsafeMutablePointer<UInt8>, _ count: Int, bodyOffset: Int, bodyCount: Int
+    ) {
+        let outcome = RequestParser.parse(
+            base, count: count, alreadyScanned: 0, head: head, fields: fields, fieldCapacity: settings.pointee.limits.fieldCountMax,
+            limits: settings.pointee.limits)
+        guard case .complete = outcome else { return fault(connection, .badLeadingLines) }
+        layOut(connection, base, body: base + bodyOffset, bodyCount)
+        response.pointee.begin(isHead: head.pointee.method == .head, streaming: false)
+        let elapsed = callHandler(connection)
+        finishResponse(connection, base, count, unread: 0, elapsed)
+    }
+
     /// Calls the handler on what `layOut` prepared; answers its duration in ticks.
     private func callHandler(_ connection: UnsafeMutablePointer<Connection>) -> UInt64 {
         if ur_probe_handler_start() { ur_fire_handler_start(connection.pointee.id, UInt64(context.pointee.bodyCount), kernel.now()) }
@@ -123,8 +138,8 @@ extension Loop {
         let box = state.pointee.handler
         do {
             try box._withUnsafeGuaranteedRef { box throws in
-                var response = Response(self.response, Unmanaged.passUnretained(self))
-                try box.handle(Request(self.context), &response)
+                var response = Response(self.response, context)
+                try box.handle(Request(context), &response)
             }
         } catch {
             handlerFailed(error)
@@ -347,7 +362,7 @@ extension Loop {
         let began = kernel.ticks()
         var finished = isLast
         do {
-            var response = Response(self.response, Unmanaged.passUnretained(self))
+            var response = Response(self.response, context)
             switch try receiver.receive(RequestBodyPart(ByteView(span), isLast: isLast), &response) {
             case .more: break
             case .finish: finished = true

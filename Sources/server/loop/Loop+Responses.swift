@@ -9,7 +9,7 @@ internal import UringRing
 
 extension ResponseState {
     /// Nothing but status, fields and written bytes, below the size from which a body is handed over instead of copied.
-    var isPlain: Bool { !hasSpecialContent && receiver == nil && upgrade == nil && opening == .none && body.count <= Self.copiedBodyMax }
+    var isPlain: Bool { !hasSpecialContent && receiver == nil && upgrade == nil && !needsColdFile && body.count <= Self.copiedBodyMax }
     /// Up to here a second copy is cheaper than a segment of its own and sendmsg.
     static let copiedBodyMax = 32 * 1024
 }
@@ -69,7 +69,7 @@ extension Loop {
     func finishResponse(
         _ connection: UnsafeMutablePointer<Connection>, _ base: UnsafeMutablePointer<UInt8>?, _ used: Int, unread: UInt64, _ elapsed: UInt64
     ) {
-        if response.pointee.opening == .cold, let base { return suspend(connection, base, used) }
+        if response.pointee.needsColdFile, let base { return suspend(connection, base, used) }
         connection.pointee.coldRetries = 0
         if response.pointee.status.code < 200, response.pointee.upgrade == nil { response.pointee.restart(.internalServerError) }
         let policy = settings.pointee.policy
@@ -156,7 +156,7 @@ extension Loop {
         let policy = settings.pointee.policy
         connection.pointee.producerWakeAt = .max
         while connection.pointee.machine.hasRoom(policy), !connection.pointee.flags.contains(.closing) {
-            state.pointee.scratch.count = 0
+            scratch.pointee.count = 0
             var step = StreamStep.end
             do {
                 var writer = ResponseWriter(scratch)
@@ -171,7 +171,7 @@ extension Loop {
                 return perform(connection, connection.pointee.machine.abort())
             }
             switch step {
-            case .more: if state.pointee.scratch.count == 0 { return wake(connection, afterMs: 1) }
+            case .more: if scratch.pointee.count == 0 { return wake(connection, afterMs: 1) }
             case .wait(let milliseconds): return wake(connection, afterMs: milliseconds)
             case .end: return endProduced(connection, exchange)
             }
@@ -187,7 +187,7 @@ extension Loop {
 
     /// False when the producer wrote more than it had announced.
     private func queuePiece(_ connection: UnsafeMutablePointer<Connection>, _ exchange: Exchange) -> Bool {
-        let count = state.pointee.scratch.count
+        let count = scratch.pointee.count
         guard count > 0 else { return true }
         var bytes = count
         if let remaining = exchange.remaining {
@@ -197,14 +197,14 @@ extension Loop {
         if exchange.isChunked {
             guard let out = reserve(connection, count &+ 20) else { return true }
             var at = ResponseEncoder.writeChunkHeader(size: UInt64(count), to: out)
-            memcpy(out + at, state.pointee.scratch.base, count)
+            memcpy(out + at, scratch.pointee.base, count)
             at &+= count
             out[at] = 13
             out[at &+ 1] = 10
             bytes = at &+ 2
             commit(connection, bytes)
         } else {
-            appendOutput(connection, state.pointee.scratch.base, count)
+            appendOutput(connection, scratch.pointee.base, count)
         }
         connection.pointee.machine.outputQueued(UInt64(bytes), now: state.pointee.now, settings.pointee.policy)
         markDirty(connection)

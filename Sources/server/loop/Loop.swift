@@ -11,18 +11,6 @@ internal import UringHTTP
 internal import UringHTTP1
 package import UringRing
 
-/// A listening socket as a loop sees it.
-package struct LoopListener: Sendable {
-    package let fd: Int32
-    package let address: SocketAddress
-    /// Loops that share the socket (unix) leave closing it to their owner.
-    package let closesWithLoop: Bool
-
-    package init(fd: Int32, address: SocketAddress, closesWithLoop: Bool) {
-        (self.fd, self.address, self.closesWithLoop) = (fd, address, closesWithLoop)
-    }
-}
-
 package final class Loop {
     let kernel: Kernel
     let ring: UnsafeMutablePointer<ur_ring>
@@ -39,6 +27,10 @@ package final class Loop {
     let settings: UnsafeMutablePointer<LoopSettings>
     let state: UnsafeMutablePointer<LoopState>
     let meter: UnsafeMutablePointer<LoopMeter>
+    /// For the pieces that producers write.
+    let scratch: UnsafeMutablePointer<ByteBuffer>
+    /// What the request context points to before the first request. Never used.
+    private let nobody: UnsafeMutablePointer<Connection>
     let index: Int
 
     /// - Parameters:
@@ -48,6 +40,7 @@ package final class Loop {
         self.index = index
         self.kernel = kernel
         ring = kernel.ring
+        nobody = .allocate(capacity: 1)
         pool = .allocate(capacity: 1)
         connections = .allocate(capacity: 1)
         wheel = .allocate(capacity: 1)
@@ -60,6 +53,7 @@ package final class Loop {
         settings = .allocate(capacity: 1)
         state = .allocate(capacity: 1)
         meter = .allocate(capacity: 1)
+        scratch = .allocate(capacity: 1)
         buffers = .allocate(capacity: 1)
         buffers.initialize(
             to: try BufferRing.make(kernel: kernel, count: configuration.receiveBuffers, bytesEach: configuration.receiveBufferBytes))
@@ -71,14 +65,16 @@ package final class Loop {
         response.initialize(to: ResponseState())
         head.initialize(to: RequestHead())
         captures.initialize(to: PathCaptures())
-        settings.initialize(to: LoopSettings(configuration))
+        settings.initialize(to: LoopSettings(configuration, fieldCapacity: configuration.parserLimits.fieldCountMax))
         state.initialize(to: LoopState(now: now, handler: handler, listeners: listeners))
         meter.initialize(to: LoopMeter())
         context.initialize(
             to: RequestContext(
                 base: UnsafePointer(batch.pointee.base), head: UnsafePointer(head), fields: UnsafePointer(fields),
-                body: UnsafePointer(batch.pointee.base), captures: captures, connection: connections.pointee.placeholder,
+                body: UnsafePointer(batch.pointee.base), captures: captures, connection: nobody,
                 loop: Unmanaged.passUnretained(self)))
+        scratch.initialize(to: ByteBuffer(capacity: 16 * 1024))
+        state.pointee.install(handler, ticksPerSecond: kernel.ticksPerSecond, stallNs: configuration.stallThresholdNs)
         refreshDate()
         for listener in 0..<listeners.count { armAccept(listener) }
     }
@@ -91,23 +87,28 @@ package final class Loop {
             discardMemory(connection)
             kernel.close(connection.pointee.fd)
         }
-        for listener in state.pointee.listeners where listener.fd >= 0 && listener.closesWithLoop { kernel.close(listener.fd) }
+        for entry in state.pointee.listeners where !entry.closed && entry.listener.closesWithLoop { kernel.close(entry.listener.fd) }
         response.pointee.destroy()
         batch.pointee.destroy()
         state.pointee.destroy()
+        settings.pointee.destroy()
+        scratch.pointee.destroy()
         fields.deallocate()
+        nobody.deallocate()
         func end<T: ~Copyable>(_ pointer: UnsafeMutablePointer<T>) {
             pointer.deinitialize(count: 1)
             pointer.deallocate()
         }
-        end(context); end(head); end(captures); end(settings); end(meter); end(wheel); end(connections); end(batch); end(response); end(state)
+        end(context); end(head); end(captures); end(settings); end(meter); end(wheel); end(connections); end(batch); end(response); end(state); end(scratch)
         end(pool)
         // The receive buffers' memory goes after the kernel's ring: the loop's owner destroys the kernel with this object, last.
         kernel.retire(buffers)
     }
 
     /// Drained and empty: `runOnce` has nothing left to do.
-    package var isFinished: Bool { state.pointee.phase == .draining && connections.pointee.count == 0 }
+    package var isFinished: Bool {
+        state.pointee.phase == .draining && connections.pointee.count == 0 && state.pointee.listeners.allSatisfy { !$0.armed }
+    }
 
     /// Runs until drained. On the loop's own thread.
     package func run() {
@@ -156,7 +157,7 @@ package final class Loop {
     private func dispatch(_ ready: UInt32) {
         var seen: UInt32 = 0
         while seen < ready {
-            let completion = ur_cq_at(ring, 0).pointee
+            let completion = ur_cq_at(ring, 0)!.pointee
             ur_cq_advance(ring, 1)
             seen &+= 1
             let operation = Operation(raw: completion.user_data)

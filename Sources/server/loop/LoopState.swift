@@ -3,7 +3,7 @@
 internal import CUring
 internal import UringBase
 internal import UringHTTP
-internal import UringHTTP1
+package import UringHTTP1
 internal import UringRing
 
 /// What a loop is given at start and on reload. Plain values.
@@ -29,17 +29,24 @@ struct LoopSettings {
     var policy: KeepAlivePolicy
     var limits: ParserLimits
     var bodyBytesMax: UInt64
-    var stallNs: UInt64
-    /// `Server: name\r\n`, or empty.
-    var serverLine: [UInt8]
+    /// Room of the loop's field table: a reload may lower the limit, not raise it above this.
+    let fieldCapacity: Int
+    /// `server: name\r\n`, or empty.
+    let serverLine: UnsafeMutablePointer<UInt8>
+    let serverLineCount: Int
 
-    init(_ configuration: LoopConfiguration) {
+    init(_ configuration: LoopConfiguration, fieldCapacity: Int) {
         policy = configuration.keepAlive
         limits = configuration.parserLimits
         bodyBytesMax = configuration.bodyBytesMax
-        stallNs = configuration.stallThresholdNs
-        serverLine = configuration.serverName.isEmpty ? [] : Array("server: \(configuration.serverName)\r\n".utf8)
+        self.fieldCapacity = fieldCapacity
+        let line = configuration.serverName.isEmpty ? [] : Array("server: \(configuration.serverName)\r\n".utf8)
+        serverLineCount = line.count
+        serverLine = .allocate(capacity: max(1, line.count))
+        line.withUnsafeBufferPointer { if $0.count > 0 { serverLine.update(from: $0.baseAddress!, count: $0.count) } }
     }
+
+    func destroy() { serverLine.deallocate() }
 }
 
 @unsafe
@@ -51,47 +58,58 @@ struct LoopState {
     var phase: Phase = .serving
     /// There is something to do without waiting for the kernel.
     var hasWork = false
-    var handler: Unmanaged<HandlerBox>
-    var listeners: [LoopListener]
-    /// Listeners whose accept is armed.
-    var armedListeners = 0
+    /// Retained. Called through, never copied, so that a request costs no retain.
+    private(set) var handler: Unmanaged<HandlerBox>
+    private(set) var observer: (@Sendable (borrowing Request, ExchangeRecord) -> Void)?
+    private(set) var reporter: (any ServerReporter)?
+    private(set) var streamsBodies = false
+    private(set) var stallTicks = UInt64.max
+    /// The connection whose input is being worked off: it needs no reminder that there is more.
+    var processing: UnsafeMutablePointer<Connection>?
+    /// Why the coming error response is sent.
+    var faultReason: StaticString?
+    var listeners: [ListenerState]
     var acceptRetryAt = UInt64.max
     var nextConnectionID: UInt64 = 1
     var handledInTurn = 0
-    /// `date: Sun, 06 Nov 1994 08:49:37 GMT\r\n`
-    let dateLine: UnsafeMutablePointer<UInt8>
-    static let dateLineBytes = 37
-    private var dateSeconds = Int64.min
+    /// The 29 bytes of the `Date` field.
+    let date: UnsafeMutablePointer<UInt8>
+    private(set) var unixSeconds = Int64.min
     var dirty = ConnectionList()
     var inFlight = ConnectionList()
     var resuming = ConnectionList()
     var starved = ConnectionList()
-    /// For the pieces that producers write.
-    var scratch = ByteBuffer(capacity: 16 * 1024)
 
     init(now: UInt64, handler: HandlerBox, listeners: [LoopListener]) {
         self.now = now
         self.handler = .passRetained(handler)
-        self.listeners = listeners
-        dateLine = .allocate(capacity: 40)
-        _ = ByteWriting.write("date: ", to: dateLine)
-        _ = ByteWriting.write("\r\n", to: dateLine + 35)
+        self.listeners = listeners.map { ListenerState(listener: $0) }
+        date = .allocate(capacity: HTTPDate.bytes)
+    }
+
+    /// Takes over a handler and what belongs to it.
+    mutating func install(_ box: HandlerBox, ticksPerSecond: UInt64, stallNs: UInt64) {
+        let old = handler
+        handler = .passRetained(box)
+        old.release()
+        (observer, reporter, streamsBodies) = (box.observe, box.reporter, box.wantsStream != nil)
+        let ticks = stallNs.multipliedFullWidth(by: ticksPerSecond)
+        stallTicks = stallNs == 0 || ticks.high >= 1_000_000_000 ? .max : UInt64(1_000_000_000).dividingFullWidth(ticks).quotient
     }
 
     mutating func setDate(_ seconds: Int64) {
-        guard seconds != dateSeconds else { return }
-        dateSeconds = seconds
-        HTTPDate.write(unixSeconds: seconds, to: dateLine + 6)
+        guard seconds != unixSeconds else { return }
+        unixSeconds = seconds
+        HTTPDate.write(unixSeconds: seconds, to: date)
     }
 
     mutating func destroy() {
         handler.release()
-        dateLine.deallocate()
+        date.deallocate()
         dirty.destroy()
         inFlight.destroy()
         resuming.destroy()
         starved.destroy()
-        scratch.destroy()
     }
 }
 

@@ -15,16 +15,18 @@ final class OpenFile {
     deinit { kernelClose(fd) }
 }
 
+/// Text, or a run of a file's bytes.
+package enum FilePiece: Sendable {
+    case text([UInt8])
+    case range(offset: UInt64, count: UInt64)
+}
+
 /// What a response sends of a file: text pieces (part heads of multipart/byteranges) and ranges, in order.
 final class FileContent {
-    enum Piece {
-        case text([UInt8])
-        case range(offset: UInt64, count: UInt64)
-    }
     let file: OpenFile
-    let pieces: [Piece]
+    let pieces: [FilePiece]
     let length: UInt64
-    init(file: OpenFile, pieces: [Piece]) {
+    init(file: OpenFile, pieces: [FilePiece]) {
         self.file = file
         self.pieces = pieces
         length = pieces.reduce(0) { sum, piece in
@@ -115,6 +117,11 @@ struct OutputQueue {
         case .shared, .file: unsafe segment.pointee.object?.release()
         }
         unsafe segment.deallocate()
+    }
+
+    /// A segment that was made and not written: never left at the front, where it would be sent.
+    mutating func dropLeadingEmpty(pool: UnsafeMutablePointer<ChunkPool>) {
+        while let segment = unsafe first, unsafe segment.pointee.count == 0 { unsafe removeFirst(pool: pool) }
     }
 
     mutating func removeAll(pool: UnsafeMutablePointer<ChunkPool>) {

@@ -1,0 +1,54 @@
+// HandlerBox: the application as a loop sees it. Immutable, shared by all loops, replaced as a whole on reload.
+
+internal import UringHTTP
+
+/// What the application answers requests with. Called on loops' threads, by several at once.
+public typealias Handler = @Sendable (borrowing Request, inout Response) throws -> Void
+
+/// A finished exchange, for access logs and metrics.
+public struct ExchangeRecord: Sendable {
+    public var status: UInt16
+    /// Bytes of head and body.
+    public var bytes: UInt64
+    /// Time in the handler, and for produced content until its end.
+    public var nanoseconds: UInt64
+    /// UTC, Unix seconds.
+    public var time: Int64
+    /// The name the handler gave its route; empty when none.
+    public var route: StaticString?
+    public var loop: Int
+}
+
+/// A handler that held its loop longer than the threshold.
+public struct LoopStall: Sendable {
+    public let loop: Int
+    /// The route's name, or the path.
+    public let route: String
+    public let nanoseconds: UInt64
+}
+
+/// What goes wrong beside the request path, told to whoever logs. Called on a loop's thread; must not block.
+public protocol ServerReporter: AnyObject, Sendable {
+    func stalled(_ stall: LoopStall)
+    func handlerFailed(_ route: String, _ error: any Error)
+    /// A response field was not sent because its value contained CR, LF or NUL.
+    func fieldRefused(_ route: String)
+    /// A producer wrote more or less than the length it had announced.
+    func lengthMismatch()
+}
+
+package final class HandlerBox: Sendable {
+    let handle: Handler
+    /// Decides for requests with a body whether the handler is called before it arrives; nil: never.
+    let wantsStream: (@Sendable (borrowing Request) -> Bool)?
+    /// Told of every finished exchange; nil costs nothing.
+    let observe: (@Sendable (borrowing Request, ExchangeRecord) -> Void)?
+    let reporter: (any ServerReporter)?
+
+    package init(
+        handle: @escaping Handler, wantsStream: (@Sendable (borrowing Request) -> Bool)? = nil,
+        observe: (@Sendable (borrowing Request, ExchangeRecord) -> Void)? = nil, reporter: (any ServerReporter)? = nil
+    ) {
+        (self.handle, self.wantsStream, self.observe, self.reporter) = (handle, wantsStream, observe, reporter)
+    }
+}

@@ -1,0 +1,60 @@
+// Listeners, and how they come and go while a loop runs (reload, drain). The loop's thread.
+
+internal import CUring
+internal import UringBase
+package import UringRing
+
+/// A listening socket as a loop is given it.
+package struct LoopListener: Sendable {
+    package let fd: Int32
+    package let address: SocketAddress
+    /// Loops that share the socket (unix) leave closing it to its owner.
+    package let closesWithLoop: Bool
+
+    package init(fd: Int32, address: SocketAddress, closesWithLoop: Bool) {
+        (self.fd, self.address, self.closesWithLoop) = (fd, address, closesWithLoop)
+    }
+}
+
+/// A listening socket and what a loop is doing with it. Its number is the accept operation's slot, so entries are never removed.
+struct ListenerState {
+    let listener: LoopListener
+    /// The kernel owes us completions of an accept.
+    var armed = false
+    /// Accepts no more; closed when nothing is armed.
+    var retired = false
+    var closed = false
+}
+
+extension Loop {
+    func listen(_ added: [LoopListener]) {
+        guard state.pointee.phase == .serving else { return }
+        for listener in added {
+            state.pointee.listeners.append(ListenerState(listener: listener))
+            armAccept(state.pointee.listeners.count - 1)
+        }
+    }
+
+    func unlisten(_ removed: [Int32]) {
+        for number in 0..<state.pointee.listeners.count where removed.contains(state.pointee.listeners[number].listener.fd) {
+            retireListener(number)
+        }
+    }
+
+    /// Cancels the accept; the descriptor is closed when its last completion has come.
+    func retireListener(_ number: Int) {
+        guard !state.pointee.listeners[number].retired else { return }
+        state.pointee.listeners[number].retired = true
+        guard state.pointee.listeners[number].armed else { return closeRetired(number) }
+        let sqe = entry()
+        ur_prep_cancel(sqe, Operation(.accept, Handle(index: UInt32(number), generation: 0)).raw)
+        ur_sqe_tag(sqe, Operation(.cancel, Handle(index: 0, generation: 0)).raw, 0)
+    }
+
+    func closeRetired(_ number: Int) {
+        let entry = state.pointee.listeners[number]
+        guard entry.retired, !entry.armed, !entry.closed else { return }
+        state.pointee.listeners[number].closed = true
+        if entry.listener.closesWithLoop { kernel.close(entry.listener.fd) }
+    }
+}

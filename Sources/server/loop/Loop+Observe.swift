@@ -1,0 +1,77 @@
+// Observation: finished exchanges for the access log, and the loop's figures. The loop's thread.
+
+internal import Glibc
+internal import UringBase
+internal import UringHTTP
+internal import UringHTTP1
+internal import UringRing
+
+/// The request of a response that is produced later than its handler call: head bytes and offsets, copied.
+final class LoggedExchange {
+    let bytes: [UInt8]
+    let head: RequestHead
+    let fields: [FieldSlot]
+    let status: UInt16
+    let route: StaticString?
+    let began: UInt64
+    let sentBefore: UInt64
+
+    init(_ context: UnsafeMutablePointer<RequestContext>, _ response: UnsafeMutablePointer<ResponseState>, began: UInt64) {
+        head = context.pointee.head.pointee
+        bytes = Array(UnsafeBufferPointer(start: context.pointee.base, count: head.headLength))
+        fields = Array(UnsafeBufferPointer(start: context.pointee.fields, count: head.fieldCount))
+        status = response.pointee.status.code
+        route = response.pointee.routeName
+        sentBefore = context.pointee.connection.pointee.bytesSent
+        self.began = began
+    }
+}
+
+extension Loop {
+    private func record(_ status: UInt16, _ bytes: UInt64, _ nanoseconds: UInt64, _ route: StaticString?) -> ExchangeRecord {
+        ExchangeRecord(
+            status: status, bytes: bytes, nanoseconds: nanoseconds, time: state.pointee.unixSeconds, route: route, loop: index)
+    }
+
+    /// The exchange that `context` describes is complete.
+    func observe(_ bytes: UInt64, _ elapsed: UInt64) {
+        guard let observer = state.pointee.observer else { return }
+        let record = record(response.pointee.status.code, bytes, kernel.nanoseconds(ticks: elapsed), response.pointee.routeName)
+        observer(Request(context), record)
+    }
+
+    /// A produced response is complete; its request is a copy.
+    func observe(_ logged: LoggedExchange, _ connection: UnsafeMutablePointer<Connection>) {
+        guard let observer = state.pointee.observer else { return }
+        let bytes = connection.pointee.bytesSent &+ connection.pointee.machine.pendingBytes &- logged.sentBefore
+        let record = record(logged.status, bytes, state.pointee.now &- logged.began, logged.route)
+        var head = logged.head
+        logged.bytes.withUnsafeBufferPointer { bytes in
+            logged.fields.withUnsafeBufferPointer { fields in
+                withUnsafePointer(to: &head) { head in
+                    var copy = context.pointee
+                    copy.base = bytes.baseAddress!
+                    copy.head = head
+                    copy.fields = fields.baseAddress ?? UnsafePointer(self.fields)
+                    copy.bodyCount = 0
+                    copy.captures = nil
+                    copy.connection = connection
+                    withUnsafePointer(to: &copy) { observer(Request($0), record) }
+                }
+            }
+        }
+    }
+
+    /// A request that never reached a handler: logged with an empty head.
+    func observeFault(_ connection: UnsafeMutablePointer<Connection>, _ status: HTTPStatus, _ bytes: UInt64) {
+        guard let observer = state.pointee.observer else { return }
+        context.pointee.bodyCount = 0
+        context.pointee.connection = connection
+        context.pointee.connectionID = connection.pointee.id
+        observer(Request(context), record(status.code, bytes, 0, "fault"))
+    }
+
+    func remoteAddressText(_ connection: UnsafeMutablePointer<Connection>) -> String {
+        kernel.peerAddress(connection.pointee.fd)?.description ?? ""
+    }
+}

@@ -1,0 +1,66 @@
+// LoopMessage: what other threads may ask of a loop. Posted through IORING_OP_MSG_RING; taken up on the loop's thread.
+
+internal import UringBase
+internal import UringHTTP1
+package import UringRing
+
+/// A message in flight is retained by its sender's `post` and released by the loop that takes it up.
+package final class LoopMessage: Sendable {
+    package enum Content: Sendable {
+        /// Stop accepting, finish what is under way.
+        case drain
+        /// Close whoever is still connected.
+        case abort
+        /// Take over these settings and this handler; connections stay.
+        case replace(LoopConfiguration, HandlerBox)
+        /// Call back on the loop's thread with its figures.
+        case snapshot(@Sendable (LoopSnapshot) -> Void)
+        /// Accept on these as well.
+        case listen([LoopListener])
+        /// Stop accepting on these descriptors; their connections stay.
+        case unlisten([Int32])
+        /// Run on the loop's thread.
+        case run(@Sendable () -> Void)
+    }
+
+    package let content: Content
+    package init(_ content: Content) { self.content = content }
+
+    /// User data of the completion that carries the message; keeps the message alive until `init(taking:)`. Addresses have at most 56 bits.
+    package var userData: UInt64 {
+        let address = UInt64(UInt(bitPattern: Unmanaged.passRetained(self).toOpaque()))
+        precondition(address >> 56 == 0, "BUG: an object's address does not fit a message")
+        return UInt64(OperationKind.message.rawValue) << 56 | address
+    }
+
+    static func take(_ userData: UInt64) -> LoopMessage {
+        let address = UInt(userData & 0xFF_FFFF_FFFF_FFFF)
+        return Unmanaged<LoopMessage>.fromOpaque(UnsafeRawPointer(bitPattern: address)!).takeRetainedValue()
+    }
+
+    /// A message that could not be delivered.
+    package static func discard(_ userData: UInt64) { _ = take(userData) }
+}
+
+extension Loop {
+    func message(_ userData: UInt64, _ result: Int32) { deliver(LoopMessage.take(userData)) }
+
+    /// Takes a message up. On the loop's thread: simulations call it directly.
+    package func deliver(_ message: LoopMessage) {
+        switch message.content {
+        case .drain: drain()
+        case .abort: abortAll()
+        case .replace(let configuration, let handler): replace(configuration, handler)
+        case .snapshot(let body): body(snapshot())
+        case .listen(let added): listen(added)
+        case .unlisten(let removed): unlisten(removed)
+        case .run(let body): body()
+        }
+    }
+
+    private func replace(_ configuration: LoopConfiguration, _ handler: HandlerBox) {
+        settings.pointee.destroy()
+        settings.pointee = LoopSettings(configuration, fieldCapacity: settings.pointee.fieldCapacity)
+        state.pointee.install(handler, ticksPerSecond: kernel.ticksPerSecond, stallNs: configuration.stallThresholdNs)
+    }
+}
