@@ -31,7 +31,7 @@ package enum PathNormalizer {
     ///   some other system that reads the same URL (`\`).
     /// - Slashes are merged; `.` and `..`, however encoded, are resolved (RFC 3986 section 5.2.4), and a `..` above the root is 400:
     ///   no browser sends one, as it resolves them first.
-    /// - A path that does not fit `storage` or `resultBytesMax` is 414.
+    /// - A path that does not fit `storage` or `resultBytesMax`, at its end or on the way, is 414.
     ///
     /// - Parameter storage: empty; `resultBytesMax` bytes always suffice for what the kernel can open.
     package static func normalize(
