@@ -115,6 +115,10 @@ private func set(_ ranges: [ByteRange]) -> ByteRangeSet {
         ("bytes=0-0,-1", UInt64.max, "0-0 18446744073709551614-18446744073709551614"),
         ("bytes=18446744073709551614-,0-18446744073709551613", UInt64.max, "0-18446744073709551614"),
         ("bytes=18446744073709551615-", UInt64.max, "416"),
+        // Above UInt64.max, and small once wrapped around
+        ("bytes=20000000000000000000-", UInt64.max, "416"),
+        ("bytes=184467440737095516160-", UInt64.max, "416"),
+        ("bytes=-20000000000000000000", UInt64.max, "0-18446744073709551614"),
     ] as [(String, UInt64, String)])
     func numbersAtTheLimits(value: String, size: UInt64, expected: String) {
         #expect(parse(value, size) == expected)
