@@ -159,9 +159,9 @@ package enum ContentRange: Sendable, Equatable {
     package var renderedCount: Int {
         switch self {
         case .satisfied(let range, let size):
-            8 &+ DigitCount.decimal(range.first) &+ DigitCount.decimal(range.last) &+ DigitCount.decimal(size)
+            8 &+ ByteWriting.decimalLength(range.first) &+ ByteWriting.decimalLength(range.last) &+ ByteWriting.decimalLength(size)
         case .unsatisfied(let size):
-            8 &+ DigitCount.decimal(size)
+            8 &+ ByteWriting.decimalLength(size)
         }
     }
 

@@ -74,7 +74,7 @@ struct FieldScanner: ~Escapable {
     /// A token of RFC 9110 section 5.6.2 as a range of positions; empty when none is next.
     mutating func token() -> Range<Int> {
         let start = position
-        while let byte = peek(), FieldScanner.isTokenByte(byte) { position &+= 1 }
+        while let byte = peek(), ByteSet.token.contains(byte) { position &+= 1 }
         return start..<position
     }
 
@@ -82,29 +82,13 @@ struct FieldScanner: ~Escapable {
     func matches(_ range: Range<Int>, _ lowercase: StaticString) -> Bool {
         let expected = lowercase.bytes
         guard range.count == expected.count else { return false }
-        for offset in 0..<expected.count where FieldScanner.lowercased(bytes[range.lowerBound &+ offset]) != expected[offset] {
+        for offset in 0..<expected.count where lowercasedASCII(bytes[range.lowerBound &+ offset]) != expected[offset] {
             return false
         }
         return true
     }
 
     static func isDigit(_ byte: UInt8) -> Bool { byte &- 0x30 < 10 }
-
-    static func lowercased(_ byte: UInt8) -> UInt8 {
-        byte &- 0x41 < 26 ? byte | 0x20 : byte
-    }
-
-    static func isTokenByte(_ byte: UInt8) -> Bool {
-        if isDigit(byte) || lowercased(byte) &- 0x61 < 26 { return true }
-        switch byte {
-        case UInt8(ascii: "!"), UInt8(ascii: "#"), UInt8(ascii: "$"), UInt8(ascii: "%"), UInt8(ascii: "&"), UInt8(ascii: "'"),
-            UInt8(ascii: "*"), UInt8(ascii: "+"), UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: "^"), UInt8(ascii: "_"),
-            UInt8(ascii: "`"), UInt8(ascii: "|"), UInt8(ascii: "~"):
-            return true
-        default:
-            return false
-        }
-    }
 }
 
 extension StaticString {
@@ -133,7 +117,7 @@ extension OutputSpan where Element == UInt8 {
 
     mutating func appendDecimal(_ value: UInt64) {
         var divisor: UInt64 = 1
-        for _ in 1..<DigitCount.decimal(value) { divisor &*= 10 }  // at most 10^19, below UInt64.max
+        for _ in 1..<ByteWriting.decimalLength(value) { divisor &*= 10 }  // at most 10^19, below UInt64.max
         var rest = value
         while divisor > 0 {
             append(0x30 &+ UInt8(truncatingIfNeeded: rest / divisor))
@@ -147,24 +131,6 @@ extension OutputSpan where Element == UInt8 {
         for position in 0..<digits {
             append(HexDigit.lowercase(UInt8(truncatingIfNeeded: value >> UInt64(4 * (digits &- 1 &- position))) & 0xF))
         }
-    }
-}
-
-enum DigitCount {
-    /// Decimal digits of `value`, 1…20.
-    static func decimal(_ value: UInt64) -> Int {
-        var count = 1
-        var rest = value / 10
-        while rest > 0 {
-            count &+= 1
-            rest /= 10
-        }
-        return count
-    }
-
-    /// Hexadecimal digits of `value`, 1…16.
-    static func hexadecimal(_ value: UInt64) -> Int {
-        max(1, (67 &- value.leadingZeroBitCount) / 4)
     }
 }
 

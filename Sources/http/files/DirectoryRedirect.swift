@@ -62,7 +62,7 @@ package enum DirectoryRedirect {
 
     /// pchar of RFC 3986 section 3.3 without `%`, which here is a byte of the decoded name, plus the slash between segments.
     private static func isPathByte(_ byte: UInt8) -> Bool {
-        if FieldScanner.isDigit(byte) || FieldScanner.lowercased(byte) &- 0x61 < 26 { return true }
+        if FieldScanner.isDigit(byte) || lowercasedASCII(byte) &- 0x61 < 26 { return true }
         switch byte {
         case UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: "_"), UInt8(ascii: "~"),
             UInt8(ascii: "!"), UInt8(ascii: "$"), UInt8(ascii: "&"), UInt8(ascii: "'"), UInt8(ascii: "("), UInt8(ascii: ")"),

@@ -57,7 +57,7 @@ package struct EntityTag: Sendable {
     }
 
     private mutating func pushHexadecimal(_ value: UInt64) {
-        var shift = (DigitCount.hexadecimal(value) &- 1) &* 4
+        var shift = (ByteWriting.hexLength(value) &- 1) &* 4
         while shift >= 0 {
             push(HexDigit.lowercase(UInt8(truncatingIfNeeded: value >> UInt64(shift)) & 0xF))
             shift &-= 4

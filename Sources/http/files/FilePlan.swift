@@ -21,7 +21,7 @@ package struct FileOptions: Sendable {
 
 /// One request, reduced to what concerns a file. Views into the request's memory.
 package struct FileRequest: ~Escapable {
-    let method: FileMethod
+    let method: HTTPMethod
     /// The field value of Range; nil when absent or given on several lines.
     let range: Span<UInt8>?
     let preconditions: Preconditions
@@ -29,7 +29,7 @@ package struct FileRequest: ~Escapable {
     let namesDirectory: Bool
 
     @_lifetime(copy range, copy preconditions)
-    package init(method: FileMethod, range: Span<UInt8>?, preconditions: Preconditions, namesDirectory: Bool = false) {
+    package init(method: HTTPMethod, range: Span<UInt8>?, preconditions: Preconditions, namesDirectory: Bool = false) {
         self.method = method
         self.range = range
         self.preconditions = preconditions
@@ -71,7 +71,7 @@ package struct FilePlan: Sendable {
         case multipart
     }
 
-    package var status: FileStatus
+    package var status: HTTPStatus
     package var body: Body = .none
     package var contentType: ContentType?
     /// Bytes of the body, or with HEAD of the body that GET would get. Nil where it is unknown (chunked), not allowed (204, 304) or the
@@ -94,23 +94,23 @@ package struct FilePlan: Sendable {
     /// The value of Allow.
     package static let allow: StaticString = "GET, HEAD, OPTIONS"
 
-    init(_ status: FileStatus) {
+    init(_ status: HTTPStatus) {
         self.status = status
     }
 }
 
 extension FilePlan {
     /// The answer that needs no file: OPTIONS, a method that files do not have, or nil. Ask before opening anything.
-    package static func beforeOpening(_ method: FileMethod) -> FilePlan? {
+    package static func beforeOpening(_ method: HTTPMethod) -> FilePlan? {
         switch method {
         case .get, .head: return nil
         case .options: return allowing(.noContent)
-        case .other: return allowing(.methodNotAllowed)
+        case .post, .put, .delete, .connect, .trace, .patch, .other: return allowing(.methodNotAllowed)
         }
     }
 
     /// The answer to a path that `PathNormalizer` refused, or to a file that could not be opened.
-    package static func refusal(_ status: FileStatus) -> FilePlan {
+    package static func refusal(_ status: HTTPStatus) -> FilePlan {
         FilePlan(status)
     }
 
@@ -171,14 +171,12 @@ extension FilePlan {
         guard seconds != 0 && seconds != 1 else { return Validators(entityTag: nil, lastModified: nil) }
         let tag = options.sendsEntityTag
             ? EntityTag(stat: file.stat, coding: coding, isWeak: file.isEncodedOnTheFly) : nil
-        let date = options.sendsLastModified && httpDateSeconds.contains(seconds) ? min(seconds, now) : nil
+        let isHTTPDate = seconds >= HTTPDate.secondsMin && seconds <= HTTPDate.secondsMax
+        let date = options.sendsLastModified && isHTTPDate ? min(seconds, now) : nil
         return Validators(entityTag: tag, lastModified: date)
     }
 
-    /// Years 0001 to 9999 in seconds since 1970: what the four digits of an HTTP date can say (RFC 9110 section 5.6.7).
-    static let httpDateSeconds: ClosedRange<Int64> = -62_135_596_800...253_402_300_799
-
-    private static func allowing(_ status: FileStatus) -> FilePlan {
+    private static func allowing(_ status: HTTPStatus) -> FilePlan {
         var plan = FilePlan(status)
         plan.sendsAllow = true
         return plan
@@ -210,7 +208,7 @@ extension FilePlan {
     }
 
     /// An error about the selected variant: its tag helps the client, its other fields would describe the error page.
-    private func withoutRepresentation(_ status: FileStatus) -> FilePlan {
+    private func withoutRepresentation(_ status: HTTPStatus) -> FilePlan {
         var plan = FilePlan(status)
         plan.entityTag = entityTag
         plan.variesByEncoding = variesByEncoding

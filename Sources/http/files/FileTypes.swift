@@ -3,27 +3,6 @@
 // Owns nothing. Everything in Sources/http/files is sans-I/O and thread-agnostic: the server's connection calls it on the loop that
 // owns the request, and does openat2, fstat and sendfile itself. Nothing here allocates, and nothing traps on a peer's input.
 
-/// The methods static files know. The caller maps its own method type; everything unknown is `.other` (405).
-package enum FileMethod: Sendable, Equatable {
-    case get, head, options, other
-}
-
-/// The statuses a static file can be answered with; the raw value is the status code.
-package enum FileStatus: UInt16, Sendable, Equatable {
-    case ok = 200
-    case noContent = 204
-    case partialContent = 206
-    case movedPermanently = 301
-    case notModified = 304
-    case badRequest = 400
-    case notFound = 404
-    case methodNotAllowed = 405
-    case notAcceptable = 406
-    case preconditionFailed = 412
-    case uriTooLong = 414
-    case rangeNotSatisfiable = 416
-}
-
 /// What fstat(2) says of the opened file, reduced to what the plan needs.
 package struct FileStat: Sendable, Equatable {
     /// Only a regular file has a body. A FIFO, socket or device under the root is answered like a missing file: the server opens with

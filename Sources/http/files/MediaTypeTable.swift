@@ -23,7 +23,7 @@ enum MediaTypeTable {
     /// Negative, zero or positive as `name`, lower-cased, sorts before, at or behind `key`.
     static func compare(_ name: Span<UInt8>, _ key: Span<UInt8>) -> Int {
         for index in 0..<min(name.count, key.count) {
-            let difference = Int(FieldScanner.lowercased(name[index])) &- Int(key[index])
+            let difference = Int(lowercasedASCII(name[index])) &- Int(key[index])
             if difference != 0 { return difference }
         }
         return name.count &- key.count

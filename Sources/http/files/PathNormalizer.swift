@@ -16,7 +16,7 @@ package enum PathOutcome: Sendable, Equatable {
     /// `isDirectory`: the request named a directory (it ends in `/`, `.` or `..`); a regular file found there is answered with 404.
     case resolved(count: Int, isDirectory: Bool)
     /// 400, 404 or 414; the storage is empty.
-    case refused(FileStatus)
+    case refused(HTTPStatus)
 }
 
 package enum PathNormalizer {
@@ -114,7 +114,7 @@ package enum PathNormalizer {
 
     private enum Decoded {
         case byte(UInt8)
-        case refused(FileStatus)
+        case refused(HTTPStatus)
     }
 
     /// The byte at `index`, decoded; moves `index` behind it. The caller has dealt with a raw slash.

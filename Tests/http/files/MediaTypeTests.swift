@@ -80,7 +80,7 @@ private func isAfter(_ key: String, _ other: StaticString) -> Bool {
             let bare = name.hasSuffix("; charset=utf-8") ? String(name.dropLast(15)) : name
             let parts = bare.split(separator: "/", omittingEmptySubsequences: false)
             #expect(parts.count == 2 && parts.allSatisfy { !$0.isEmpty }, "\(name)")
-            #expect(bare.utf8.allSatisfy { FieldScanner.isTokenByte($0) || $0 == 0x2F }, "\(name)")
+            #expect(bare.utf8.allSatisfy { ByteSet.token.contains($0) || $0 == 0x2F }, "\(name)")
             #expect(!name.hasPrefix("text/") || name != bare || name == "text/cache-manifest", "\(name) has no charset")
         }
     }
