@@ -142,11 +142,4 @@ enum HexDigit {
     static func uppercase(_ nibble: UInt8) -> UInt8 {
         nibble < 10 ? 0x30 &+ nibble : 0x37 &+ nibble
     }
-
-    /// The value of an ASCII hexadecimal digit in either case, or nil.
-    static func value(_ byte: UInt8) -> UInt8? {
-        if byte &- 0x30 < 10 { return byte &- 0x30 }
-        let letter = (byte | 0x20) &- 0x61
-        return letter < 6 ? letter &+ 10 : nil
-    }
 }

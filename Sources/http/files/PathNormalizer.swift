@@ -128,7 +128,7 @@ package enum PathNormalizer {
             }
         }
         guard path.count &- index > 2,
-            let high = HexDigit.value(path[index &+ 1]), let low = HexDigit.value(path[index &+ 2])
+            let high = hexDigitValue(path[index &+ 1]), let low = hexDigitValue(path[index &+ 2])
         else { return .refused(.badRequest) }
         index &+= 3
         let byte = high << 4 | low
