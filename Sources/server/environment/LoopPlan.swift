@@ -113,7 +113,7 @@ extension MachineFacts {
 
     /// Automatic selection uses siblings: a loop waits for memory often enough that a second one on the same core adds throughput,
     /// and the operator can name one core of each pair instead.
-    fileprivate var siblingNote: [String] {
+    var siblingNote: [String] {
         guard physicalCores.count < usable.count else { return [] }
         return [
             "\(usable.count) usable cores are \(physicalCores.count) physical ones (SMT): "
