@@ -5,13 +5,13 @@
 #include <unistd.h>
 
 // Raw calls: glibc's wrappers take a cpu_set_t and hide how many bytes the kernel wrote.
-long curing_sched_getaffinity(int tid, unsigned long *words, size_t word_count) {
+long ur_sched_getaffinity(int tid, unsigned long *words, size_t word_count) {
     long written = syscall(SYS_sched_getaffinity, tid, word_count * sizeof *words, words);
     return written < 0 ? -(long)errno : written;
 }
 
-int curing_sched_setaffinity(int tid, const unsigned long *words, size_t word_count) {
+int ur_sched_setaffinity(int tid, const unsigned long *words, size_t word_count) {
     return syscall(SYS_sched_setaffinity, tid, word_count * sizeof *words, words) < 0 ? -errno : 0;
 }
 
-int curing_gettid(void) { return (int)syscall(SYS_gettid); }
+int ur_gettid(void) { return (int)syscall(SYS_gettid); }

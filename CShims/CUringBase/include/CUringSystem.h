@@ -6,10 +6,10 @@
 
 /// sched_getaffinity(2) of thread `tid` (0: the caller) into `words`, bit N of the whole = core N. Answers the number of bytes the
 /// kernel wrote (the rest of `words` is untouched), or -EINVAL when the kernel's mask is longer than `words`.
-long curing_sched_getaffinity(int tid, unsigned long *words, size_t word_count);
+long ur_sched_getaffinity(int tid, unsigned long *words, size_t word_count);
 
 /// sched_setaffinity(2) of thread `tid` (0: the caller). Answers 0, or -EINVAL when no core of the mask may be used.
-int curing_sched_setaffinity(int tid, const unsigned long *words, size_t word_count);
+int ur_sched_setaffinity(int tid, const unsigned long *words, size_t word_count);
 
 /// gettid(2): the kernel's identity of the calling thread. Cannot fail.
-int curing_gettid(void);
+int ur_gettid(void);

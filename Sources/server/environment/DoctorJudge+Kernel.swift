@@ -1,6 +1,7 @@
 // The doctor's checks of the kernel and of io_uring: there, allowed, complete. Pure; any thread.
 
 internal import Glibc
+internal import UringRing
 
 extension DoctorJudge {
     var kernelChecks: [DoctorCheck] {
@@ -112,7 +113,7 @@ extension DoctorJudge {
         case ENOMEM: "ENOMEM"
         case EMFILE: "EMFILE"
         case ENFILE: "ENFILE"
-        default: "errno \(code) (\(errnoText(code)))"
+        default: "errno \(code) (\(SystemError.text(of: code)))"
         }
     }
 

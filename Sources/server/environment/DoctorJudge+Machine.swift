@@ -25,7 +25,9 @@ extension DoctorJudge {
 
     /// Timers and latency counters read the clock many times per request; these sources are read in user space, the others
     /// cost a system call each.
-    private static let clocksInUserSpace: Set<String> = ["tsc", "kvm-clock", "hyperv_clocksource_tsc_page", "arch_sys_counter", "riscv_clocksource"]
+    private static let clocksInUserSpace: Set<String> = [
+        "tsc", "kvm-clock", "hyperv_clocksource_tsc_page", "arch_sys_counter", "riscv_clocksource",
+    ]
 
     private var clockSource: DoctorCheck {
         let name = "clock source"

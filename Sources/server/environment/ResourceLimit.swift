@@ -1,6 +1,7 @@
 // Limits of this process (getrlimit(2)). Owns nothing. `raise` is called once at start-up, before listeners are opened.
 
 internal import Glibc
+package import UringRing
 
 /// A soft and a hard limit; nil is "unlimited".
 package struct ResourceLimit: Hashable, Sendable {
@@ -20,15 +21,15 @@ package struct ResourceLimit: Hashable, Sendable {
     /// Raises the soft limit of open files to the hard one and answers what holds afterwards. The soft limit of 1024 that
     /// distributions set protects programs that use select(2); this one does not.
     @discardableResult
-    package static func raiseOpenFiles() throws(SystemCallFailure) -> ResourceLimit {
+    package static func raiseOpenFiles() throws(SystemError) -> ResourceLimit {
         var limit = rlimit()
         // The kernel reads and writes `limit` during each call only.
         guard unsafe getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else {
-            throw SystemCallFailure(call: "getrlimit(RLIMIT_NOFILE)", errno: errno)
+            throw SystemError("getrlimit(RLIMIT_NOFILE)", code: errno)
         }
         limit.rlim_cur = limit.rlim_max
         guard unsafe setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else {
-            throw SystemCallFailure(call: "setrlimit(RLIMIT_NOFILE, \(limit.rlim_max))", errno: errno)
+            throw SystemError("setrlimit(RLIMIT_NOFILE, \(limit.rlim_max))", code: errno)
         }
         return ResourceLimit(limit)
     }

@@ -3,19 +3,20 @@
 
 internal import CUring
 internal import Glibc
+internal import UringRing
 
 /// One ability of io_uring that the server uses, in the order in which Linux gained them.
 package enum RingFeature: String, CaseIterable, Hashable, Sendable {
     case poll = "POLL_ADD"
     case sendMessage = "SENDMSG"
-    case timeout = "TIMEOUT"
     case accept = "ACCEPT"
     case cancel = "ASYNC_CANCEL"
-    case connect = "CONNECT"
     case close = "CLOSE"
     case send = "SEND"
     case receive = "RECV"
-    case shutdown = "SHUTDOWN"
+    case read = "READ"
+    case openFile = "OPENAT2"
+    case waitTimeout = "EXT_ARG"
     case skipSuccess = "CQE_SKIP"
     case messageRing = "MSG_RING"
     case bufferRings = "buffer rings"
@@ -34,10 +35,9 @@ package enum RingFeature: String, CaseIterable, Hashable, Sendable {
         switch self {
         case .poll: KernelVersion(5, 1)
         case .sendMessage: KernelVersion(5, 3)
-        case .timeout: KernelVersion(5, 4)
-        case .accept, .cancel, .connect: KernelVersion(5, 5)
-        case .close, .send, .receive: KernelVersion(5, 6)
-        case .shutdown: KernelVersion(5, 11)
+        case .accept, .cancel: KernelVersion(5, 5)
+        case .close, .send, .receive, .read, .openFile: KernelVersion(5, 6)
+        case .waitTimeout: KernelVersion(5, 11)
         case .skipSuccess: KernelVersion(5, 17)
         case .messageRing: KernelVersion(5, 18)
         case .bufferRings, .cooperativeTaskrun: KernelVersion(5, 19)
@@ -54,16 +54,15 @@ package enum RingFeature: String, CaseIterable, Hashable, Sendable {
             switch self {
             case .poll: IORING_OP_POLL_ADD
             case .sendMessage: IORING_OP_SENDMSG
-            case .timeout: IORING_OP_TIMEOUT
             case .accept: IORING_OP_ACCEPT
             case .cancel: IORING_OP_ASYNC_CANCEL
-            case .connect: IORING_OP_CONNECT
             case .close: IORING_OP_CLOSE
             case .send: IORING_OP_SEND
             case .receive: IORING_OP_RECV
-            case .shutdown: IORING_OP_SHUTDOWN
+            case .read: IORING_OP_READ
+            case .openFile: IORING_OP_OPENAT2
             case .messageRing: IORING_OP_MSG_RING
-            case .skipSuccess, .bufferRings, .cooperativeTaskrun, .singleIssuer, .multishotReceive, .deferredTaskrun, .noSubmissionArray,
+            case .waitTimeout, .skipSuccess, .bufferRings, .cooperativeTaskrun, .singleIssuer, .multishotReceive, .deferredTaskrun, .noSubmissionArray,
                 .incrementalBuffers:
                 nil
             }
@@ -95,7 +94,7 @@ package enum RingProbe: Hashable, Sendable {
             let ring = try TrialRing(flags: 0)
             return .available(Set(RingFeature.allCases.filter { isPresent($0, ring: ring) }))
         } catch {
-            return .refused(errno: error.errno)
+            return .refused(errno: error.code)
         }
     }
 
@@ -103,6 +102,7 @@ package enum RingProbe: Hashable, Sendable {
         if let opcode = feature.opcode { return ring.supports(opcode: opcode) }
         if let flags = feature.setupFlags { return (try? TrialRing(flags: flags)) != nil }
         return switch feature {
+        case .waitTimeout: ring.features & Flags.featureExtendedArgument != 0
         case .skipSuccess: ring.features & Flags.featureSkipSuccess != 0
         case .bufferRings: ring.acceptsBufferRing(flags: 0)
         case .incrementalBuffers: ring.acceptsBufferRing(flags: Flags.incrementalBuffers)
@@ -117,6 +117,7 @@ private enum Flags {
     static let singleIssuer: UInt32 = 1 << 12
     static let deferredTaskrun: UInt32 = 1 << 13
     static let noSubmissionArray: UInt32 = 1 << 16
+    static let featureExtendedArgument: UInt32 = 1 << 8
     static let featureSkipSuccess: UInt32 = 1 << 11
     static let incrementalBuffers: UInt16 = 2
 }
@@ -126,12 +127,12 @@ private struct TrialRing: ~Copyable {
     private let descriptor: Int32
     let features: UInt32
 
-    init(flags: UInt32) throws(SystemCallFailure) {
+    init(flags: UInt32) throws(SystemError) {
         var parameters = io_uring_params()
         parameters.flags = flags
         // The kernel reads and writes the parameters during the call only. liburing answers a negative errno.
         let result = unsafe io_uring_setup(2, &parameters)
-        guard result >= 0 else { throw SystemCallFailure(call: "io_uring_setup", errno: -result) }
+        guard result >= 0 else { throw SystemError("io_uring_setup", code: -result) }
         descriptor = result
         features = parameters.features
     }

@@ -2,6 +2,7 @@
 // Called at start-up and by `uringd doctor`, from any thread; never on the request path, because each read blocks.
 
 internal import Glibc
+internal import UringRing
 
 /// Reads small text files of procfs, sysfs and cgroupfs below a root.
 package struct SystemFiles: Sendable {
@@ -18,7 +19,7 @@ package struct SystemFiles: Sendable {
         package var explanation: String {
             switch self {
             case .absent: "does not exist"
-            case .unreadable(let errno): "cannot be read: \(errnoText(errno))"
+            case .unreadable(let errno): "cannot be read: \(SystemError.text(of: errno))"
             case .tooLarge(let bytesMax): "is longer than \(bytesMax) bytes"
             }
         }
@@ -80,12 +81,6 @@ extension SystemFiles.Failure {
         default: self = .unreadable(errno: code)
         }
     }
-}
-
-/// strerror(3) as a Swift string.
-package func errnoText(_ code: Int32) -> String {
-    // glibc (2.32 and newer) keeps the text per thread until the thread's next call; it is copied here.
-    unsafe String(cString: strerror(code))
 }
 
 /// The text without spaces, tabs and line ends around it.
