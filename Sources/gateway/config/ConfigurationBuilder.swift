@@ -100,6 +100,7 @@ struct ConfigurationBuilder {
     private mutating func routes(_ tables: [ConfigTable]) -> [RouteConfiguration] {
         var names: [String: SourcePosition] = [:]
         var shadows = RouteShadows()
+        checkMethodCount(tables)
         return tables.compactMap { table in
             let action = action(table)
             let rule = table.group("match").map(rule) ?? RouteMatchRule()
@@ -114,6 +115,16 @@ struct ConfigurationBuilder {
                     "routes: `\(name)` is never reached: the earlier route `\(earlier)` takes everything that it matches")
             }
             return action.map { RouteConfiguration(name: name, match: rule, action: $0) }
+        }
+    }
+
+    private mutating func checkMethodCount(_ tables: [ConfigTable]) {
+        var methods: Set<String> = ["HEAD"]
+        for match in tables.compactMap({ $0.group("match") }) {
+            methods.formUnion(match.texts("methods"))
+            guard methods.count > RouteTable.methodsMax, let item = match["methods"] else { continue }
+            diagnostics.error(item.position, "routes: more than \(RouteTable.methodsMax) different methods")
+            return
         }
     }
 
