@@ -88,6 +88,8 @@ void uring_yaml_get_problem(const uring_yaml_reader *reader, uring_yaml_problem 
   *out = (uring_yaml_problem){
       .problem = parser->problem ? parser->problem : "unknown error",
       .context = parser->context,
+      .context_line = parser->context_mark.line,
+      .context_column = parser->context_mark.column,
       .line = parser->problem_mark.line,
       .column = parser->problem_mark.column,
       .offset = parser->problem_offset,

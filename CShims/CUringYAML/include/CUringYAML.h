@@ -53,6 +53,8 @@ typedef struct {
   uring_yaml_problem_kind kind;
   const char *problem;
   const char *context;    ///< may be null
+  size_t context_line;    ///< where what `context` names began, counted from 0
+  size_t context_column;
   size_t line;
   size_t column;
   size_t offset;          ///< byte offset, for uring_yaml_not_utf8

@@ -44,7 +44,7 @@ extension ConfigSchema {
         ConfigOption(
             "address", .text(.address), required: true,
             "Where to listen: an IPv4 address or host name with a port, an IPv6 address in brackets with a port, or the path of a Unix socket. Port 0 lets the kernel choose.",
-            example: "\"[::1]:8080\""),
+            example: "127.0.0.1:8080"),
         ConfigOption(
             "backlog", .integer(ConfigRange(1, 65_535)), default: "4096",
             "Connections that the kernel completes before a loop accepts them, for each loop. The kernel caps it at net.core.somaxconn.",

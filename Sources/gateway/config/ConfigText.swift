@@ -41,11 +41,11 @@ enum ConfigText: Sendable {
         case .address: return ListenAddress.parse(text).problem
         case .routeName:
             let isValid = !text.isEmpty && text.utf8.count <= 64 && text.utf8.allSatisfy(Self.isNameByte)
-            return isValid ? nil : (text.isEmpty ? "empty" : text.utf8.count > 64 ? "too long" : "other characters")
+            return isValid ? nil : (text.isEmpty ? "no name" : text.utf8.count > 64 ? "too long" : "other characters")
         case .hostPattern: return HostPattern.parse(text).problem
         case .pathPattern: return PathPattern.parse(text).problem
         case .method: return Self.methodProblem(text)
-        case .path: return text.isEmpty ? "empty" : text.utf8.contains(0) ? "a zero byte" : nil
+        case .path: return text.isEmpty ? "no path" : text.utf8.contains(0) ? "a zero byte" : nil
         case .fileName:
             if text.isEmpty || text == "." || text == ".." { return "not a file name" }
             return text.utf8.contains(where: { $0 == UInt8(ascii: "/") || $0 == 0 }) ? "a slash or a zero byte" : nil
@@ -63,7 +63,7 @@ enum ConfigText: Sendable {
     }
 
     private static func methodProblem(_ text: String) -> String? {
-        if text.isEmpty { return "empty" }
+        if text.isEmpty { return "no method" }
         if text.utf8.count > MethodSet.nameBytesMax { return "longer than \(MethodSet.nameBytesMax) bytes" }
         if !text.utf8.allSatisfy(HeaderSyntax.isTokenByte) { return "not a token" }
         // Methods are case-sensitive (RFC 9110 section 9.1); `get` in a configuration is always a slip.

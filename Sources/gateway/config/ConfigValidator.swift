@@ -7,13 +7,14 @@ struct ConfigValidator {
     /// Judges the whole document; a missing root (an empty file) counts as an empty mapping.
     mutating func root(_ node: YAMLNode?) -> ConfigTable {
         let node = node.flatMap { $0.isNull ? nil : $0 } ?? YAMLNode(.mapping([]), at: .fileStart)
-        return group(node, ConfigSchema.root, label: "") ?? ConfigTable(position: node.position)
+        return group(node, ConfigSchema.root, label: "") ?? Self.defaults(of: ConfigSchema.root)
     }
 
     /// The table of a mapping that says nothing; required keys are absent and not complained about.
-    mutating func defaults(of group: ConfigGroup) -> ConfigTable {
+    static func defaults(of group: ConfigGroup) -> ConfigTable {
+        var validator = ConfigValidator()
         var table = ConfigTable(position: .fileStart)
-        complete(&table, group, "")
+        validator.complete(&table, group, "")
         return table
     }
 
@@ -21,13 +22,15 @@ struct ConfigValidator {
 
     private mutating func group(_ node: YAMLNode, _ group: ConfigGroup, label: String) -> ConfigTable? {
         guard case .mapping(let entries) = node.content else {
-            refuse(node, label, .group(group))
+            let required = group.options.filter(\.isRequired).map { "\($0.key): \($0.example)" }.joined(separator: ", ")
+            // The example of the root would be a page.
+            refuse(node, label, .group(group), hint: required.isEmpty || label.isEmpty ? "" : "; for example `{ \(required) }`")
             return nil
         }
         var table = ConfigTable(position: node.position)
         for entry in entries {
             guard let option = group.option(entry.key) else {
-                unknownKey(entry, in: group, label)
+                if let guess = unknownKey(entry, in: group, label) { table.guessed.insert(guess) }
                 continue
             }
             table.given[entry.key] = entry.keyPosition
@@ -48,7 +51,7 @@ struct ConfigValidator {
         for option in group.supported where table.items[option.key] == nil {
             if let text = option.defaultText {
                 table.items[option.key] = defaultItem(option, text, at: table.given[option.key] ?? table.position)
-            } else if option.isRequired, table.given[option.key] == nil {
+            } else if option.isRequired, table.given[option.key] == nil, !table.guessed.contains(option.key) {
                 diagnostics.error(
                     table.position,
                     "the key `\(option.key)` is missing\(Self.place(label)); for example `\(option.key): \(option.example)`")
@@ -71,7 +74,7 @@ struct ConfigValidator {
         case .exactlyOne(let all), .atMostOne(let all): keys = all
         }
         let given = keys.compactMap { key in table.given[key].map { (key: key, position: $0) } }.sorted { $0.position < $1.position }
-        if given.isEmpty, case .exactlyOne = rule {
+        if given.isEmpty, table.guessed.isDisjoint(with: keys), case .exactlyOne = rule {
             let supported = keys.filter { group.option($0)?.later == nil }.map { "`\($0)`" }
             diagnostics.error(table.position, "nothing says how to answer\(Self.place(label)); accepted: \(supported.joinedWithOr)")
         }
@@ -80,14 +83,17 @@ struct ConfigValidator {
         }
     }
 
-    private mutating func unknownKey(_ entry: YAMLNode.Entry, in group: ConfigGroup, _ label: String) {
+    /// Returns the key that was probably meant.
+    private mutating func unknownKey(_ entry: YAMLNode.Entry, in group: ConfigGroup, _ label: String) -> String? {
         // Merge keys and empty keys were reported by the parser.
-        if entry.key == "<<" || entry.key.isEmpty { return }
+        if entry.key == "<<" || entry.key.isEmpty { return nil }
         let names = group.supported.map(\.key)
-        let guess = NearMiss.find(entry.key, in: names).map { ", did you mean `\($0)`?" } ?? ";"
+        let guess = NearMiss.find(entry.key, in: names)
+        let question = guess.map { ", did you mean `\($0)`?" } ?? ";"
         let accepted = names.joined(separator: ", ")
         diagnostics.error(
-            entry.keyPosition, "unknown key `\(YAMLScalar.shown(entry.key))`\(Self.place(label))\(guess) accepted: \(accepted)")
+            entry.keyPosition, "unknown key `\(YAMLScalar.shown(entry.key))`\(Self.place(label))\(question) accepted: \(accepted)")
+        return guess
     }
 
     // MARK: Values

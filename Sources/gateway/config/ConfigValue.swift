@@ -1,13 +1,13 @@
 // Validated values on their way from nodes to `Configuration`: typed by the option table, each with its place.
 
 /// A value with the place it was read from, or with the place of its mapping when it is a default.
-struct ConfigItem {
+struct ConfigItem: Sendable {
     let value: ConfigValue
     let position: SourcePosition
     var isDefault = false
 }
 
-indirect enum ConfigValue {
+indirect enum ConfigValue: Sendable {
     /// Nanoseconds, bytes, bytes per second or a plain number, as the table says.
     case number(UInt64)
     case boolean(Bool)
@@ -19,18 +19,20 @@ indirect enum ConfigValue {
     case json(JSONValue)
 }
 
-struct ConfigHeader {
+struct ConfigHeader: Sendable {
     let name: String
     let value: String
 }
 
 /// The values of one mapping. An accessor that asks for a key or type the table does not have is a bug of this module.
 /// A key is absent when it was not given and has no default, or when its value was refused and has none.
-struct ConfigTable {
+struct ConfigTable: Sendable {
     let position: SourcePosition
     var items: [String: ConfigItem] = [:]
     /// Keys that the file has here, good or bad, with their places.
     var given: [String: SourcePosition] = [:]
+    /// Keys that unknown ones were probably meant to be: they are not complained about as missing.
+    var guessed: Set<String> = []
 
     subscript(key: String) -> ConfigItem? { items[key] }
 

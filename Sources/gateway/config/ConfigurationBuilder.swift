@@ -21,15 +21,8 @@ struct ConfigurationBuilder {
     }
 
     /// The table of a file that says nothing.
-    static var defaults: ConfigTable {
-        var validator = ConfigValidator()
-        return validator.root(nil)
-    }
-
-    static var listenerDefaults: ConfigTable {
-        var validator = ConfigValidator()
-        return validator.defaults(of: ConfigSchema.listener)
-    }
+    static let defaults = ConfigValidator.defaults(of: ConfigSchema.root)
+    static let listenerDefaults = ConfigValidator.defaults(of: ConfigSchema.listener)
 
     // MARK: Listeners
 

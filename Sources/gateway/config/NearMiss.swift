@@ -4,7 +4,8 @@ enum NearMiss {
     /// Longer words are not looked at: no accepted word is that long, and the table grows with the product of lengths.
     static let bytesMax = 40
 
-    /// The candidate within a third of its length (at least one edit), or nil. The first of equals wins.
+    /// The candidate within a third of its length (at least one edit), else one that the word begins; or nil. The first of
+    /// equals wins.
     static func find(_ word: String, in candidates: [String]) -> String? {
         guard !word.isEmpty, word.utf8.count <= bytesMax else { return nil }
         let folded = normalised(word)
@@ -15,7 +16,7 @@ enum NearMiss {
             guard distance <= max(1, other.count / 3), distance < other.count, distance < best?.distance ?? .max else { continue }
             best = (candidate, distance)
         }
-        return best?.candidate
+        return best?.candidate ?? (folded.count < 3 ? nil : candidates.first { normalised($0).starts(with: folded) })
     }
 
     /// `header_bytes`, `headerBytes` and `Header-Bytes` are all meant as `header-bytes`.

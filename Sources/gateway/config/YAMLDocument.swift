@@ -225,7 +225,8 @@ private struct YAMLSyntaxProblem {
         unsafe kind = raw.kind
         // Static strings of libyaml.
         unsafe problem = raw.problem.map { unsafe String(cString: $0) } ?? "unknown error"
-        unsafe context = raw.context.map { unsafe String(cString: $0) }
+        // `context` names what was being read; the place where it began finds the bracket that was never closed.
+        unsafe context = raw.context.map { unsafe "\(String(cString: $0)) begun in line \(raw.context_line &+ 1), column \(raw.context_column &+ 1)" }
         unsafe line = raw.line
         unsafe column = raw.column
         unsafe offset = raw.offset
@@ -252,7 +253,7 @@ private struct YAMLSyntaxProblem {
         case "found character that cannot start any token":
             if found == UInt8(ascii: "\t") { return "a tab stands where indentation is expected; YAML indents with spaces only" }
             guard let found, found > 0x20, found < 0x7f else { break }
-            return "`\(Character(Unicode.Scalar(found)))` cannot start a value; put the text in quotes"
+            return "the character \(Character(Unicode.Scalar(found))) cannot start a value; put the text in quotes"
         case "mapping values are not allowed in this context":
             return "a colon followed by a space is not allowed here; is the indentation right, or are quotes missing?"
         case "did not find expected key":

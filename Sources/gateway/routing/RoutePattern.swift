@@ -42,9 +42,8 @@ package struct PathPattern: Sendable, Hashable {
 
     package static func parse(_ text: String) -> Result<PathPattern, TextProblem> {
         guard text.hasPrefix("/") else { return failure("a path begins with a slash") }
-        if let bad = text.utf8.first(where: { $0 <= 0x20 || $0 == 0x7f }) {
-            return failure(bad == 0x20 ? "a space; a request line cannot hold one" : "a control character")
-        }
+        // A space is fine: requests say %20, and are compared after decoding.
+        if text.utf8.contains(where: { $0 < 0x20 || $0 == 0x7f }) { return failure("a control character") }
         if text.contains("?") || text.contains("#") { return failure("the query is not part of the path") }
         var parts = text.dropFirst().split(separator: "/", omittingEmptySubsequences: false).map(String.init)
         let hasTail = parts.last == "*"

@@ -40,3 +40,8 @@ func good(_ text: String, sourceLocation: SourceLocation = #_sourceLocation) thr
     #expect(result.render() == "", sourceLocation: sourceLocation)
     return try #require(result.configuration, sourceLocation: sourceLocation)
 }
+
+/// A configuration that listens on the given address; the value starts in column 21.
+func withAddress(_ address: String) -> String {
+    "listen: [{ address: \(address) }]\nroutes: []\n"
+}
