@@ -114,7 +114,7 @@ extension ConfigSchema {
             "Requests after which a connection is closed.", example: "10000"),
         ConfigOption(
             "request-line-bytes", .unit(.size, ConfigRange(64, 64 * kib)), default: "8KiB",
-            "The longest request line. Beyond it 414, or 501 for an endless method.", example: "8KiB"),
+            "The longest request line. Beyond it 414.", example: "8KiB"),
         ConfigOption(
             "header-bytes", .unit(.size, ConfigRange(256, mib)), default: "32KiB",
             "The longest header section, the request line included, and the longest trailer section. Beyond it 431.",

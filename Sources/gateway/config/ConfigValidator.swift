@@ -20,7 +20,7 @@ struct ConfigValidator {
 
     // MARK: Mappings
 
-    private mutating func group(_ node: YAMLNode, _ group: ConfigGroup, label: String) -> ConfigTable? {
+    mutating func group(_ node: YAMLNode, _ group: ConfigGroup, label: String) -> ConfigTable? {
         guard case .mapping(let entries) = node.content else {
             let required = group.options.filter(\.isRequired).map { "\($0.key): \($0.example)" }.joined(separator: ", ")
             // The example of the root would be a page.
