@@ -85,13 +85,20 @@ static void drop(unsigned slot) {
   submit_close(slot, OP_CLOSE, 0);
 }
 
+// From the first copy of the response: bytes that belong together then leave together, however many were sent before.
 static void submit_send(unsigned slot) {
   struct connection *c = &connections[slot];
-  size_t at = c->sent % response.total, n = response.total - at;
-  if (n > c->owed) n = c->owed;
+  size_t at = c->sent % response.length, n = response.total - at;
   struct io_uring_sqe *s = ring_sqe(&ring);
-  io_uring_prep_send(s, (int)slot, response.bytes + at, n, MSG_NOSIGNAL | MSG_WAITALL | MSG_DONTWAIT);
-  socket_sqe(s, OP_SEND, slot)->flags |= IOSQE_CQE_SKIP_SUCCESS;
+  if (n >= c->owed) {
+    n = c->owed;
+    io_uring_prep_send(s, (int)slot, response.bytes + at, n, MSG_NOSIGNAL | MSG_WAITALL | MSG_DONTWAIT);
+    socket_sqe(s, OP_SEND, slot)->flags |= IOSQE_CQE_SKIP_SUCCESS;
+  } else {  // more than the buffer holds: the completion starts the next
+    io_uring_prep_send(s, (int)slot, response.bytes + at, n, MSG_NOSIGNAL | MSG_WAITALL);
+    socket_sqe(s, OP_REST, slot);
+    c->blocked = true;
+  }
   c->sent += n;
   c->owed -= n;
   c->in_flight = n;
@@ -101,7 +108,7 @@ static void submit_send(unsigned slot) {
 static void submit_rest(unsigned slot, size_t n) {
   struct connection *c = &connections[slot];
   struct io_uring_sqe *s = ring_sqe(&ring);
-  io_uring_prep_send(s, (int)slot, response.bytes + (c->sent - n) % response.total, n, MSG_NOSIGNAL | MSG_WAITALL);
+  io_uring_prep_send(s, (int)slot, response.bytes + (c->sent - n) % response.length, n, MSG_NOSIGNAL | MSG_WAITALL);
   s->ioprio |= IORING_RECVSEND_POLL_FIRST;
   socket_sqe(s, OP_REST, slot);
   c->in_flight = n;

@@ -38,6 +38,8 @@ static void ring_open(struct ring *r, unsigned sq_entries, unsigned cq_entries) 
   if (fd >= 0) {
     int error = io_uring_queue_mmap(fd, &p, &r->uring);
     if (error) ring_die("io_uring_queue_mmap", -error);
+    // Not set by liburing 2.3's mmap alone; without it a wait with a time limit would queue a timeout of its own.
+    r->uring.features = p.features;
     r->no_sqarray = true;
     return;
   }
