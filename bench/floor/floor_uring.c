@@ -62,27 +62,23 @@ static void arm_receive(unsigned slot) {
   connections[slot].receives = true;
 }
 
-static void submit_close(unsigned slot, enum op op, unsigned flags) {
+static void submit_close(unsigned slot, enum op op) {
   struct io_uring_sqe *s = ring_sqe(&ring);
   if (direct) io_uring_prep_close_direct(s, slot);
   else io_uring_prep_close(s, (int)slot);
   s->user_data = tag(op, slot);
-  s->flags |= flags;
+  s->flags |= IOSQE_CQE_SKIP_SUCCESS;
 }
 
-// Shutdown first: it ends the multishot receive, whose last completion then closes the slot.
+// No shutdown before: IORING_OP_SHUTDOWN always runs on a worker thread and, unlinked, may meet the slot's next connection.
+// Whatever made a send fail ends the multishot receive as well, and its last completion closes the slot.
 static void drop(unsigned slot) {
   struct connection *c = &connections[slot];
-  if (!c->closing) {
-    c->closing = true;
-    c->owed = 0;
-    struct io_uring_sqe *s = ring_sqe(&ring);
-    io_uring_prep_shutdown(s, (int)slot, SHUT_RDWR);
-    socket_sqe(s, OP_LINKED, slot)->flags |= IOSQE_CQE_SKIP_SUCCESS;
-  }
+  c->closing = true;
+  c->owed = 0;
   if (c->receives || c->blocked || c->closed) return;
   c->closed = true;
-  submit_close(slot, OP_CLOSE, 0);
+  submit_close(slot, OP_CLOSE);
 }
 
 // From the first copy of the response: bytes that belong together then leave together, however many were sent before.
@@ -155,10 +151,12 @@ static void answer_and_close(unsigned slot) {
   // Hard links: whatever becomes of the send, the connection is shut down and closed.
   io_uring_prep_send(s, (int)slot, response.bytes, response.length, MSG_NOSIGNAL | MSG_WAITALL);
   socket_sqe(s, OP_LINKED, slot)->flags |= IOSQE_CQE_SKIP_SUCCESS | IOSQE_IO_HARDLINK;
+#ifdef FLOOR_SHUTDOWN
   s = ring_sqe(&ring);
   io_uring_prep_shutdown(s, (int)slot, SHUT_RDWR);
   socket_sqe(s, OP_LINKED, slot)->flags |= IOSQE_CQE_SKIP_SUCCESS | IOSQE_IO_HARDLINK;
-  submit_close(slot, OP_LINKED, IOSQE_CQE_SKIP_SUCCESS);
+#endif
+  submit_close(slot, OP_LINKED);
 }
 
 static void mark_dirty(unsigned slot) {
