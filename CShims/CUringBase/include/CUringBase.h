@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <stdbool.h>
 #include "CUringProbes.h"
+#include "CUringSystem.h"
 
 // A counter of constant rate that a thread reads in a few nanoseconds without entering the kernel: the time stamp counter on x86
 // (constant and synchronised where the kernel chose it as clock source), the generic timer on arm64.

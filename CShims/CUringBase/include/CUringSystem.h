@@ -1,0 +1,15 @@
+// System calls about threads and cores that Swift cannot call: syscall(2) is variadic, and glibc's cpu_set_t stops at 1024 cores.
+// Each answers a negative errno on failure, so that no caller reads a stale errno. No policy.
+#pragma once
+#include <features.h>
+#include <stddef.h>
+
+/// sched_getaffinity(2) of thread `tid` (0: the caller) into `words`, bit N of the whole = core N. Answers the number of bytes the
+/// kernel wrote (the rest of `words` is untouched), or -EINVAL when the kernel's mask is longer than `words`.
+long ur_sched_getaffinity(int tid, unsigned long *words, size_t word_count);
+
+/// sched_setaffinity(2) of thread `tid` (0: the caller). Answers 0, or -EINVAL when no core of the mask may be used.
+int ur_sched_setaffinity(int tid, const unsigned long *words, size_t word_count);
+
+/// gettid(2): the kernel's identity of the calling thread. Cannot fail.
+int ur_gettid(void);

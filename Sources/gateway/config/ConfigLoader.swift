@@ -1,0 +1,120 @@
+// The way from a path to a `Configuration`, or to every problem at once. Called at start, by `uringd check`, and on a
+// reload from a thread that is not a loop: it reads files.
+
+import Glibc
+
+package struct ConfigLoadResult: Sendable {
+    /// Nil when there is at least one error.
+    package let configuration: Configuration?
+    /// Errors and warnings in the order of the file.
+    package let diagnostics: [Diagnostic]
+    /// The name that the diagnostics speak of.
+    package let file: String
+    /// The bytes that were judged, for excerpts; nil when the file could not be read.
+    package let source: [UInt8]?
+
+    /// One line per problem, `FILE:LINE:COL: message`; with `excerpts`, the line of the file and a caret below each.
+    package func render(excerpts: Bool = false) -> String {
+        DiagnosticRenderer.render(diagnostics, file: file, source: excerpts ? source : nil)
+    }
+}
+
+package enum ConfigLoader {
+    /// Reads and judges a file. Relative paths in it start at its directory.
+    package static func load(path: String) -> ConfigLoadResult {
+        switch ConfigFileChecks.read(path) {
+        case .failure(let problem):
+            return ConfigLoadResult(configuration: nil, diagnostics: [.error(.fileStart, problem.reason)], file: path, source: nil)
+        case .success(let bytes):
+            let directory = path.lastIndex(of: "/").map { String(path[...$0]) } ?? ""
+            return load(bytes: bytes, file: path, directory: directory)
+        }
+    }
+
+    /// Judges bytes. `file` is only a name for messages; `directory` is where relative paths start, "" for the working directory.
+    package static func load(bytes: [UInt8], file: String, directory: String) -> ConfigLoadResult {
+        load(bytes: bytes, file: file, directory: directory, checks: .system)
+    }
+
+    static func load(bytes: [UInt8], file: String, directory: String, checks: ConfigFileChecks) -> ConfigLoadResult {
+        let document = YAMLDocument.parse(bytes)
+        var diagnostics = DiagnosticList()
+        for diagnostic in document.diagnostics { diagnostics.add(diagnostic) }
+        // A file that YAML cannot read has no values: "the key `listen` is missing" would be noise after that.
+        if document.root == nil && diagnostics.hasErrors {
+            return ConfigLoadResult(configuration: nil, diagnostics: diagnostics.sorted(), file: file, source: bytes)
+        }
+        var validator = ConfigValidator(diagnostics: diagnostics)
+        let table = validator.root(document.root)
+        var builder = ConfigurationBuilder(directory: directory, files: checks, diagnostics: validator.diagnostics)
+        let configuration = builder.build(table)
+        return ConfigLoadResult(
+            configuration: builder.diagnostics.hasErrors ? nil : configuration,
+            diagnostics: builder.diagnostics.sorted(), file: file, source: bytes)
+    }
+}
+
+/// What the loader asks the file system. A value, so that the fuzz test can judge files without touching any.
+/// Every path below is passed to the kernel as a C string that Swift keeps alive for the length of the call.
+struct ConfigFileChecks: Sendable {
+    /// Why a directory cannot be served, or nil.
+    var directoryProblem: @Sendable (String) -> String?
+    /// Why a file cannot be appended to, or nil.
+    var appendProblem: @Sendable (String) -> String?
+
+    static let none = ConfigFileChecks(directoryProblem: { _ in nil }, appendProblem: { _ in nil })
+    static let system = ConfigFileChecks(directoryProblem: directoryProblem, appendProblem: appendProblem)
+
+    private static func directoryProblem(_ path: String) -> String? {
+        guard let mode = mode(path) else { return "cannot look at `\(path)`: \(reason(errno))" }
+        guard mode & S_IFMT == S_IFDIR else { return "`\(path)` is not a directory" }
+        return unsafe access(path, R_OK | X_OK) == 0 ? nil : "cannot read the directory `\(path)`: \(reason(errno))"
+    }
+
+    private static func appendProblem(_ path: String) -> String? {
+        if let mode = mode(path) {
+            if mode & S_IFMT == S_IFDIR { return "`\(path)` is a directory" }
+            return unsafe access(path, W_OK) == 0 ? nil : "cannot write to `\(path)`: \(reason(errno))"
+        }
+        guard errno == ENOENT else { return "cannot look at `\(path)`: \(reason(errno))" }
+        // The file will be made: its directory has to be there and to allow it.
+        let parent = path.lastIndex(of: "/").map { $0 == path.startIndex ? "/" : String(path[..<$0]) } ?? "."
+        guard let mode = mode(parent) else { return "cannot look at the directory `\(parent)`: \(reason(errno))" }
+        guard mode & S_IFMT == S_IFDIR else { return "`\(parent)` is not a directory" }
+        return unsafe access(parent, W_OK | X_OK) == 0 ? nil : "cannot make a file in `\(parent)`: \(reason(errno))"
+    }
+
+    private static func mode(_ path: String) -> mode_t? {
+        var status = stat()
+        // `status` is written during the call only.
+        return unsafe stat(path, &status) == 0 ? status.st_mode : nil
+    }
+
+    /// The text of an errno without touching the shared buffer of strerror.
+    static func reason(_ code: CInt) -> String {
+        var buffer = [CChar](repeating: 0, count: 128)
+        // XSI strerror_r writes into `buffer`, which lives through the call, and terminates it.
+        _ = unsafe strerror_r(code, &buffer, buffer.count)
+        return String(decoding: buffer.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    }
+
+    /// The bytes of a file, up to one more than the parser accepts; or why they cannot be had.
+    static func read(_ path: String) -> Result<[UInt8], TextProblem> {
+        let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY)
+        guard descriptor >= 0 else { return .failure(TextProblem(reason: "cannot open the configuration: \(reason(errno))")) }
+        defer { close(descriptor) }
+        var bytes: [UInt8] = []
+        var chunk = [UInt8](repeating: 0, count: 64 << 10)
+        while bytes.count <= YAMLDocument.fileBytesMax {
+            // The kernel writes at most chunk.count bytes into `chunk` during the call.
+            let count = unsafe Glibc.read(descriptor, &chunk, chunk.count)
+            if count < 0 {
+                if errno == EINTR { continue }
+                return .failure(TextProblem(reason: "cannot read the configuration: \(reason(errno))"))
+            }
+            if count == 0 { break }
+            bytes += chunk[..<count]
+        }
+        return .success(bytes)
+    }
+}

@@ -1,0 +1,155 @@
+// The configuration as plain values: complete, valid and without a trace of the YAML it came from. Made by
+// `ConfigLoader` (or built in code by the quick commands), handed to every loop, never changed afterwards: a reload makes
+// a new one. Times are in nanoseconds, sizes in bytes; 0 switches a limit or timeout off where the option table says so.
+
+package struct Configuration: Sendable, Equatable {
+    package var loops: LoopSelection
+    package var listeners: [ListenerConfiguration]
+    /// Nil: no administration listener.
+    package var admin: AdminConfiguration?
+    package var timeouts: TimeoutConfiguration
+    package var limits: LimitConfiguration
+    /// Nil: no access log.
+    package var accessLog: AccessLogConfiguration?
+    package var logLevel: LogLevel
+    package var routes: [RouteConfiguration]
+
+    /// A configuration with the table's defaults: what the commands without a file start from.
+    package init(listeners: [ListenerConfiguration], routes: [RouteConfiguration]) {
+        let defaults = ConfigurationBuilder.defaults
+        loops = .auto
+        self.listeners = listeners
+        admin = nil
+        timeouts = TimeoutConfiguration(defaults.group("timeouts"))
+        limits = LimitConfiguration(defaults.group("limits"))
+        accessLog = nil
+        logLevel = .info
+        self.routes = routes
+    }
+}
+
+package enum LoopSelection: Sendable, Equatable {
+    /// From the affinity mask and the CPU quota.
+    case auto
+    case count(Int)
+    case cores([Int])
+}
+
+package struct ListenerConfiguration: Sendable, Equatable {
+    package var address: ListenAddress
+    package var backlog: Int
+    /// Means something for IPv6 addresses only.
+    package var isIPv6Only: Bool
+    /// Permission bits; means something for Unix sockets only.
+    package var unixMode: UInt32
+
+    package init(address: ListenAddress) {
+        self.init(address: address, ConfigurationBuilder.listenerDefaults)
+    }
+}
+
+package struct AdminConfiguration: Sendable, Equatable {
+    package var address: ListenAddress
+}
+
+package struct TimeoutConfiguration: Sendable, Equatable {
+    package var headerNs: UInt64
+    package var bodyNs: UInt64
+    package var handlerNs: UInt64
+    package var writeNs: UInt64
+    package var idleNs: UInt64
+    package var drainNs: UInt64
+    package var lingerNs: UInt64
+    package var bodyBytesPerSecondMin: UInt64
+    package var writeBytesPerSecondMin: UInt64
+    package var rateGraceNs: UInt64
+}
+
+package struct LimitConfiguration: Sendable, Equatable {
+    package var connections: Int
+    package var connectionsPerAddress: Int
+    package var requestsPerConnection: Int
+    package var requestLineBytes: Int
+    package var headerBytes: Int
+    package var headerCount: Int
+    package var bodyBytes: UInt64
+}
+
+package struct AccessLogConfiguration: Sendable, Equatable {
+    package enum Format: String, Sendable { case json, combined }
+
+    package var path: String
+    package var format: Format
+    package var bufferBytes: Int
+    package var flushNs: UInt64
+}
+
+/// The names of swift-log, which this type does not depend on.
+package enum LogLevel: String, Sendable, CaseIterable {
+    case trace, debug, info, notice, warning, error, critical
+}
+
+package struct RouteConfiguration: Sendable, Equatable {
+    package enum Action: Sendable, Equatable {
+        case respond(RespondConfiguration)
+        case files(FilesConfiguration)
+    }
+
+    package var name: String
+    package var match: RouteMatchRule
+    package var action: Action
+
+    package init(name: String, match: RouteMatchRule = RouteMatchRule(), action: Action) {
+        self.name = name
+        self.match = match
+        self.action = action
+    }
+}
+
+package struct RespondConfiguration: Sendable, Equatable {
+    package struct Header: Sendable, Equatable {
+        package var name: String
+        package var value: String
+
+        package init(name: String, value: String) {
+            self.name = name
+            self.value = value
+        }
+    }
+
+    /// 200 to 599.
+    package var status: Int
+    /// In the order of the file, a content-type included when there is a body. No header that frames the message.
+    package var headers: [Header]
+    package var body: [UInt8]
+
+    package init(status: Int = 200, headers: [Header] = [], body: [UInt8] = []) {
+        self.status = status
+        self.headers = headers
+        self.body = body
+    }
+}
+
+package struct FilesConfiguration: Sendable, Equatable {
+    package enum Coding: String, Sendable { case br, zstd, gzip }
+    package enum Symlinks: String, Sendable { case inside, deny }
+
+    /// A directory; relative paths were completed with the directory of the configuration file.
+    package var root: String
+    package var index: [String]
+    package var cacheControl: String?
+    /// In order of preference.
+    package var precompressed: [Coding]
+    package var symlinks: Symlinks
+
+    package init(
+        root: String, index: [String] = ["index.html"], cacheControl: String? = nil, precompressed: [Coding] = [],
+        symlinks: Symlinks = .inside
+    ) {
+        self.root = root
+        self.index = index
+        self.cacheControl = cacheControl
+        self.precompressed = precompressed
+        self.symlinks = symlinks
+    }
+}

@@ -1,0 +1,231 @@
+// From a validated table to `Configuration`, with the judgements that need more than one value or a look at the file
+// system. Part of `ConfigLoader`; keeps going after problems so that all of them are reported at once.
+
+struct ConfigurationBuilder {
+    /// Where relative paths start: the directory of the configuration file, or "" for the working directory.
+    let directory: String
+    let files: ConfigFileChecks
+    var diagnostics: DiagnosticList
+
+    mutating func build(_ table: ConfigTable) -> Configuration {
+        var configuration = Configuration(listeners: [], routes: [])
+        if case .loops(let loops)? = table["loops"]?.value { configuration.loops = loops }
+        configuration.listeners = listeners(table)
+        configuration.admin = admin(table, besides: configuration.listeners)
+        configuration.timeouts = TimeoutConfiguration(table.group("timeouts"))
+        configuration.limits = limits(table)
+        configuration.accessLog = accessLog(table.group("access-log"))
+        configuration.logLevel = table.group("log")?.text("level").flatMap(LogLevel.init) ?? .info
+        configuration.routes = routes(table.groups("routes"))
+        return configuration
+    }
+
+    /// The table of a file that says nothing.
+    static let defaults = ConfigValidator.defaults(of: ConfigSchema.root)
+    static let listenerDefaults = ConfigValidator.defaults(of: ConfigSchema.listener)
+
+    // MARK: Listeners
+
+    private mutating func listeners(_ table: ConfigTable) -> [ListenerConfiguration] {
+        var seen: [ListenAddress: SourcePosition] = [:]
+        return table.groups("listen").compactMap { entry in
+            guard let item = entry["address"], let address = address(entry) else { return nil }
+            // Port 0 gives each listener a port of its own.
+            if !address.hasPortZero, let first = seen.updateValue(item.position, forKey: address) {
+                diagnostics.error(item.position, "listen: the address \(address) appears twice; first in line \(first.line)")
+            }
+            warnAboutUnused("mode", in: entry, unless: address.isUnix, "only a Unix socket has permissions")
+            warnAboutUnused("ipv6-only", in: entry, unless: address.isIPv6, "the address is not an IPv6 address")
+            return ListenerConfiguration(address: address, entry)
+        }
+    }
+
+    private mutating func warnAboutUnused(_ key: String, in entry: ConfigTable, unless isUsed: Bool, _ why: String) {
+        guard !isUsed, let position = entry.given[key] else { return }
+        diagnostics.warning(position, "listen: `\(key)` has no effect here: \(why)")
+    }
+
+    private func address(_ table: ConfigTable) -> ListenAddress? {
+        guard let text = table.text("address"), case .success(let address) = ListenAddress.parse(text) else { return nil }
+        guard case .unix(let path) = address else { return address }
+        return .unix(path: resolve(path))
+    }
+
+    private mutating func admin(_ table: ConfigTable, besides listeners: [ListenerConfiguration]) -> AdminConfiguration? {
+        guard let group = table.group("admin"), let item = group["address"], let address = address(group) else { return nil }
+        if !address.hasPortZero, listeners.contains(where: { $0.address == address }) {
+            diagnostics.error(item.position, "admin.address: \(address) is in `listen` too; the administration needs an address of its own")
+        }
+        if !address.isLocal {
+            diagnostics.warning(
+                item.position,
+                "admin.address: \(address) can be reached from other machines, and the administration asks for no password; 127.0.0.1 or a Unix socket is safer")
+        }
+        return AdminConfiguration(address: address)
+    }
+
+    // MARK: Limits and logs
+
+    private mutating func limits(_ table: ConfigTable) -> LimitConfiguration {
+        let group = table.group("limits")
+        let limits = LimitConfiguration(group)
+        if limits.requestLineBytes > limits.headerBytes, let group {
+            let position = group["request-line-bytes"].flatMap { $0.isDefault ? nil : $0.position } ?? group["header-bytes"]?.position
+            diagnostics.error(
+                position ?? group.position,
+                "limits: request-line-bytes (\(ConfigUnit.size.format(UInt64(limits.requestLineBytes)))) is larger than header-bytes (\(ConfigUnit.size.format(UInt64(limits.headerBytes)))), which includes the request line")
+        }
+        return limits
+    }
+
+    private mutating func accessLog(_ table: ConfigTable?) -> AccessLogConfiguration? {
+        guard let table, let path = table["path"], let text = table.text("path"),
+            let format = table.text("format").flatMap(AccessLogConfiguration.Format.init)
+        else { return nil }
+        let resolved = resolve(text)
+        if let problem = files.appendProblem(resolved) { diagnostics.error(path.position, "access-log.path: \(problem)") }
+        return AccessLogConfiguration(
+            path: resolved, format: format, bufferBytes: table.integer("buffer"), flushNs: table.number("flush"))
+    }
+
+    // MARK: Routes
+
+    private mutating func routes(_ tables: [ConfigTable]) -> [RouteConfiguration] {
+        var names: [String: SourcePosition] = [:]
+        var shadows = RouteShadows()
+        checkMethodCount(tables)
+        return tables.compactMap { table in
+            let action = action(table)
+            let rule = table.group("match").map(rule) ?? RouteMatchRule()
+            guard let name = table.text("name"), let nameItem = table["name"] else { return nil }
+            if let first = names[name] {
+                diagnostics.error(nameItem.position, "routes: the name `\(name)` appears twice; first in line \(first.line)")
+            }
+            names[name] = names[name] ?? nameItem.position
+            if table["match"] != nil, let earlier = shadows.add(rule, name: name) {
+                diagnostics.warning(
+                    nameItem.position,
+                    "routes: `\(name)` is never reached: the earlier route `\(earlier)` takes everything that it matches")
+            }
+            return action.map { RouteConfiguration(name: name, match: rule, action: $0) }
+        }
+    }
+
+    private mutating func checkMethodCount(_ tables: [ConfigTable]) {
+        var methods: Set<String> = ["HEAD"]
+        for match in tables.compactMap({ $0.group("match") }) {
+            methods.formUnion(match.texts("methods"))
+            guard methods.count > RouteTable.methodsMax, let item = match["methods"] else { continue }
+            diagnostics.error(item.position, "routes: more than \(RouteTable.methodsMax) different methods")
+            return
+        }
+    }
+
+    private func rule(_ table: ConfigTable) -> RouteMatchRule {
+        RouteMatchRule(
+            hosts: table.texts("host").compactMap { try? HostPattern.parse($0).get() },
+            paths: table.texts("path").compactMap { try? PathPattern.parse($0).get() },
+            methods: MethodSet(table.texts("methods")))
+    }
+
+    private mutating func action(_ table: ConfigTable) -> RouteConfiguration.Action? {
+        if let group = table.group("respond") { return .respond(respond(group)) }
+        if let group = table.group("files") { return fileAction(group).map { .files($0) } }
+        return nil
+    }
+
+    private mutating func respond(_ table: ConfigTable) -> RespondConfiguration {
+        var result = RespondConfiguration(status: table.integer("status"))
+        if case .headers(let headers)? = table["headers"]?.value {
+            result.headers = headers.map { .init(name: $0.name, value: $0.value) }
+        }
+        var contentType: String?
+        if case .json(let value)? = table["json"]?.value {
+            result.body = value.compactBytes
+            contentType = "application/json"
+        } else if let text = table.text("body") {
+            result.body = Array(text.utf8)
+            contentType = "text/plain; charset=utf-8"
+        }
+        if let contentType, !result.headers.contains(where: { $0.name.lowercased() == "content-type" }) {
+            result.headers.append(.init(name: "content-type", value: contentType))
+        }
+        checkBody(result, table)
+        return result
+    }
+
+    /// RFC 9110 sections 15.3.5, 15.3.6 and 15.4.5.
+    private mutating func checkBody(_ respond: RespondConfiguration, _ table: ConfigTable) {
+        guard !respond.body.isEmpty, [204, 205, 304].contains(respond.status), let item = table["body"] ?? table["json"] else { return }
+        diagnostics.error(item.position, "a response with status \(respond.status) has no body; remove the body or choose another status")
+    }
+
+    private mutating func fileAction(_ table: ConfigTable) -> FilesConfiguration? {
+        guard let item = table["root"], let text = table.text("root") else { return nil }
+        let root = resolve(text)
+        if let problem = files.directoryProblem(root) { diagnostics.error(item.position, "files.root: \(problem)") }
+        return FilesConfiguration(
+            root: root, index: table.texts("index"), cacheControl: table.text("cache-control"),
+            precompressed: table.texts("precompressed").compactMap(FilesConfiguration.Coding.init),
+            symlinks: table.text("symlinks").flatMap(FilesConfiguration.Symlinks.init) ?? .inside)
+    }
+
+    private func resolve(_ path: String) -> String {
+        path.hasPrefix("/") || directory.isEmpty ? path : "\(directory)\(directory.hasSuffix("/") ? "" : "/")\(path)"
+    }
+}
+
+extension ListenAddress {
+    fileprivate var isUnix: Bool {
+        if case .unix = self { true } else { false }
+    }
+
+    fileprivate var isIPv6: Bool {
+        if case .ipv6 = self { true } else { false }
+    }
+
+    fileprivate var hasPortZero: Bool {
+        switch self {
+        case .ipv4(_, let port), .ipv6(_, _, let port), .name(_, let port): port == 0
+        case .unix: false
+        }
+    }
+}
+
+extension ListenerConfiguration {
+    init(address: ListenAddress, _ table: ConfigTable) {
+        self.address = address
+        backlog = table.integer("backlog")
+        isIPv6Only = table.boolean("ipv6-only")
+        unixMode = table.text("mode").flatMap(ConfigText.fileMode) ?? 0o660
+    }
+}
+
+extension TimeoutConfiguration {
+    init(_ group: ConfigTable?) {
+        guard let group else { preconditionFailure("BUG: timeouts have no default") }
+        headerNs = group.number("header")
+        bodyNs = group.number("body")
+        handlerNs = group.number("handler")
+        writeNs = group.number("write")
+        idleNs = group.number("idle")
+        drainNs = group.number("drain")
+        lingerNs = group.number("linger")
+        bodyBytesPerSecondMin = group.number("body-rate")
+        writeBytesPerSecondMin = group.number("write-rate")
+        rateGraceNs = group.number("rate-grace")
+    }
+}
+
+extension LimitConfiguration {
+    init(_ group: ConfigTable?) {
+        guard let group else { preconditionFailure("BUG: limits have no default") }
+        connections = group.integer("connections")
+        connectionsPerAddress = group.integer("connections-per-address")
+        requestsPerConnection = group.integer("requests-per-connection")
+        requestLineBytes = group.integer("request-line-bytes")
+        headerBytes = group.integer("header-bytes")
+        headerCount = group.integer("header-count")
+        bodyBytes = group.number("body-bytes")
+    }
+}

@@ -1,0 +1,52 @@
+// The layer table: what each target may import. The written form of "nothing in a lower layer knows that a higher one exists".
+// A change here is a change of the architecture: docs/ARCHITECTURE.md says why each line is as it is.
+
+/// One target under Sources/.
+struct Layer {
+    let module: String
+    /// The directory under Sources/.
+    let directory: String
+    /// A target imports only targets of lower levels, and `exceptions`.
+    let level: Int
+    /// The package's own Swift modules.
+    let imports: Set<String>
+    /// C shims and modules of other packages.
+    let foreign: Set<String>
+    /// Modules of the toolchain. Protocol code has none: it is bytes in, actions and bytes out, without sockets or clocks.
+    let system: Set<String>
+
+    var allowed: Set<String> { imports.union(foreign).union(system) }
+}
+
+enum Layers {
+    private static let platform: Set<String> = ["Glibc", "Synchronization"]
+
+    static let all = [
+        Layer(module: "UringBase", directory: "base", level: 1, imports: [], foreign: ["CUringBase"], system: platform),
+        Layer(module: "UringRing", directory: "ring", level: 2, imports: ["UringBase"], foreign: ["CUringBase", "CUring"], system: platform),
+        Layer(
+            module: "UringSimulation", directory: "simulation", level: 2, imports: ["UringBase", "UringRing"],
+            foreign: ["CUringBase", "CUring"], system: platform),
+        Layer(module: "UringHTTP", directory: "http", level: 2, imports: ["UringBase"], foreign: ["CUringBase"], system: []),
+        Layer(
+            module: "UringHTTP1", directory: "http1", level: 3, imports: ["UringBase", "UringHTTP"], foreign: ["CUringBase"], system: []),
+        Layer(
+            module: "UringServer", directory: "server", level: 4, imports: ["UringBase", "UringRing", "UringHTTP", "UringHTTP1"],
+            foreign: ["CUringBase", "CUring"], system: platform),
+        Layer(
+            module: "UringGateway", directory: "gateway", level: 5, imports: ["UringBase", "UringHTTP", "UringServer"],
+            foreign: ["CUringBase", "CUringYAML", "Logging"], system: platform),
+        Layer(
+            module: "uringd", directory: "uringd", level: 6, imports: ["UringBase", "UringHTTP", "UringServer", "UringGateway"],
+            foreign: ["ArgumentParser", "Logging"], system: platform),
+    ]
+
+    /// Imports within one level: the simulated kernel stands behind the ring's seam.
+    static let exceptions: [String: Set<String>] = ["UringSimulation": ["UringRing"]]
+
+    /// Modules that need no declaration in Package.swift.
+    static let toolchain: Set<String> = ["Glibc", "Musl", "Synchronization", "Foundation", "Testing", "Swift", "_Concurrency"]
+
+    /// Longer files have two subjects.
+    static let fileLinesMax = 700
+}

@@ -1,0 +1,67 @@
+"""Building what is measured and what measures. Everything goes to bench/.out, which git ignores."""
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+BENCH = Path(__file__).resolve().parent.parent
+REPOSITORY = BENCH.parent
+OUT = BENCH / ".out"
+
+OWN_PACKAGES = ["gcc", "libc6-dev"]
+PEER_PACKAGES = {
+    "nginx": ["nginx-light"],
+    "h2o": ["h2o"],
+    "fasthttp": ["golang-go", "golang-github-valyala-fasthttp-dev"],
+    "nethttp": ["golang-go"],
+}
+
+C_FLAGS = ["-std=gnu11", "-O2", "-Wall", "-Wextra"]
+LOAD_SOURCES = ["load", "options", "drive", "idle", "report", "response"]
+
+
+def fail(message):
+    sys.exit(f"bench: {message}")
+
+
+def command(argv, **kw):
+    result = subprocess.run([str(a) for a in argv], **kw)
+    if result.returncode != 0:
+        fail(f"'{' '.join(str(a) for a in argv)}' failed with status {result.returncode}")
+
+
+def install(packages):
+    command([REPOSITORY / ".ci/packages", *dict.fromkeys(packages)])
+
+
+def compile_c(output, sources):
+    command(["gcc", *C_FLAGS, "-o", OUT / output, *[BENCH / s for s in sources], "-luring"])
+
+
+def floors():
+    OUT.mkdir(exist_ok=True)
+    for name in ("epoll", "uring"):
+        compile_c(f"floor_{name}", [f"floor/floor_{name}.c"])
+
+
+def load_generators():
+    OUT.mkdir(exist_ok=True)
+    for io in ("epoll", "uring"):
+        compile_c(f"load_{io}", [f"load/{s}.c" for s in LOAD_SOURCES] + [f"load/io_{io}.c"])
+
+
+def go_peer(name):
+    """Debian's Go libraries lie in a GOPATH, hence module mode off."""
+    OUT.mkdir(exist_ok=True)
+    env = dict(os.environ, GO111MODULE="off", GOPATH="/usr/share/gocode", GOFLAGS="")
+    env.setdefault("HOME", str(OUT))
+    env.setdefault("GOCACHE", str(OUT / "go-cache"))
+    command(["go", "build", "-o", OUT / f"go-{name}", "."], cwd=BENCH / "peers" / f"go-{name}", env=env)
+
+
+def uringd():
+    command(["swift", "build", "-c", "release", "--product", "uringd"], cwd=REPOSITORY)
+
+
+def uringd_path():
+    return REPOSITORY / ".build/release/uringd"
