@@ -1,6 +1,7 @@
 #include <features.h>
 #include "CUringSystem.h"
 #include <errno.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -15,3 +16,9 @@ int ur_sched_setaffinity(int tid, const unsigned long *words, size_t word_count)
 }
 
 int ur_gettid(void) { return (int)syscall(SYS_gettid); }
+
+void ur_name_thread(const char *name) {
+  char text[16] = {0};
+  for (int i = 0; i < 15 && name[i]; i++) text[i] = name[i];
+  prctl(PR_SET_NAME, text);
+}

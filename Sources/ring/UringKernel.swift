@@ -103,6 +103,11 @@ package final class UringKernel: Kernel {
     // MARK: sockets
 
     package override func listen(_ address: SocketAddress, backlog: Int32, deferAcceptSeconds: Int32) -> Result<Int32, SystemError> {
+        Self.openListener(address, backlog: backlog, deferAcceptSeconds: deferAcceptSeconds)
+    }
+
+    /// As `listen`, for the thread that opens all loops' listeners before the loops exist.
+    package static func openListener(_ address: SocketAddress, backlog: Int32, deferAcceptSeconds: Int32) -> Result<Int32, SystemError> {
         let family =
             switch address.family {
             case .ipv4: AF_INET
@@ -130,7 +135,7 @@ package final class UringKernel: Kernel {
         guard unsafe address.withSockaddr({ unsafe bind(fd, $0, $1) }) == 0 else {
             let remedy =
                 switch errno {
-                case EADDRINUSE: "another program listens there: stop it, or choose another address (ss -ltnp shows who it is)"
+                case EADDRINUSE: inUse
                 case EACCES: "ports below 1024 need CAP_NET_BIND_SERVICE"
                 case EADDRNOTAVAIL: "no interface of this machine has that address"
                 default: ""
@@ -141,7 +146,23 @@ package final class UringKernel: Kernel {
         return .success(fd)
     }
 
-    package override func localAddress(_ fd: Int32) -> SocketAddress? { unsafe Self.name(fd, getsockname) }
+    /// The error that a second server on this address would meet; nil when the address is free. SO_REUSEPORT alone would let two
+    /// unrelated servers share the clients without a word.
+    package static func isTaken(_ address: SocketAddress) -> SystemError? {
+        let fd = socket(address.family == .ipv6 ? AF_INET6 : AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+        guard fd >= 0 else { return nil }
+        defer { _ = Glibc.close(fd) }
+        var one: Int32 = 1
+        _ = setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, socklen_t(MemoryLayout<Int32>.size))
+        guard address.withSockaddr({ bind(fd, $0, $1) }) != 0, errno == EADDRINUSE else { return nil }
+        return SystemError("bind \(address.description)", code: EADDRINUSE, remedy: inUse)
+    }
+
+    private static let inUse = "another program listens there: stop it, or choose another address (ss -ltnp shows who it is)"
+
+    package static func boundAddress(_ fd: Int32) -> SocketAddress? { unsafe name(fd, getsockname) }
+
+    package override func localAddress(_ fd: Int32) -> SocketAddress? { Self.boundAddress(fd) }
     package override func peerAddress(_ fd: Int32) -> SocketAddress? { unsafe Self.name(fd, getpeername) }
 
     private static func name(

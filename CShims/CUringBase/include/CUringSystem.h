@@ -11,5 +11,8 @@ long ur_sched_getaffinity(int tid, unsigned long *words, size_t word_count);
 /// sched_setaffinity(2) of thread `tid` (0: the caller). Answers 0, or -EINVAL when no core of the mask may be used.
 int ur_sched_setaffinity(int tid, const unsigned long *words, size_t word_count);
 
+/// Names the calling thread in ps and top: at most 15 bytes count.
+void ur_name_thread(const char *name);
+
 /// gettid(2): the kernel's identity of the calling thread. Cannot fail.
 int ur_gettid(void);

@@ -84,9 +84,11 @@ public struct Request: ~Copyable, ~Escapable {
     @_lifetime(borrow self)
     private func namedCapture(_ name: UnsafePointer<UInt8>, _ length: Int) -> ByteView? {
         guard let captures = unsafe context.pointee.captures else { return nil }
-        for index in 0..<unsafe captures.pointee.count {
+        let count = unsafe captures.pointee.count
+        for index in 0..<count {
             let capture = unsafe captures.pointee[index]
-            guard unsafe capture.nameLength == length && foldedEqual(capture.name, name, length) else { continue }
+            guard unsafe capture.nameLength == length else { continue }
+            guard unsafe foldedEqual(capture.name, name, length) else { continue }
             return unsafe view(capture.offset, capture.length)
         }
         return nil

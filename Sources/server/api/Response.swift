@@ -86,7 +86,7 @@ public struct Response: ~Copyable, ~Escapable {
     public func disableTimeout() { unsafe state.pointee.untimed = true }
 
     /// Hands the connection to another protocol after a 101 response (RFC 9110 section 7.8). The request must have asked for it.
-    public func upgrade(to protocolName: String, _ handler: @escaping (consuming UpgradedConnection) -> Void) {
+    public func upgrade(to protocolName: String, _ handler: @escaping (UpgradedConnection) -> Void) {
         restart(.switchingProtocols)
         unsafe state.pointee.fields.append("upgrade: ")
         headers.appendValue(protocolName)

@@ -62,16 +62,16 @@ final class RequestBodyReceiver {
 }
 
 final class UpgradeHandler {
-    let run: (consuming UpgradedConnection) -> Void
-    init(_ run: @escaping (consuming UpgradedConnection) -> Void) { self.run = run }
+    let run: (UpgradedConnection) -> Void
+    init(_ run: @escaping (UpgradedConnection) -> Void) { self.run = run }
 }
 
 /// A connection that another protocol has taken over: the socket, and what was already read from it.
 ///
-/// The receiver owns the descriptor and closes it; the server's rings, timers and buffers no longer know it. The socket is blocking-capable
+/// The server's rings, timers and buffers no longer know it. The socket is blocking-capable
 /// like any other: drive it from a thread of its own, or from another event loop.
-public struct UpgradedConnection: ~Copyable, Sendable {
-    /// A connected stream socket.
+public final class UpgradedConnection: Sendable {
+    /// A connected stream socket; closed with this object.
     public let descriptor: Int32
     /// Bytes that the client sent after its request.
     public let received: [UInt8]
@@ -82,11 +82,4 @@ public struct UpgradedConnection: ~Copyable, Sendable {
     }
 
     deinit { _ = Glibc.close(descriptor) }
-
-    /// Takes the descriptor out; closing it becomes the caller's task.
-    public consuming func release() -> Int32 {
-        let fd = descriptor
-        discard self
-        return fd
-    }
 }

@@ -1,0 +1,55 @@
+// LoopThread: the pinned OS thread of one loop. Everything of the loop is created, used and destroyed on it.
+
+internal import CUringBase
+internal import Glibc
+internal import UringRing
+
+final class LoopThread: Sendable {
+    /// The loop's ring, for messages. Valid until `join` returns.
+    let target: Int32
+    private let thread: pthread_t
+
+    private final class Start: Sendable {
+        let body: @Sendable () -> Void
+        init(_ body: @escaping @Sendable () -> Void) { self.body = body }
+    }
+
+    /// Starts the thread and waits until its loop accepts connections.
+    /// - Parameter core: what the thread is pinned to; nil = not pinned.
+    init(
+        index: Int, core: Int?, listeners: [LoopListener], configuration: LoopConfiguration, handler: HandlerBox
+    ) throws(SystemError) {
+        let signal = Answer<Result<Int32, SystemError>>()
+        let start = Start {
+            if let core { try? ThreadAffinity.pin(to: core) }
+            ur_name_thread("loop-\(index)")
+            do throws(SystemError) {
+                let kernel = try UringKernel.make()
+                let loop = try Loop(index: index, kernel: kernel, listeners: listeners, configuration: configuration, handler: handler)
+                signal.send(.success(kernel.messageTarget))
+                loop.run()
+            } catch {
+                signal.send(.failure(error))
+            }
+        }
+        var thread = pthread_t()
+        let code = pthread_create(
+            &thread, nil,
+            { argument in
+                Unmanaged<Start>.fromOpaque(argument!).takeRetainedValue().body()
+                return nil
+            }, Unmanaged.passRetained(start).toOpaque())
+        guard code == 0 else {
+            throw SystemError("starting the thread of loop \(index)", code: code, remedy: "raise the limit of processes (ulimit -u)")
+        }
+        self.thread = thread
+        switch signal.wait() {
+        case .success(let target): self.target = target
+        case .failure(let error):
+            pthread_join(thread, nil)
+            throw error
+        }
+    }
+
+    func join() { pthread_join(thread, nil) }
+}

@@ -1,0 +1,108 @@
+// Server: the public entry. Opens listeners, starts a thread per loop, waits for signals, drains. Any thread.
+
+internal import Glibc
+internal import UringHTTP1
+internal import UringRing
+
+/// An HTTP server: one pinned thread per core, each with its own io_uring.
+///
+///     let server = Server(listen: ["127.0.0.1:8080"]) { request, response in
+///         response.headers["content-type"] = "application/json"
+///         response.write(#"{"status":"ok"}"#)
+///     }
+///     try server.run()          // until SIGTERM; drains
+public struct Server: Sendable {
+    public var listen: [String]
+    public var options: ServerOptions
+    let application: Application
+
+    /// - Parameters:
+    ///   - listen: `HOST:PORT`, `[V6]:PORT`, `*:PORT`, `unix:PATH`. Port 0 takes a free one (`RunningServer.addresses`).
+    ///   - handler: called on the loops' threads, by several at once; blocking in it holds all connections of its loop up.
+    public init(listen: [String], options: ServerOptions = ServerOptions(), handler: @escaping Handler) {
+        self.init(listen: listen, options: options, application: Application(handler: handler))
+    }
+
+    public init(listen: [String], options: ServerOptions = ServerOptions(), application: Application) {
+        self.listen = listen
+        self.options = options
+        self.application = application
+    }
+
+    /// Serves until SIGTERM or SIGINT, then drains. Prints a line per listener to standard error.
+    /// - Throws: `ServerError` when an address is in use, io_uring is forbidden, …: with the remedy in its text.
+    public func run() throws {
+        let signals = SignalSet([SIGTERM, SIGINT])
+        let running = try start()
+        for line in running.summary { log(line) }
+        _ = signals.wait()
+        log("draining")
+        running.stop(within: options.drainTimeout)
+    }
+
+    private func log(_ line: String) {
+        var text = line + "\n"
+        text.withUTF8 { _ = write(2, $0.baseAddress, $0.count) }
+    }
+
+    /// Serves in the background until `RunningServer.stop`.
+    public func start() throws -> RunningServer {
+        try RunningServer(self)
+    }
+}
+
+/// What a server answers with, and what it reports to.
+public struct Application: Sendable {
+    public var handler: Handler
+    /// Called for requests with a body before it arrives: true = call the handler now, it takes the body piece by piece.
+    public var wantsStream: (@Sendable (borrowing Request) -> Bool)?
+    /// Told of every finished exchange, on the loop's thread.
+    public var observe: (@Sendable (borrowing Request, ExchangeRecord) -> Void)?
+    public var reporter: (any ServerReporter)?
+
+    public init(handler: @escaping Handler) { self.handler = handler }
+
+    var box: HandlerBox {
+        HandlerBox(handle: handler, wantsStream: wantsStream, observe: observe, reporter: reporter ?? StandardErrorReporter.shared)
+    }
+}
+
+/// Why a server could not start.
+public struct ServerError: Error, CustomStringConvertible, Sendable {
+    public let description: String
+    init(_ description: String) { self.description = description }
+}
+
+/// Signals that are taken by `wait` instead of by handlers: blocked in this thread and in every thread it starts from now on.
+package struct SignalSet {
+    private var set = sigset_t()
+
+    package init(_ signals: [Int32]) {
+        sigemptyset(&set)
+        for signal in signals { sigaddset(&set, signal) }
+        pthread_sigmask(SIG_BLOCK, &set, nil)
+        // A closed peer is an error code here, never a signal.
+        signal(SIGPIPE, SIG_IGN)
+    }
+
+    package func wait() -> Int32 {
+        var set = set
+        var number: Int32 = 0
+        while sigwait(&set, &number) != 0 {}
+        return number
+    }
+}
+
+/// Writes what goes wrong to standard error, a line each.
+final class StandardErrorReporter: ServerReporter {
+    static let shared = StandardErrorReporter()
+
+    private func line(_ text: String) {
+        var text = text + "\n"
+        text.withUTF8 { _ = write(2, $0.baseAddress, $0.count) }
+    }
+    func stalled(_ stall: LoopStall) { line("loop \(stall.loop) was held for \(stall.nanoseconds / 1_000_000) ms by \(stall.route)") }
+    func handlerFailed(_ route: String, _ error: any Error) { line("handler of \(route) failed: \(error)") }
+    func fieldRefused(_ route: String) { line("a response field of \(route) was not sent: its value contains CR, LF or NUL") }
+    func lengthMismatch() { line("a streamed response was cut: it is longer or shorter than the length it announced") }
+}

@@ -1,0 +1,100 @@
+// ServerOptions: what a server can be told, with defaults for each. Plain values; any thread.
+
+internal import UringHTTP1
+internal import UringRing
+
+/// Limits, timeouts and placement of a server. Every default is that of the configuration reference (docs/operators/configuration.md).
+public struct ServerOptions: Sendable {
+    /// How many loops, on which cores.
+    public var loops = LoopSelection.automatic
+    public var timeouts = Timeouts()
+    public var limits = Limits()
+    /// A handler call that holds its loop longer than this is reported. `.zero` = never.
+    public var stallThreshold = Duration.milliseconds(50)
+    /// The `Server` field; empty = none.
+    public var serverName = ""
+    /// How long `run` waits for connections to finish after SIGTERM.
+    public var drainTimeout = Duration.seconds(30)
+    /// Most connections the kernel queues before a loop accepts them; capped by net.core.somaxconn.
+    public var backlog = 4096
+    /// TCP_DEFER_ACCEPT: a connection reaches a loop with its first bytes. Off where clients wait for the server to speak first.
+    public var deferAccept = true
+
+    /// Zero switches a timeout off.
+    public struct Timeouts: Sendable {
+        /// From the first byte of a request head, or from accept, to its end.
+        public var header = Duration.seconds(10)
+        /// The longest pause within a request body.
+        public var body = Duration.seconds(30)
+        /// From the request to the response's first byte, and between pieces of a streamed response.
+        public var handler = Duration.seconds(30)
+        /// The longest pause in which the client takes no byte of a response.
+        public var write = Duration.seconds(30)
+        /// Between two requests of a connection.
+        public var idle = Duration.seconds(75)
+        /// How long a closed connection still reads, so that the client gets the last response.
+        public var linger = Duration.seconds(5)
+        /// Least rates, after a grace period, for slow request bodies and slow readers.
+        public var bodyRate = MinimumRate(bytesPerSecond: 240, grace: .seconds(5))
+        public var writeRate = MinimumRate(bytesPerSecond: 240, grace: .seconds(5))
+        public init() {}
+    }
+
+    /// A minimum data rate; 0 bytes per second = off.
+    public struct MinimumRate: Sendable, Equatable {
+        public var bytesPerSecond: Int
+        public var grace: Duration
+        public init(bytesPerSecond: Int, grace: Duration) { (self.bytesPerSecond, self.grace) = (bytesPerSecond, grace) }
+    }
+
+    public struct Limits: Sendable {
+        /// Open connections, over all loops. Lowered at start to what the descriptor limit allows.
+        public var connections = 100_000
+        /// Requests one connection may make; 0 = unlimited.
+        public var requestsPerConnection = 0
+        /// 414 beyond.
+        public var requestLineBytes = 8 * 1024
+        /// Request line and fields; 431 beyond.
+        public var headerBytes = 32 * 1024
+        /// 431 beyond.
+        public var headerCount = 100
+        /// 413 beyond.
+        public var bodyBytes = 10 * 1024 * 1024
+        public init() {}
+    }
+
+    public init() {}
+
+    /// For one of `loops` loops.
+    func loopConfiguration(connectionsPerLoop: Int) -> LoopConfiguration {
+        var configuration = LoopConfiguration()
+        configuration.keepAlive.headerTimeoutNs = Self.nanoseconds(timeouts.header)
+        configuration.keepAlive.bodyTimeoutNs = Self.nanoseconds(timeouts.body)
+        configuration.keepAlive.handlerTimeoutNs = Self.nanoseconds(timeouts.handler)
+        configuration.keepAlive.writeTimeoutNs = Self.nanoseconds(timeouts.write)
+        configuration.keepAlive.idleTimeoutNs = Self.nanoseconds(timeouts.idle)
+        configuration.keepAlive.lingerTimeoutNs = Self.nanoseconds(timeouts.linger)
+        configuration.keepAlive.bodyRateMin = Self.rate(timeouts.bodyRate)
+        configuration.keepAlive.drainRateMin = Self.rate(timeouts.writeRate)
+        configuration.keepAlive.requestsPerConnectionMax = UInt32(clamping: limits.requestsPerConnection)
+        configuration.parserLimits = ParserLimits(
+            requestLineBytesMax: limits.requestLineBytes, headerBytesMax: limits.headerBytes, fieldCountMax: limits.headerCount)
+        configuration.bodyBytesMax = UInt64(clamping: limits.bodyBytes)
+        configuration.connectionsMax = connectionsPerLoop
+        configuration.stallThresholdNs = Self.nanoseconds(stallThreshold)
+        configuration.serverName = serverName
+        return configuration
+    }
+
+    private static func rate(_ rate: MinimumRate) -> KeepAliveRate {
+        KeepAliveRate(bytesPerSecond: UInt64(clamping: rate.bytesPerSecond), graceNs: nanoseconds(rate.grace))
+    }
+
+    /// Negative durations count as zero, those beyond 584 years as that.
+    static func nanoseconds(_ duration: Duration) -> UInt64 {
+        let (seconds, attoseconds) = duration.components
+        guard seconds >= 0, attoseconds >= 0 else { return 0 }
+        let (whole, overflow) = UInt64(seconds).multipliedReportingOverflow(by: 1_000_000_000)
+        return overflow ? .max : whole &+ UInt64(attoseconds / 1_000_000_000)
+    }
+}
