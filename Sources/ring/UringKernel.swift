@@ -146,6 +146,15 @@ package final class UringKernel: Kernel {
         return .success(fd)
     }
 
+    /// A socket file that nobody listens on, left by a process that was killed, is removed; one that answers is left for bind to refuse.
+    package static func removeStaleSocket(_ address: SocketAddress) {
+        let fd = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+        guard fd >= 0 else { return }
+        defer { _ = Glibc.close(fd) }
+        let code = unsafe address.withSockaddr { unsafe connect(fd, $0, $1) }
+        if code != 0, errno == ECONNREFUSED { unsafe unlink(address.path) }
+    }
+
     /// The error that a second server on this address would meet; nil when the address is free. SO_REUSEPORT alone would let two
     /// unrelated servers share the clients without a word.
     package static func isTaken(_ address: SocketAddress) -> SystemError? {
@@ -153,8 +162,8 @@ package final class UringKernel: Kernel {
         guard fd >= 0 else { return nil }
         defer { _ = Glibc.close(fd) }
         var one: Int32 = 1
-        _ = setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, socklen_t(MemoryLayout<Int32>.size))
-        guard address.withSockaddr({ bind(fd, $0, $1) }) != 0, errno == EADDRINUSE else { return nil }
+        _ = unsafe setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, socklen_t(MemoryLayout<Int32>.size))
+        guard unsafe address.withSockaddr({ unsafe bind(fd, $0, $1) }) != 0, errno == EADDRINUSE else { return nil }
         return SystemError("bind \(address.description)", code: EADDRINUSE, remedy: inUse)
     }
 

@@ -5,6 +5,7 @@ internal import Glibc
 package import UringRing
 
 /// Arguments of an openat2 on the ring: they stay in place until its completion.
+@safe
 final class ColdPath {
     let directory: Int32
     let path: UnsafeMutablePointer<CChar>
@@ -12,14 +13,14 @@ final class ColdPath {
 
     init(directory: Int32, path: UnsafePointer<CChar>) {
         self.directory = directory
-        self.path = strdup(path)
-        how = .allocate(capacity: 1)
-        how.initialize(to: open_how(flags: Kernel.openFlags, mode: 0, resolve: Kernel.openResolve))
+        unsafe self.path = unsafe strdup(path)
+        unsafe how = .allocate(capacity: 1)
+        unsafe how.initialize(to: open_how(flags: Kernel.openFlags, mode: 0, resolve: Kernel.openResolve))
     }
 
     deinit {
-        free(path)
-        how.deallocate()
+        unsafe free(path)
+        unsafe how.deallocate()
     }
 }
 
@@ -44,12 +45,12 @@ extension Response {
 
     /// Opens a file beneath a directory without ever leaving it, and without waiting for a disk.
     package func openFile(directory: Int32, path: UnsafePointer<CChar>) -> FileOpenResult {
-        context.pointee.loop._withUnsafeGuaranteedRef { loop in
-            let patient = context.pointee.connection.pointee.coldRetries >= Self.coldRetriesMax
-            let fd = loop.kernel.openFile(directory: directory, path: path, cachedOnly: !patient)
+        unsafe context.pointee.loop._withUnsafeGuaranteedRef { loop in
+            let patient = unsafe context.pointee.connection.pointee.coldRetries >= Self.coldRetriesMax
+            let fd = unsafe loop.kernel.openFile(directory: directory, path: path, cachedOnly: !patient)
             if fd == -EAGAIN {
-                state.pointee.coldPath = ColdPath(directory: directory, path: path)
-                state.pointee.needsColdFile = true
+                unsafe state.pointee.coldPath = unsafe ColdPath(directory: directory, path: path)
+                unsafe state.pointee.needsColdFile = true
                 return .pending
             }
             guard fd >= 0 else { return .failed(-fd) }
@@ -66,7 +67,7 @@ extension Response {
 
     /// Makes parts of an open file the content, in this order.
     package func send(_ file: OpenedFile, pieces: [FilePiece]) {
-        state.pointee.content = .file(FileContent(file: file.file, pieces: pieces))
-        state.pointee.hasSpecialContent = true
+        unsafe state.pointee.content = .file(FileContent(file: file.file, pieces: pieces))
+        unsafe state.pointee.hasSpecialContent = true
     }
 }

@@ -9,6 +9,7 @@ internal import UringRing
 /// view taken from it inherits that. Keeping one past the call does not compile.
 ///
 /// Nothing is allocated or reference-counted to make it; its bytes lie where the kernel received them.
+@safe
 public struct Request: ~Copyable, ~Escapable {
     let context: UnsafePointer<RequestContext>
 
@@ -103,6 +104,7 @@ public struct Request: ~Copyable, ~Escapable {
 }
 
 /// The header fields of one request.
+@safe
 public struct RequestHeaders: ~Escapable {
     let context: UnsafePointer<RequestContext>
 
@@ -173,18 +175,18 @@ struct RequestContext {
 struct PathCaptures {
     /// A route has at most this many parameters; the router refuses more when it is built.
     static let max = 8
-    struct Capture {
+    @unsafe struct Capture {
         var name: UnsafePointer<UInt8>
         var nameLength: Int
         var offset: Int
         var length: Int
     }
     var count = 0
-    private var storage: InlineArray<8, Capture?> = .init(repeating: nil)
+    private var storage: InlineArray<8, Capture?> = unsafe .init(repeating: nil)
     subscript(index: Int) -> Capture { unsafe storage[index]! }
     mutating func append(_ capture: Capture) {
-        guard count < Self.max else { return }
+        guard unsafe count < Self.max else { return }
         unsafe storage[count] = capture
-        count += 1
+        unsafe count += 1
     }
 }

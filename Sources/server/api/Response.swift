@@ -8,6 +8,7 @@ internal import UringHTTP1
 /// (`Content-Length` or chunked) and `Connection` as RFC 9110 and 9112 ask.
 ///
 /// Valid during the call it is passed to; keeping it does not compile. Nothing is sent before the handler returns.
+@safe
 public struct Response: ~Copyable, ~Escapable {
     let state: UnsafeMutablePointer<ResponseState>
     let context: UnsafePointer<RequestContext>
@@ -98,6 +99,7 @@ public struct Response: ~Copyable, ~Escapable {
 }
 
 /// The header fields of a response under construction.
+@safe
 public struct ResponseHeaders: ~Escapable {
     let state: UnsafeMutablePointer<ResponseState>
 

@@ -3,6 +3,7 @@
 /// A fixed body, made once and sent many times: no copy per response however large it is.
 ///
 /// The object is reference-counted; a response retains it from `write(_:)` until its last byte has left.
+@safe
 public final class SharedBytes: Sendable {
     // Immutable from the end of init to deinit, so that threads may share it.
     nonisolated(unsafe) private let storage: UnsafeMutableBufferPointer<UInt8>

@@ -13,6 +13,7 @@ public enum StreamStep: Sendable {
 }
 
 /// Takes the pieces of a streamed response. Valid during the call it is passed to.
+@safe
 public struct ResponseWriter: ~Copyable, ~Escapable {
     let buffer: UnsafeMutablePointer<ByteBuffer>
 

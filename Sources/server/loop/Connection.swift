@@ -35,11 +35,11 @@ struct Connection {
     var carryCapacity = 0
     /// Bytes of the current head already searched for its end.
     var scanned = 0
-    var body = BodyProgress()
+    var body = unsafe BodyProgress()
 
     var batchStart: UnsafeMutablePointer<UInt8>?
     var batchCount = 0
-    var queue = OutputQueue()
+    var queue = unsafe OutputQueue()
     /// Result of the fast send, when it posted one: it failed or came short.
     var sendResult: Int32 = 0
     /// What the fast send was given; after settling, what it sent.

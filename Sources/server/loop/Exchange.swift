@@ -36,25 +36,25 @@ final class PendingResponse {
 
     init(_ response: UnsafeMutablePointer<ResponseState>, head: RequestHead) {
         self.head = head
-        save(response)
+        unsafe save(response)
     }
 
     /// Copies the loop's response state here; the loop's is free for the next request.
     func save(_ response: UnsafeMutablePointer<ResponseState>) {
-        let state = response.pointee
-        fields = Array(UnsafeBufferPointer(start: state.fields.base, count: state.fields.count))
+        let state = unsafe response.pointee
+        fields = unsafe Array(UnsafeBufferPointer(start: state.fields.base, count: state.fields.count))
         // What was written before stays; only what is new is copied.
-        body.append(contentsOf: UnsafeBufferPointer(start: state.body.base + body.count, count: state.body.count - body.count))
-        (status, content, hasSpecialContent) = (state.status, state.content, state.hasSpecialContent)
-        (setFields, closes, routeName) = (state.setFields, state.closesConnection, state.routeName)
+        unsafe body.append(contentsOf: UnsafeBufferPointer(start: state.body.base + body.count, count: state.body.count - body.count))
+        (status, content, hasSpecialContent) = unsafe (state.status, state.content, state.hasSpecialContent)
+        (setFields, closes, routeName) = unsafe (state.setFields, state.closesConnection, state.routeName)
     }
 
     /// Puts it back into the loop's response state.
     func restore(_ response: UnsafeMutablePointer<ResponseState>) {
-        response.pointee.begin(isHead: head.method == .head, streaming: true)
-        fields.withUnsafeBufferPointer { if $0.count > 0 { response.pointee.fields.append($0.baseAddress!, $0.count) } }
-        body.withUnsafeBufferPointer { if $0.count > 0 { response.pointee.body.append($0.baseAddress!, $0.count) } }
-        (response.pointee.status, response.pointee.content, response.pointee.hasSpecialContent) = (status, content, hasSpecialContent)
-        (response.pointee.setFields, response.pointee.closesConnection, response.pointee.routeName) = (setFields, closes, routeName)
+        unsafe response.pointee.begin(isHead: head.method == .head, streaming: true)
+        unsafe fields.withUnsafeBufferPointer { if $0.count > 0 { unsafe response.pointee.fields.append($0.baseAddress!, $0.count) } }
+        unsafe body.withUnsafeBufferPointer { if $0.count > 0 { unsafe response.pointee.body.append($0.baseAddress!, $0.count) } }
+        unsafe (response.pointee.status, response.pointee.content, response.pointee.hasSpecialContent) = (status, content, hasSpecialContent)
+        unsafe (response.pointee.setFields, response.pointee.closesConnection, response.pointee.routeName) = (setFields, closes, routeName)
     }
 }

@@ -12,19 +12,19 @@ extension Loop {
     private static var acceptPauseNs: UInt64 { 50_000_000 }
 
     func armAccept(_ number: Int) {
-        guard !state.pointee.listeners[number].armed, !state.pointee.listeners[number].retired else { return }
-        let sqe = entry()
-        ur_prep_multishot_accept(sqe, state.pointee.listeners[number].listener.fd)
-        ur_sqe_tag(sqe, Operation(.accept, Handle(index: UInt32(number), generation: 0)).raw, 0)
-        state.pointee.listeners[number].armed = true
+        guard unsafe !state.pointee.listeners[number].armed, unsafe !state.pointee.listeners[number].retired else { return }
+        let sqe = unsafe entry()
+        unsafe ur_prep_multishot_accept(sqe, state.pointee.listeners[number].listener.fd)
+        unsafe ur_sqe_tag(sqe, Operation(.accept, Handle(index: UInt32(number), generation: 0)).raw, 0)
+        unsafe state.pointee.listeners[number].armed = true
     }
 
     func accepted(_ number: Int, _ result: Int32, _ flags: UInt32) {
         let terminated = flags & UInt32(IORING_CQE_F_MORE) == 0
-        if terminated { state.pointee.listeners[number].armed = false }
-        if result >= 0 { open(result, number) } else if result != -ECANCELED { meter.pointee.acceptErrors &+= 1 }
+        if terminated { unsafe state.pointee.listeners[number].armed = false }
+        if result >= 0 { open(result, number) } else if result != -ECANCELED { unsafe meter.pointee.acceptErrors &+= 1 }
         guard terminated else { return }
-        if state.pointee.listeners[number].retired { return closeRetired(number) }
+        if unsafe state.pointee.listeners[number].retired { return closeRetired(number) }
         if result >= 0 { return rearm(number) }
         switch SocketFailure(-result) {
         case .again, .peerGone, .cancelled: rearm(number)
@@ -35,68 +35,68 @@ extension Loop {
     }
 
     private func rearm(_ number: Int) {
-        if connections.pointee.count >= Int(connections.pointee.capacity) { pauseAccepting() } else { armAccept(number) }
+        if unsafe connections.pointee.count >= Int(connections.pointee.capacity) { pauseAccepting() } else { armAccept(number) }
     }
 
     private func pauseAccepting() {
-        if state.pointee.acceptRetryAt == .max { state.pointee.acceptRetryAt = state.pointee.now &+ Self.acceptPauseNs }
+        if unsafe state.pointee.acceptRetryAt == .max { unsafe state.pointee.acceptRetryAt = unsafe state.pointee.now &+ Self.acceptPauseNs }
     }
 
     /// Arms every listener that is not: a slot or a descriptor has become free, or the pause is over.
     func resumeAccepting() {
-        state.pointee.acceptRetryAt = .max
-        guard state.pointee.phase == .serving else { return }
-        guard connections.pointee.count < Int(connections.pointee.capacity) else { return pauseAccepting() }
-        for number in 0..<state.pointee.listeners.count { armAccept(number) }
+        unsafe state.pointee.acceptRetryAt = .max
+        guard unsafe state.pointee.phase == .serving else { return }
+        guard unsafe connections.pointee.count < Int(connections.pointee.capacity) else { return pauseAccepting() }
+        for number in unsafe 0..<state.pointee.listeners.count { armAccept(number) }
     }
 
     private func open(_ fd: Int32, _ listener: Int) {
-        guard let handle = connections.pointee.claim(), let connection = connections.pointee.pointer(handle) else {
+        guard let handle = unsafe connections.pointee.claim(), let connection = unsafe connections.pointee.pointer(handle) else {
             // The accept that was armed before the last slot was taken. The client sees a close, not silence.
-            meter.pointee.connectionsRefused &+= 1
+            unsafe meter.pointee.connectionsRefused &+= 1
             kernel.close(fd)
             pauseAccepting()
             return
         }
-        let id = UInt64(index) << 48 | state.pointee.nextConnectionID
-        state.pointee.nextConnectionID &+= 1
-        connection.initialize(
+        let id = unsafe UInt64(index) << 48 | state.pointee.nextConnectionID
+        unsafe state.pointee.nextConnectionID &+= 1
+        unsafe connection.initialize(
             to: Connection(
                 handle: handle, fd: fd, listener: UInt16(truncatingIfNeeded: listener), id: id,
                 machine: KeepAliveMachine(openedAt: state.pointee.now, settings.pointee.policy)))
-        connection.pointee.flags = .open
-        meter.pointee.connectionsAccepted &+= 1
-        if ur_probe_accept() { ur_fire_accept(id, fd, state.pointee.now) }
-        if state.pointee.phase == .draining { return perform(connection, connection.pointee.machine.drain(now: state.pointee.now, settings.pointee.policy)) }
-        armReceive(connection)
-        armTimer(connection)
+        unsafe connection.pointee.flags = .open
+        unsafe meter.pointee.connectionsAccepted &+= 1
+        if ur_probe_accept() { unsafe ur_fire_accept(id, fd, state.pointee.now) }
+        if unsafe state.pointee.phase == .draining { return unsafe perform(connection, connection.pointee.machine.drain(now: state.pointee.now, settings.pointee.policy)) }
+        unsafe armReceive(connection)
+        unsafe armTimer(connection)
     }
 
     // MARK: draining
 
     /// Stops accepting, lets every connection finish what it is doing. `isFinished` when the last has gone.
     func drain() {
-        guard state.pointee.phase == .serving else { return }
-        state.pointee.phase = .draining
-        for number in 0..<state.pointee.listeners.count { retireListener(number) }
-        forEachConnection { connection in
-            perform(connection, connection.pointee.machine.drain(now: state.pointee.now, settings.pointee.policy))
-            armTimer(connection)
+        guard unsafe state.pointee.phase == .serving else { return }
+        unsafe state.pointee.phase = .draining
+        for number in unsafe 0..<state.pointee.listeners.count { retireListener(number) }
+        unsafe forEachConnection { connection in
+            unsafe perform(connection, connection.pointee.machine.drain(now: state.pointee.now, settings.pointee.policy))
+            unsafe armTimer(connection)
         }
-        state.pointee.hasWork = true
+        unsafe state.pointee.hasWork = true
     }
 
     /// Gives up on whoever is still connected: the drain timeout is over.
     func abortAll() {
         drain()
-        forEachConnection { connection in perform(connection, connection.pointee.machine.abort()) }
-        state.pointee.hasWork = true
+        unsafe forEachConnection { connection in unsafe perform(connection, connection.pointee.machine.abort()) }
+        unsafe state.pointee.hasWork = true
     }
 
     func forEachConnection(_ body: (UnsafeMutablePointer<Connection>) -> Void) {
-        for slot in 0..<connections.pointee.slotsEver {
-            let connection = connections.pointee.pointer(at: slot)
-            if connection.pointee.flags.contains(.open), !connection.pointee.flags.contains(.closing) { body(connection) }
+        for slot in unsafe 0..<connections.pointee.slotsEver {
+            let connection = unsafe connections.pointee.pointer(at: slot)
+            if unsafe connection.pointee.flags.contains(.open), unsafe !connection.pointee.flags.contains(.closing) { unsafe body(connection) }
         }
     }
 }

@@ -28,33 +28,33 @@ struct ListenerState {
 
 extension Loop {
     func listen(_ added: [LoopListener]) {
-        guard state.pointee.phase == .serving else { return }
+        guard unsafe state.pointee.phase == .serving else { return }
         for listener in added {
-            state.pointee.listeners.append(ListenerState(listener: listener))
-            armAccept(state.pointee.listeners.count - 1)
+            unsafe state.pointee.listeners.append(ListenerState(listener: listener))
+            unsafe armAccept(state.pointee.listeners.count - 1)
         }
     }
 
     func unlisten(_ removed: [Int32]) {
-        for number in 0..<state.pointee.listeners.count where removed.contains(state.pointee.listeners[number].listener.fd) {
+        for number in unsafe 0..<state.pointee.listeners.count where unsafe removed.contains(state.pointee.listeners[number].listener.fd) {
             retireListener(number)
         }
     }
 
     /// Cancels the accept; the descriptor is closed when its last completion has come.
     func retireListener(_ number: Int) {
-        guard !state.pointee.listeners[number].retired else { return }
-        state.pointee.listeners[number].retired = true
-        guard state.pointee.listeners[number].armed else { return closeRetired(number) }
-        let sqe = entry()
-        ur_prep_cancel(sqe, Operation(.accept, Handle(index: UInt32(number), generation: 0)).raw)
-        ur_sqe_tag(sqe, Operation(.cancel, Handle(index: 0, generation: 0)).raw, 0)
+        guard unsafe !state.pointee.listeners[number].retired else { return }
+        unsafe state.pointee.listeners[number].retired = true
+        guard unsafe state.pointee.listeners[number].armed else { return closeRetired(number) }
+        let sqe = unsafe entry()
+        unsafe ur_prep_cancel(sqe, Operation(.accept, Handle(index: UInt32(number), generation: 0)).raw)
+        unsafe ur_sqe_tag(sqe, Operation(.cancel, Handle(index: 0, generation: 0)).raw, 0)
     }
 
     func closeRetired(_ number: Int) {
-        let entry = state.pointee.listeners[number]
+        let entry = unsafe state.pointee.listeners[number]
         guard entry.retired, !entry.armed, !entry.closed else { return }
-        state.pointee.listeners[number].closed = true
+        unsafe state.pointee.listeners[number].closed = true
         if entry.listener.closesWithLoop { kernel.close(entry.listener.fd) }
     }
 }

@@ -17,46 +17,46 @@ final class LoggedExchange {
     let sentBefore: UInt64
 
     init(_ context: UnsafeMutablePointer<RequestContext>, _ response: UnsafeMutablePointer<ResponseState>, began: UInt64) {
-        head = context.pointee.head.pointee
-        bytes = Array(UnsafeBufferPointer(start: context.pointee.base, count: head.headLength))
-        fields = Array(UnsafeBufferPointer(start: context.pointee.fields, count: head.fieldCount))
-        status = response.pointee.status.code
-        route = response.pointee.routeName
-        sentBefore = context.pointee.connection.pointee.bytesSent
+        head = unsafe context.pointee.head.pointee
+        bytes = unsafe Array(UnsafeBufferPointer(start: context.pointee.base, count: head.headLength))
+        fields = unsafe Array(UnsafeBufferPointer(start: context.pointee.fields, count: head.fieldCount))
+        status = unsafe response.pointee.status.code
+        route = unsafe response.pointee.routeName
+        sentBefore = unsafe context.pointee.connection.pointee.bytesSent
         self.began = began
     }
 }
 
 extension Loop {
     private func record(_ status: UInt16, _ bytes: UInt64, _ nanoseconds: UInt64, _ route: StaticString?) -> ExchangeRecord {
-        ExchangeRecord(
+        unsafe ExchangeRecord(
             status: status, bytes: bytes, nanoseconds: nanoseconds, time: state.pointee.unixSeconds, route: route, loop: index)
     }
 
     /// The exchange that `context` describes is complete.
     func observe(_ bytes: UInt64, _ elapsed: UInt64) {
-        guard let observer = state.pointee.observer else { return }
-        let record = record(response.pointee.status.code, bytes, kernel.nanoseconds(ticks: elapsed), response.pointee.routeName)
-        observer(Request(context), record)
+        guard let observer = unsafe state.pointee.observer else { return }
+        let record = unsafe record(response.pointee.status.code, bytes, kernel.nanoseconds(ticks: elapsed), response.pointee.routeName)
+        unsafe observer(Request(context), record)
     }
 
     /// A produced response is complete; its request is a copy.
     func observe(_ logged: LoggedExchange, _ connection: UnsafeMutablePointer<Connection>) {
-        guard let observer = state.pointee.observer else { return }
-        let bytes = connection.pointee.bytesSent &+ connection.pointee.machine.pendingBytes &- logged.sentBefore
-        let record = record(logged.status, bytes, state.pointee.now &- logged.began, logged.route)
+        guard let observer = unsafe state.pointee.observer else { return }
+        let bytes = unsafe connection.pointee.bytesSent &+ connection.pointee.machine.pendingBytes &- logged.sentBefore
+        let record = unsafe record(logged.status, bytes, state.pointee.now &- logged.began, logged.route)
         var head = logged.head
-        logged.bytes.withUnsafeBufferPointer { bytes in
-            logged.fields.withUnsafeBufferPointer { fields in
-                withUnsafePointer(to: &head) { head in
-                    var copy = context.pointee
-                    copy.base = bytes.baseAddress!
-                    copy.head = head
-                    copy.fields = fields.baseAddress ?? UnsafePointer(self.fields)
-                    copy.bodyCount = 0
-                    copy.captures = nil
-                    copy.connection = connection
-                    withUnsafePointer(to: &copy) { observer(Request($0), record) }
+        unsafe logged.bytes.withUnsafeBufferPointer { bytes in
+            unsafe logged.fields.withUnsafeBufferPointer { fields in
+                unsafe withUnsafePointer(to: &head) { head in
+                    var copy = unsafe context.pointee
+                    unsafe copy.base = bytes.baseAddress!
+                    unsafe copy.head = unsafe head
+                    unsafe copy.fields = unsafe fields.baseAddress ?? UnsafePointer(self.fields)
+                    unsafe copy.bodyCount = 0
+                    unsafe copy.captures = nil
+                    unsafe copy.connection = unsafe connection
+                    unsafe withUnsafePointer(to: &copy) { unsafe observer(Request($0), record) }
                 }
             }
         }
@@ -64,14 +64,14 @@ extension Loop {
 
     /// A request that never reached a handler: logged with an empty head.
     func observeFault(_ connection: UnsafeMutablePointer<Connection>, _ status: HTTPStatus, _ bytes: UInt64) {
-        guard let observer = state.pointee.observer else { return }
-        context.pointee.bodyCount = 0
-        context.pointee.connection = connection
-        context.pointee.connectionID = connection.pointee.id
-        observer(Request(context), record(status.code, bytes, 0, "fault"))
+        guard let observer = unsafe state.pointee.observer else { return }
+        unsafe context.pointee.bodyCount = 0
+        unsafe context.pointee.connection = unsafe connection
+        unsafe context.pointee.connectionID = unsafe connection.pointee.id
+        unsafe observer(Request(context), record(status.code, bytes, 0, "fault"))
     }
 
     func remoteAddressText(_ connection: UnsafeMutablePointer<Connection>) -> String {
-        kernel.peerAddress(connection.pointee.fd)?.description ?? ""
+        unsafe kernel.peerAddress(connection.pointee.fd)?.description ?? ""
     }
 }

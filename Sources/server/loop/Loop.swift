@@ -11,6 +11,7 @@ internal import UringHTTP
 internal import UringHTTP1
 package import UringRing
 
+@safe
 package final class Loop {
     let kernel: Kernel
     let ring: UnsafeMutablePointer<ur_ring>
@@ -39,75 +40,75 @@ package final class Loop {
     package init(index: Int, kernel: Kernel, listeners: [LoopListener], configuration: LoopConfiguration, handler: HandlerBox) throws(SystemError) {
         self.index = index
         self.kernel = kernel
-        ring = kernel.ring
-        nobody = .allocate(capacity: 1)
-        pool = .allocate(capacity: 1)
-        connections = .allocate(capacity: 1)
-        wheel = .allocate(capacity: 1)
-        batch = .allocate(capacity: 1)
-        response = .allocate(capacity: 1)
-        context = .allocate(capacity: 1)
-        head = .allocate(capacity: 1)
-        fields = .allocate(capacity: configuration.parserLimits.fieldCountMax)
-        captures = .allocate(capacity: 1)
-        settings = .allocate(capacity: 1)
-        state = .allocate(capacity: 1)
-        meter = .allocate(capacity: 1)
-        scratch = .allocate(capacity: 1)
-        buffers = .allocate(capacity: 1)
-        buffers.initialize(
+        unsafe ring = unsafe kernel.ring
+        unsafe nobody = .allocate(capacity: 1)
+        unsafe pool = .allocate(capacity: 1)
+        unsafe connections = .allocate(capacity: 1)
+        unsafe wheel = .allocate(capacity: 1)
+        unsafe batch = .allocate(capacity: 1)
+        unsafe response = .allocate(capacity: 1)
+        unsafe context = .allocate(capacity: 1)
+        unsafe head = .allocate(capacity: 1)
+        unsafe fields = .allocate(capacity: configuration.parserLimits.fieldCountMax)
+        unsafe captures = .allocate(capacity: 1)
+        unsafe settings = .allocate(capacity: 1)
+        unsafe state = .allocate(capacity: 1)
+        unsafe meter = .allocate(capacity: 1)
+        unsafe scratch = .allocate(capacity: 1)
+        unsafe buffers = .allocate(capacity: 1)
+        unsafe buffers.initialize(
             to: try BufferRing.make(kernel: kernel, count: configuration.receiveBuffers, bytesEach: configuration.receiveBufferBytes))
-        pool.initialize(to: ChunkPool(chunksMax: configuration.chunksMax))
-        connections.initialize(to: Slab(capacity: configuration.connectionsMax))
+        unsafe pool.initialize(to: ChunkPool(chunksMax: configuration.chunksMax))
+        unsafe connections.initialize(to: Slab(capacity: configuration.connectionsMax))
         let now = kernel.now()
-        wheel.initialize(to: TimerWheel(now: now))
-        batch.initialize(to: BatchArena())
-        response.initialize(to: ResponseState())
-        head.initialize(to: RequestHead())
-        captures.initialize(to: PathCaptures())
-        settings.initialize(to: LoopSettings(configuration, fieldCapacity: configuration.parserLimits.fieldCountMax))
-        state.initialize(to: LoopState(now: now, handler: handler, listeners: listeners))
-        meter.initialize(to: LoopMeter())
-        context.initialize(
+        unsafe wheel.initialize(to: TimerWheel(now: now))
+        unsafe batch.initialize(to: BatchArena())
+        unsafe response.initialize(to: ResponseState())
+        unsafe head.initialize(to: RequestHead())
+        unsafe captures.initialize(to: PathCaptures())
+        unsafe settings.initialize(to: LoopSettings(configuration, fieldCapacity: configuration.parserLimits.fieldCountMax))
+        unsafe state.initialize(to: LoopState(now: now, handler: handler, listeners: listeners))
+        unsafe meter.initialize(to: LoopMeter())
+        unsafe context.initialize(
             to: RequestContext(
                 base: UnsafePointer(batch.pointee.base), head: UnsafePointer(head), fields: UnsafePointer(fields),
                 body: UnsafePointer(batch.pointee.base), captures: captures, connection: nobody,
                 loop: Unmanaged.passUnretained(self)))
-        scratch.initialize(to: ByteBuffer(capacity: 16 * 1024))
-        state.pointee.install(handler, ticksPerSecond: kernel.ticksPerSecond, stallNs: configuration.stallThresholdNs)
+        unsafe scratch.initialize(to: ByteBuffer(capacity: 16 * 1024))
+        unsafe state.pointee.install(handler, ticksPerSecond: kernel.ticksPerSecond, stallNs: configuration.stallThresholdNs)
         refreshDate()
         for listener in 0..<listeners.count { armAccept(listener) }
     }
 
     /// Every connection must be gone: `run` returns only then, and a simulation drives the loop until `isFinished`.
     deinit {
-        for slot in 0..<connections.pointee.slotsEver {
-            let connection = connections.pointee.pointer(at: slot)
-            guard connection.pointee.flags.contains(.open) else { continue }
-            discardMemory(connection)
-            kernel.close(connection.pointee.fd)
+        for slot in unsafe 0..<connections.pointee.slotsEver {
+            let connection = unsafe connections.pointee.pointer(at: slot)
+            guard unsafe connection.pointee.flags.contains(.open) else { continue }
+            unsafe discardMemory(connection)
+            unsafe kernel.close(connection.pointee.fd)
         }
-        for entry in state.pointee.listeners where !entry.closed && entry.listener.closesWithLoop { kernel.close(entry.listener.fd) }
-        response.pointee.destroy()
-        batch.pointee.destroy()
-        state.pointee.destroy()
-        settings.pointee.destroy()
-        scratch.pointee.destroy()
-        fields.deallocate()
-        nobody.deallocate()
+        for entry in unsafe state.pointee.listeners where !entry.closed && entry.listener.closesWithLoop { kernel.close(entry.listener.fd) }
+        unsafe response.pointee.destroy()
+        unsafe batch.pointee.destroy()
+        unsafe state.pointee.destroy()
+        unsafe settings.pointee.destroy()
+        unsafe scratch.pointee.destroy()
+        unsafe fields.deallocate()
+        unsafe nobody.deallocate()
         func end<T: ~Copyable>(_ pointer: UnsafeMutablePointer<T>) {
-            pointer.deinitialize(count: 1)
-            pointer.deallocate()
+            unsafe pointer.deinitialize(count: 1)
+            unsafe pointer.deallocate()
         }
-        end(context); end(head); end(captures); end(settings); end(meter); end(wheel); end(connections); end(batch); end(response); end(state); end(scratch)
-        end(pool)
+        unsafe end(context); unsafe end(head); unsafe end(captures); unsafe end(settings); unsafe end(meter); unsafe end(wheel); unsafe end(connections); unsafe end(batch); unsafe end(response); unsafe end(state); unsafe end(scratch)
+        unsafe end(pool)
         // The receive buffers' memory goes after the kernel's ring: the loop's owner destroys the kernel with this object, last.
-        kernel.retire(buffers)
+        unsafe kernel.retire(buffers)
     }
 
     /// Drained and empty: `runOnce` has nothing left to do.
     package var isFinished: Bool {
-        state.pointee.phase == .draining && connections.pointee.count == 0 && state.pointee.listeners.allSatisfy { !$0.armed }
+        unsafe state.pointee.phase == .draining && connections.pointee.count == 0 && state.pointee.listeners.allSatisfy { !$0.armed }
     }
 
     /// Runs until drained. On the loop's own thread.
@@ -118,35 +119,35 @@ package final class Loop {
     /// One turn. Blocks while there is nothing to do.
     package func runOnce() {
         flushOutput()
-        buffers.pointee.publish()
-        let idle = !state.pointee.hasWork
-        state.pointee.hasWork = false
+        unsafe buffers.pointee.publish()
+        let idle = unsafe !state.pointee.hasWork
+        unsafe state.pointee.hasWork = false
         let code = kernel.enter(waitFor: idle ? 1 : 0, timeoutNs: idle ? timeout() : 0)
         if code < 0 { enterFailed(-code) }
-        state.pointee.now = kernel.now()
-        let began = state.pointee.now
-        let ready = ur_cq_ready(ring)
+        unsafe state.pointee.now = kernel.now()
+        let began = unsafe state.pointee.now
+        let ready = unsafe ur_cq_ready(ring)
         settleSends(ready)
         dispatch(ready)
-        if began >= state.pointee.nextDateRefresh { refreshDate() }
+        if unsafe began >= state.pointee.nextDateRefresh { refreshDate() }
         resumeConnections()
-        if wheel.pointee.nextExpiry <= state.pointee.now { runTimers() }
-        meter.pointee.record(batch: Int(ready), handled: state.pointee.handledInTurn)
-        state.pointee.handledInTurn = 0
-        if ready > 0 { meter.pointee.recordLag(kernel.now() &- began) }
+        if unsafe wheel.pointee.nextExpiry <= state.pointee.now { runTimers() }
+        unsafe meter.pointee.record(batch: Int(ready), handled: state.pointee.handledInTurn)
+        unsafe state.pointee.handledInTurn = 0
+        if ready > 0 { unsafe meter.pointee.recordLag(kernel.now() &- began) }
     }
 
     private func timeout() -> Int64 {
-        let expiry = min(wheel.pointee.nextExpiry, state.pointee.acceptRetryAt)
+        let expiry = unsafe min(wheel.pointee.nextExpiry, state.pointee.acceptRetryAt)
         guard expiry != .max else { return -1 }
-        return Int64(clamping: expiry > state.pointee.now ? expiry &- state.pointee.now : 0)
+        return unsafe Int64(clamping: expiry > state.pointee.now ? expiry &- state.pointee.now : 0)
     }
 
     private func enterFailed(_ code: Int32) {
         switch code {
         case ETIME, EINTR: break
         // The completion queue is full or the kernel is short of memory: work completions off, then try again.
-        case EBUSY, EAGAIN, ENOMEM: state.pointee.hasWork = ur_cq_ready(ring) > 0
+        case EBUSY, EAGAIN, ENOMEM: unsafe state.pointee.hasWork = unsafe ur_cq_ready(ring) > 0
         default:
             preconditionFailure("BUG: io_uring_enter: \(SystemError.text(of: code)) (errno \(code))")
         }
@@ -157,8 +158,8 @@ package final class Loop {
     private func dispatch(_ ready: UInt32) {
         var seen: UInt32 = 0
         while seen < ready {
-            let completion = ur_cq_at(ring, 0)!.pointee
-            ur_cq_advance(ring, 1)
+            let completion = unsafe ur_cq_at(ring, 0)!.pointee
+            unsafe ur_cq_advance(ring, 1)
             seen &+= 1
             let operation = Operation(raw: completion.user_data)
             switch operation.kind {
@@ -176,13 +177,13 @@ package final class Loop {
 
     /// A free submission entry; submits what is queued first when there is none.
     func entry() -> UnsafeMutablePointer<ur_sqe> {
-        if let entry = ur_get_sqe(ring) { return entry }
-        meter.pointee.submissionQueueFull &+= 1
+        if let entry = unsafe ur_get_sqe(ring) { return unsafe entry }
+        unsafe meter.pointee.submissionQueueFull &+= 1
         // Submits without waiting. What the kernel refuses for the moment (EBUSY, EAGAIN) it takes after completions were reaped, and those
         // are bounded: the queue is emptied by at least one entry each time it answers 0 or more.
         for _ in 0..<10_000 {
             let code = kernel.enter(waitFor: 0, timeoutNs: 0)
-            if let entry = ur_get_sqe(ring) { return entry }
+            if let entry = unsafe ur_get_sqe(ring) { return unsafe entry }
             if code < 0, code != -EINTR, code != -EAGAIN, code != -EBUSY, code != -ENOMEM { break }
         }
         preconditionFailure("BUG: the submission queue stays full")
@@ -192,8 +193,8 @@ package final class Loop {
 
     private func refreshDate() {
         let seconds = kernel.unixTime()
-        state.pointee.setDate(seconds)
+        unsafe state.pointee.setDate(seconds)
         // Coarse on purpose: the header has seconds, and 100 ms late is as true as the network allows.
-        state.pointee.nextDateRefresh = state.pointee.now &+ 100_000_000
+        unsafe state.pointee.nextDateRefresh = unsafe state.pointee.now &+ 100_000_000
     }
 }

@@ -2,7 +2,7 @@
 
 internal import UringBase
 internal import UringHTTP1
-package import UringRing
+internal import UringRing
 
 /// A message in flight is retained by its sender's `post` and released by the loop that takes it up.
 package final class LoopMessage: Sendable {
@@ -28,14 +28,14 @@ package final class LoopMessage: Sendable {
 
     /// User data of the completion that carries the message; keeps the message alive until `init(taking:)`. Addresses have at most 56 bits.
     package var userData: UInt64 {
-        let address = UInt64(UInt(bitPattern: Unmanaged.passRetained(self).toOpaque()))
+        let address = unsafe UInt64(UInt(bitPattern: Unmanaged.passRetained(self).toOpaque()))
         precondition(address >> 56 == 0, "BUG: an object's address does not fit a message")
         return UInt64(OperationKind.message.rawValue) << 56 | address
     }
 
     static func take(_ userData: UInt64) -> LoopMessage {
         let address = UInt(userData & 0xFF_FFFF_FFFF_FFFF)
-        return Unmanaged<LoopMessage>.fromOpaque(UnsafeRawPointer(bitPattern: address)!).takeRetainedValue()
+        return unsafe Unmanaged<LoopMessage>.fromOpaque(UnsafeRawPointer(bitPattern: address)!).takeRetainedValue()
     }
 
     /// A message that could not be delivered.
@@ -59,8 +59,8 @@ extension Loop {
     }
 
     private func replace(_ configuration: LoopConfiguration, _ handler: HandlerBox) {
-        settings.pointee.destroy()
-        settings.pointee = LoopSettings(configuration, fieldCapacity: settings.pointee.fieldCapacity)
-        state.pointee.install(handler, ticksPerSecond: kernel.ticksPerSecond, stallNs: configuration.stallThresholdNs)
+        unsafe settings.pointee.destroy()
+        unsafe settings.pointee = unsafe LoopSettings(configuration, fieldCapacity: settings.pointee.fieldCapacity)
+        unsafe state.pointee.install(handler, ticksPerSecond: kernel.ticksPerSecond, stallNs: configuration.stallThresholdNs)
     }
 }

@@ -23,7 +23,7 @@ struct LoopMeter {
     /// By `KeepAliveTimeout`.
     var timeouts: InlineArray<8, UInt64> = .init(repeating: 0)
 
-    mutating func record(batch: Int, handled: Int) { requests &+= UInt64(handled) }
+    mutating func record(batch: Int, handled: Int) { unsafe requests &+= UInt64(handled) }
     mutating func recordLag(_ nanoseconds: UInt64) {}
 }
 
@@ -38,8 +38,8 @@ extension Loop {
     func snapshot() -> LoopSnapshot {
         var snapshot = LoopSnapshot()
         snapshot.loop = index
-        snapshot.connections = connections.pointee.count
-        snapshot.requests = meter.pointee.requests
+        snapshot.connections = unsafe connections.pointee.count
+        snapshot.requests = unsafe meter.pointee.requests
         return snapshot
     }
 }

@@ -36,17 +36,17 @@ struct LoopSettings {
     let serverLineCount: Int
 
     init(_ configuration: LoopConfiguration, fieldCapacity: Int) {
-        policy = configuration.keepAlive
-        limits = configuration.parserLimits
-        bodyBytesMax = configuration.bodyBytesMax
-        self.fieldCapacity = fieldCapacity
+        unsafe policy = configuration.keepAlive
+        unsafe limits = configuration.parserLimits
+        unsafe bodyBytesMax = configuration.bodyBytesMax
+        unsafe self.fieldCapacity = fieldCapacity
         let line = configuration.serverName.isEmpty ? [] : Array("server: \(configuration.serverName)\r\n".utf8)
-        serverLineCount = line.count
-        serverLine = .allocate(capacity: max(1, line.count))
-        line.withUnsafeBufferPointer { if $0.count > 0 { serverLine.update(from: $0.baseAddress!, count: $0.count) } }
+        unsafe serverLineCount = line.count
+        unsafe serverLine = .allocate(capacity: max(1, line.count))
+        unsafe line.withUnsafeBufferPointer { if $0.count > 0 { unsafe serverLine.update(from: $0.baseAddress!, count: $0.count) } }
     }
 
-    func destroy() { serverLine.deallocate() }
+    func destroy() { unsafe serverLine.deallocate() }
 }
 
 @unsafe
@@ -75,41 +75,41 @@ struct LoopState {
     /// The 29 bytes of the `Date` field.
     let date: UnsafeMutablePointer<UInt8>
     private(set) var unixSeconds = Int64.min
-    var dirty = ConnectionList()
-    var inFlight = ConnectionList()
-    var resuming = ConnectionList()
-    var starved = ConnectionList()
+    var dirty = unsafe ConnectionList()
+    var inFlight = unsafe ConnectionList()
+    var resuming = unsafe ConnectionList()
+    var starved = unsafe ConnectionList()
 
     init(now: UInt64, handler: HandlerBox, listeners: [LoopListener]) {
-        self.now = now
-        self.handler = .passRetained(handler)
-        self.listeners = listeners.map { ListenerState(listener: $0) }
-        date = .allocate(capacity: HTTPDate.bytes)
+        unsafe self.now = now
+        unsafe self.handler = unsafe .passRetained(handler)
+        unsafe self.listeners = listeners.map { ListenerState(listener: $0) }
+        unsafe date = .allocate(capacity: HTTPDate.bytes)
     }
 
     /// Takes over a handler and what belongs to it.
     mutating func install(_ box: HandlerBox, ticksPerSecond: UInt64, stallNs: UInt64) {
-        let old = handler
-        handler = .passRetained(box)
-        old.release()
-        (observer, reporter, streamsBodies) = (box.observe, box.reporter, box.wantsStream != nil)
+        let old = unsafe handler
+        unsafe handler = unsafe .passRetained(box)
+        unsafe old.release()
+        unsafe (observer, reporter, streamsBodies) = (box.observe, box.reporter, box.wantsStream != nil)
         let ticks = stallNs.multipliedFullWidth(by: ticksPerSecond)
-        stallTicks = stallNs == 0 || ticks.high >= 1_000_000_000 ? .max : UInt64(1_000_000_000).dividingFullWidth(ticks).quotient
+        unsafe stallTicks = stallNs == 0 || ticks.high >= 1_000_000_000 ? .max : UInt64(1_000_000_000).dividingFullWidth(ticks).quotient
     }
 
     mutating func setDate(_ seconds: Int64) {
-        guard seconds != unixSeconds else { return }
-        unixSeconds = seconds
-        HTTPDate.write(unixSeconds: seconds, to: date)
+        guard unsafe seconds != unixSeconds else { return }
+        unsafe unixSeconds = seconds
+        unsafe HTTPDate.write(unixSeconds: seconds, to: date)
     }
 
     mutating func destroy() {
-        handler.release()
-        date.deallocate()
-        dirty.destroy()
-        inFlight.destroy()
-        resuming.destroy()
-        starved.destroy()
+        unsafe handler.release()
+        unsafe date.deallocate()
+        unsafe dirty.destroy()
+        unsafe inFlight.destroy()
+        unsafe resuming.destroy()
+        unsafe starved.destroy()
     }
 }
 
@@ -121,35 +121,35 @@ struct ConnectionList {
     private var capacity: Int
 
     init() {
-        capacity = 256
-        base = .allocate(capacity: capacity)
+        unsafe capacity = 256
+        unsafe base = unsafe .allocate(capacity: capacity)
     }
 
     @inline(__always)
     mutating func append(_ connection: UnsafeMutablePointer<Connection>) {
-        if count == capacity { grow() }
-        base[count] = connection
-        count &+= 1
+        if unsafe count == capacity { unsafe grow() }
+        unsafe base[count] = unsafe connection
+        unsafe count &+= 1
     }
 
     @inline(never)
     private mutating func grow() {
-        let larger = UnsafeMutablePointer<UnsafeMutablePointer<Connection>>.allocate(capacity: capacity * 2)
-        larger.update(from: base, count: count)
-        base.deallocate()
-        (base, capacity) = (larger, capacity * 2)
+        let larger = unsafe UnsafeMutablePointer<UnsafeMutablePointer<Connection>>.allocate(capacity: capacity * 2)
+        unsafe larger.update(from: base, count: count)
+        unsafe base.deallocate()
+        unsafe (base, capacity) = unsafe (larger, capacity * 2)
     }
 
-    subscript(index: Int) -> UnsafeMutablePointer<Connection> { base[index] }
+    subscript(index: Int) -> UnsafeMutablePointer<Connection> { unsafe base[index] }
 
-    mutating func removeAll() { count = 0 }
+    mutating func removeAll() { unsafe count = 0 }
 
     /// Drops the first `gone` entries.
     mutating func removeFirst(_ gone: Int) {
         guard gone > 0 else { return }
-        for index in gone..<max(gone, count) { base[index - gone] = base[index] }
-        count -= min(gone, count)
+        for index in unsafe gone..<max(gone, count) { unsafe base[index - gone] = unsafe base[index] }
+        unsafe count -= min(gone, count)
     }
 
-    func destroy() { base.deallocate() }
+    func destroy() { unsafe base.deallocate() }
 }

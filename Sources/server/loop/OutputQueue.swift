@@ -140,7 +140,7 @@ struct BatchArena {
     private(set) var highWater = 0
 
     init() {
-        let memory = UnsafeMutableRawPointer.allocate(byteCount: Self.bytes, alignment: 4096)
+        let memory = unsafe UnsafeMutableRawPointer.allocate(byteCount: Self.bytes, alignment: 4096)
         unsafe base = memory.bindMemory(to: UInt8.self, capacity: Self.bytes)
     }
 

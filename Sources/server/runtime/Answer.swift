@@ -11,7 +11,7 @@ final class Answer<Value: Sendable>: Sendable {
 
     init() {
         var ends: [Int32] = [-1, -1]
-        let code = pipe(&ends)
+        let code = unsafe pipe(&ends)
         precondition(code == 0, "out of descriptors: raise LimitNOFILE (ulimit -n)")
         (reading, writing) = (ends[0], ends[1])
         for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
@@ -25,7 +25,7 @@ final class Answer<Value: Sendable>: Sendable {
     func send(_ sent: Value) {
         value.withLock { $0 = sent }
         var byte: UInt8 = 1
-        _ = write(writing, &byte, 1)
+        _ = unsafe write(writing, &byte, 1)
     }
 
     func wait() -> Value {
@@ -37,7 +37,7 @@ final class Answer<Value: Sendable>: Sendable {
     /// nil when the time passed first; negative waits without limit.
     func wait(milliseconds: Int32) -> Value? {
         var poller = pollfd(fd: reading, events: Int16(POLLIN), revents: 0)
-        _ = poll(&poller, 1, milliseconds)
+        _ = unsafe poll(&poller, 1, milliseconds)
         return value.withLock { $0 }
     }
 }
@@ -51,12 +51,12 @@ final class Watchdog: Sendable {
         let milliseconds = Int32(clamping: ServerOptions.nanoseconds(limit) / 1_000_000)
         let body = Body { if cancelled.wait(milliseconds: milliseconds) == nil { action() } }
         var thread = pthread_t()
-        let code = pthread_create(
+        let code = unsafe pthread_create(
             &thread, nil,
             { argument in
-                Unmanaged<Body>.fromOpaque(argument!).takeRetainedValue().run()
+                unsafe Unmanaged<Body>.fromOpaque(argument!).takeRetainedValue().run()
                 return nil
-            }, Unmanaged.passRetained(body).toOpaque())
+            }, unsafe Unmanaged.passRetained(body).toOpaque())
         if code == 0 { pthread_detach(thread) }
     }
 

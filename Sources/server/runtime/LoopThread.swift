@@ -22,7 +22,7 @@ final class LoopThread: Sendable {
         let signal = Answer<Result<Int32, SystemError>>()
         let start = Start {
             if let core { try? ThreadAffinity.pin(to: core) }
-            ur_name_thread("loop-\(index)")
+            unsafe ur_name_thread("loop-\(index)")
             do throws(SystemError) {
                 let kernel = try UringKernel.make()
                 let loop = try Loop(index: index, kernel: kernel, listeners: listeners, configuration: configuration, handler: handler)
@@ -33,12 +33,12 @@ final class LoopThread: Sendable {
             }
         }
         var thread = pthread_t()
-        let code = pthread_create(
+        let code = unsafe pthread_create(
             &thread, nil,
             { argument in
-                Unmanaged<Start>.fromOpaque(argument!).takeRetainedValue().body()
+                unsafe Unmanaged<Start>.fromOpaque(argument!).takeRetainedValue().body()
                 return nil
-            }, Unmanaged.passRetained(start).toOpaque())
+            }, unsafe Unmanaged.passRetained(start).toOpaque())
         guard code == 0 else {
             throw SystemError("starting the thread of loop \(index)", code: code, remedy: "raise the limit of processes (ulimit -u)")
         }

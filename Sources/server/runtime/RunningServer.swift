@@ -64,7 +64,7 @@ public final class RunningServer: Sendable {
         let backlog = Int32(clamping: options.backlog)
         let deferSeconds: Int32 = options.deferAccept ? 1 : 0
         if address.family == .unix {
-            if !address.path.hasPrefix("@") { removeStaleSocket(address) }
+            if !address.path.hasPrefix("@") { UringKernel.removeStaleSocket(address) }
             let fd = try UringKernel.openListener(address, backlog: backlog, deferAcceptSeconds: 0).get()
             return (address, (0..<loops).map { LoopListener(fd: fd, address: address, closesWithLoop: $0 == 0) })
         }
@@ -78,15 +78,6 @@ public final class RunningServer: Sendable {
             listeners.append(LoopListener(fd: fd, address: actual, closesWithLoop: true))
         }
         return (actual, listeners)
-    }
-
-    /// A socket file that nobody listens on, left by a process that was killed, is removed; one that answers is left for bind to refuse.
-    private static func removeStaleSocket(_ address: SocketAddress) {
-        let fd = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
-        guard fd >= 0 else { return }
-        defer { close(fd) }
-        let code = address.withSockaddr { connect(fd, $0, $1) }
-        if code != 0, errno == ECONNREFUSED { unlink(address.path) }
     }
 
     /// Raises the soft descriptor limit to the hard one, and lowers `wanted` to what it then allows: beyond it clients wait in the backlog.
@@ -128,7 +119,7 @@ public final class RunningServer: Sendable {
             return !stopped
         }
         guard isFirst else { return }
-        for path in unixPaths { unlink(path) }
+        for path in unixPaths { unsafe unlink(path) }
         for thread in threads { mailbox.post(.drain, to: thread.target) }
         let watchdog = Watchdog(after: limit) { [mailbox, threads] in
             for thread in threads { mailbox.post(.abort, to: thread.target) }

@@ -42,7 +42,7 @@ public struct Server: Sendable {
 
     private func log(_ line: String) {
         var text = line + "\n"
-        text.withUTF8 { _ = write(2, $0.baseAddress, $0.count) }
+        text.withUTF8 { _ = unsafe write(2, $0.baseAddress, $0.count) }
     }
 
     /// Serves in the background until `RunningServer.stop`.
@@ -78,9 +78,9 @@ package struct SignalSet {
     private var set = sigset_t()
 
     package init(_ signals: [Int32]) {
-        sigemptyset(&set)
-        for signal in signals { sigaddset(&set, signal) }
-        pthread_sigmask(SIG_BLOCK, &set, nil)
+        unsafe sigemptyset(&set)
+        for signal in signals { unsafe sigaddset(&set, signal) }
+        unsafe pthread_sigmask(SIG_BLOCK, &set, nil)
         // A closed peer is an error code here, never a signal.
         signal(SIGPIPE, SIG_IGN)
     }
@@ -88,7 +88,7 @@ package struct SignalSet {
     package func wait() -> Int32 {
         var set = set
         var number: Int32 = 0
-        while sigwait(&set, &number) != 0 {}
+        while unsafe sigwait(&set, &number) != 0 {}
         return number
     }
 }
@@ -99,7 +99,7 @@ final class StandardErrorReporter: ServerReporter {
 
     private func line(_ text: String) {
         var text = text + "\n"
-        text.withUTF8 { _ = write(2, $0.baseAddress, $0.count) }
+        text.withUTF8 { _ = unsafe write(2, $0.baseAddress, $0.count) }
     }
     func stalled(_ stall: LoopStall) { line("loop \(stall.loop) was held for \(stall.nanoseconds / 1_000_000) ms by \(stall.route)") }
     func handlerFailed(_ route: String, _ error: any Error) { line("handler of \(route) failed: \(error)") }
