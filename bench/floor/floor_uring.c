@@ -1,6 +1,6 @@
-// The io_uring floor: the best combination found by measuring (docs: bench/README.md). Multishot accept into direct
+// The io_uring floor: the best combination found by measuring. Multishot accept into direct
 // descriptors, multishot receive from incrementally consumed buffers, one send per connection and batch that posts a
-// completion only when it could not take everything. With --close: single-shot receive and a linked send, shutdown, close.
+// completion only when it could not take everything. With --close: single-shot receive, and send linked to close.
 #include "floor.h"
 #include "../ring/ring.h"
 #include <poll.h>
@@ -148,14 +148,9 @@ static void answer_and_close(unsigned slot) {
     io_uring_submit(&ring.uring);
     s = ring_sqe(&ring);
   }
-  // Hard links: whatever becomes of the send, the connection is shut down and closed.
+  // A hard link: whatever becomes of the send, the connection is closed. No receive is armed, so the close sends the FIN.
   io_uring_prep_send(s, (int)slot, response.bytes, response.length, MSG_NOSIGNAL | MSG_WAITALL);
   socket_sqe(s, OP_LINKED, slot)->flags |= IOSQE_CQE_SKIP_SUCCESS | IOSQE_IO_HARDLINK;
-#ifdef FLOOR_SHUTDOWN
-  s = ring_sqe(&ring);
-  io_uring_prep_shutdown(s, (int)slot, SHUT_RDWR);
-  socket_sqe(s, OP_LINKED, slot)->flags |= IOSQE_CQE_SKIP_SUCCESS | IOSQE_IO_HARDLINK;
-#endif
   submit_close(slot, OP_LINKED);
 }
 
