@@ -18,13 +18,11 @@ struct SwiftSource {
         let line: Int
     }
 
-    let code: String
     let words: [Word]
 
     init(_ text: String) {
         var stripper = Stripper(text)
-        code = stripper.strip()
-        words = SwiftSource.words(of: code)
+        words = SwiftSource.words(of: stripper.strip())
     }
 
     /// Every import in any form: with attributes and access levels, of a single declaration, behind `;`, within `#if`.
@@ -81,40 +79,53 @@ struct SwiftSource {
         name.filter { $0 != "`" }
     }
 
-    private static func words(of code: String) -> [Word] {
+    private static func words(of code: [UInt8]) -> [Word] {
         var words: [Word] = []
         var line = 1
-        var current = ""
-        func isPartOfName(_ character: Character) -> Bool { character.isLetter || character.isNumber || character == "_" || character == "`" }
-        for character in code {
-            if !isPartOfName(character), !current.isEmpty {
-                words.append(Word(text: current, line: line))
-                current = ""
-            }
-            if isPartOfName(character) {
-                current.append(character)
-            } else if character.isNewline {
+        var at = 0
+        while at < code.count {
+            let start = at
+            while at < code.count, isPartOfName(code[at]) { at += 1 }
+            if at == start { at += 1 }
+            let word = code[start..<at]
+            if word.first == UInt8(ascii: "\n") {
                 line += 1
-            } else if !character.isWhitespace {
-                words.append(Word(text: String(character), line: line))
+            } else if let first = word.first, first > UInt8(ascii: " ") {
+                words.append(Word(text: String(decoding: word, as: UTF8.self), line: line))
             }
         }
-        if !current.isEmpty { words.append(Word(text: current, line: line)) }
         return words
+    }
+
+    private static func isPartOfName(_ byte: UInt8) -> Bool {
+        switch byte {
+        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "0")...UInt8(ascii: "9"),
+            UInt8(ascii: "_"), UInt8(ascii: "`"), 0x80...:
+            true
+        default: false
+        }
     }
 }
 
-/// Blanks out comments and string literals. Code within an interpolation stays: it is code.
+/// Blanks out comments and string literals. Code within an interpolation stays: it is code. On bytes, because all that matters is
+/// ASCII and the whole repository is read.
 private struct Stripper {
-    private let text: [Character]
+    private let text: [UInt8]
     private var at = 0
-    private var out = ""
+    private var out: [UInt8] = []
+
+    private static let newline = UInt8(ascii: "\n")
+    private static let space = UInt8(ascii: " ")
+    private static let hash = UInt8(ascii: "#")
+    private static let open = UInt8(ascii: "(")
+    private static let close = UInt8(ascii: ")")
 
     init(_ text: String) {
-        self.text = Array(text)
+        self.text = Array(text.utf8)
     }
 
-    mutating func strip() -> String {
+    mutating func strip() -> [UInt8] {
+        out.reserveCapacity(text.count)
         stripCode(untilClosingParenthesis: false)
         return out
     }
@@ -129,8 +140,8 @@ private struct Stripper {
             } else if let hashes = stringStart() {
                 skipString(hashes: hashes)
             } else {
-                if text[at] == "(" { depth += 1 }
-                if text[at] == ")" {
+                if text[at] == Self.open { depth += 1 }
+                if text[at] == Self.close {
                     if depth == 0, untilClosingParenthesis { return }
                     depth -= 1
                 }
@@ -140,12 +151,15 @@ private struct Stripper {
         }
     }
 
-    private func starts(_ prefix: String, at offset: Int = 0) -> Bool {
-        text[min(at + offset, text.count)...].starts(with: prefix)
+    private func starts(_ prefix: StaticString, fence: Int = 0) -> Bool {
+        let length = prefix.utf8CodeUnitCount
+        guard at + length + fence <= text.count else { return false }
+        for offset in 0..<fence where text[at + length + offset] != Self.hash { return false }
+        return prefix.withUTF8Buffer { bytes in unsafe text[at..<(at + length)].elementsEqual(bytes) }
     }
 
     private mutating func skipLineComment() {
-        while at < text.count, !text[at].isNewline { at += 1 }
+        while at < text.count, text[at] != Self.newline { at += 1 }
     }
 
     /// Swift's block comments nest.
@@ -162,39 +176,31 @@ private struct Stripper {
                 blank()
             }
         } while depth > 0 && at < text.count
-        out.append(" ")
+        out.append(Self.space)
     }
 
     /// The number of `#` before the quote when a literal starts here.
     private func stringStart() -> Int? {
         var hashes = 0
-        while at + hashes < text.count, text[at + hashes] == "#" { hashes += 1 }
-        return at + hashes < text.count && text[at + hashes] == "\"" ? hashes : nil
+        while at + hashes < text.count, text[at + hashes] == Self.hash { hashes += 1 }
+        return at + hashes < text.count && text[at + hashes] == UInt8(ascii: "\"") ? hashes : nil
     }
 
     private mutating func skipString(hashes: Int) {
-        let fence = String(repeating: "#", count: hashes)
         at += hashes
-        let quote = starts("\"\"\"") ? "\"\"\"" : "\""
-        at += quote.count
-        out.append(" ")
+        let isMultiline = starts("\"\"\"")
+        let quote: StaticString = isMultiline ? "\"\"\"" : "\""
+        at += quote.utf8CodeUnitCount
+        out.append(Self.space)
         while at < text.count {
-            if starts(quote + fence) {
-                at += quote.count + hashes
+            if starts(quote, fence: hashes) {
+                at += quote.utf8CodeUnitCount + hashes
                 return
             }
-            if starts("\\" + fence) {
+            if starts("\\", fence: hashes) {
                 at += 1 + hashes
-                if at < text.count, text[at] == "(" {
-                    at += 1
-                    out.append(" ")
-                    stripCode(untilClosingParenthesis: true)
-                    out.append(" ")
-                    at += 1
-                } else if at < text.count {
-                    blank()
-                }
-            } else if quote.count == 1, text[at].isNewline {
+                skipEscape()
+            } else if !isMultiline, text[at] == Self.newline {
                 return  // an unterminated literal does not compile; do not swallow the rest of the file
             } else {
                 blank()
@@ -202,8 +208,19 @@ private struct Stripper {
         }
     }
 
+    /// Behind the backslash: an interpolation, whose code stays, or one escaped character.
+    private mutating func skipEscape() {
+        guard at < text.count else { return }
+        guard text[at] == Self.open else { return blank() }
+        at += 1
+        out.append(Self.space)
+        stripCode(untilClosingParenthesis: true)
+        out.append(Self.space)
+        at += 1
+    }
+
     private mutating func blank() {
-        if text[at].isNewline { out.append("\n") }
+        if text[at] == Self.newline { out.append(Self.newline) }
         at += 1
     }
 }
