@@ -8,6 +8,8 @@ package protocol KernelCalls: AnyObject {
     func enter(waitFor minimum: UInt32, timeoutNs: Int64) -> Int32
     func now() -> UInt64
     func unixTime() -> Int64
+    func ticks() -> UInt64
+    var ticksPerSecond: UInt64 { get }
     func listen(_ address: SocketAddress, backlog: Int32, deferAcceptSeconds: Int32) -> Result<Int32, SystemError>
     func localAddress(_ fd: Int32) -> SocketAddress?
     func peerAddress(_ fd: Int32) -> SocketAddress?
@@ -34,11 +36,16 @@ package final class ForwardingKernel: Kernel {
         unsafe super.init(ring: ring, features: features)
     }
 
-    deinit { calls.destroy() }
+    deinit {
+        calls.destroy()
+        releaseRetired()
+    }
 
     package override func enter(waitFor minimum: UInt32, timeoutNs: Int64) -> Int32 { calls.enter(waitFor: minimum, timeoutNs: timeoutNs) }
     package override func now() -> UInt64 { calls.now() }
     package override func unixTime() -> Int64 { calls.unixTime() }
+    package override func ticks() -> UInt64 { calls.ticks() }
+    package override var ticksPerSecond: UInt64 { calls.ticksPerSecond }
     package override func listen(_ address: SocketAddress, backlog: Int32, deferAcceptSeconds: Int32) -> Result<Int32, SystemError> {
         calls.listen(address, backlog: backlog, deferAcceptSeconds: deferAcceptSeconds)
     }

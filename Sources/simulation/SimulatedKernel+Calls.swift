@@ -7,6 +7,8 @@ package import UringRing
 extension SimulatedKernel {
     package func now() -> UInt64 { simulation.now }
     package func unixTime() -> Int64 { simulation.unixTime }
+    package func ticks() -> UInt64 { simulation.now }
+    package var ticksPerSecond: UInt64 { 1_000_000_000 }
     package var messageTarget: Int32 { ringDescriptor }
 
     // MARK: sockets
