@@ -7,6 +7,7 @@ internal import Synchronization
 internal import UringRing
 
 /// Posts messages to loops from any thread.
+@safe
 final class LoopMailbox: Sendable {
     // The ring's memory is touched under the lock only; it is freed in deinit, when nobody can hold the lock.
     @unsafe private struct Ring: @unchecked Sendable {
