@@ -2,7 +2,8 @@
 // business. Called by Sources/http1 on a loop's thread; no state.
 //
 // <emmintrin.h> clashes with the Glibc module that Swift imports, so this uses compiler vector types, which also give the
-// NEON code on arm64. `swift test -Xcc -DCURING_PORTABLE_SIMD` runs the tests on x86 with arm64's gathering of masks. Only the baseline instruction set of each architecture is used: the package may not pass -m flags.
+// NEON code on arm64. Only the baseline instruction set of each architecture is used: the package may not pass -m flags.
+// `swift test -Xcc -DCURING_PORTABLE_SIMD` runs the tests on x86 with the gathering of masks that arm64 uses.
 #pragma once
 #include <features.h>
 #include <stddef.h>
