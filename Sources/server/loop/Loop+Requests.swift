@@ -173,9 +173,12 @@ extension Loop {
         }
     }
 
+    /// Answers for an error that a handler threw.
     @inline(never)
-    private func handlerFailed(_ error: any Error) {
-        unsafe response.pointee.restart(.internalServerError)
+    func handlerFailed(_ error: any Error) {
+        let answer = ErrorAnswer(error)
+        unsafe answer.write(to: Response(response, context))
+        guard answer.isReported else { return }
         unsafe meter.pointee.handlerErrors &+= 1
         unsafe state.pointee.reporter?.handlerFailed(routeName, error)
     }
