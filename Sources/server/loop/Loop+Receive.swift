@@ -53,7 +53,13 @@ extension Loop {
             unsafe connection.pointee.receive = .none
             unsafe connection.pointee.operations &-= 1
         }
-        guard unsafe !connection.pointee.flags.contains(.closing) else { return unsafe closeIfDone(connection) }
+        guard unsafe !connection.pointee.flags.contains(.closing) else {
+            // Bytes for the protocol that takes over.
+            if unsafe connection.pointee.flags.contains(.upgrading), result > 0, let bytes = unsafe bytes {
+                _ = unsafe keep(connection, bytes.assumingMemoryBound(to: UInt8.self), Int(result))
+            }
+            return unsafe closeIfDone(connection)
+        }
         if result > 0, let bytes = unsafe bytes {
             unsafe input(connection, bytes.assumingMemoryBound(to: UInt8.self), Int(result))
         } else if result == 0 {

@@ -175,6 +175,8 @@ extension Loop {
         unsafe connection.pointee.operations &-= 1
         unsafe connection.pointee.flags.remove(.opening)
         if unsafe connection.pointee.flags.contains(.closing) { return unsafe closeIfDone(connection) }
+        // Answered meanwhile: the handler's time was up.
+        if unsafe connection.pointee.machine.isEnding { return unsafe dropExchange(connection) }
         guard let exchange = unsafe connection.pointee.exchange?.takeUnretainedValue(), var request = exchange.suspendedRequest else { return }
         let body = exchange.suspendedBody
         unsafe dropExchange(connection)

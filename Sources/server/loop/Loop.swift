@@ -132,9 +132,10 @@ package final class Loop {
         if unsafe began >= state.pointee.nextDateRefresh { refreshDate() }
         resumeConnections()
         if unsafe wheel.pointee.nextExpiry <= state.pointee.now { runTimers() }
-        unsafe meter.pointee.record(batch: Int(ready), handled: state.pointee.handledInTurn)
-        unsafe state.pointee.handledInTurn = 0
-        if ready > 0 { unsafe meter.pointee.recordLag(kernel.now() &- began) }
+        if ready > 0 {
+            unsafe meter.pointee.record(depth: UInt64(ready), handled: state.pointee.handledInTurn, lagNs: kernel.now() &- began)
+            unsafe state.pointee.handledInTurn = 0
+        }
     }
 
     private func timeout() -> Int64 {
