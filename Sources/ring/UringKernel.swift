@@ -208,8 +208,8 @@ package final class UringKernel: Kernel {
 
     // MARK: files
 
-    package override func openFile(directory: Int32, path: UnsafePointer<CChar>, cachedOnly: Bool) -> Int32 {
-        unsafe ur_openat2(directory, path, Self.openFlags, Self.openResolve | (cachedOnly ? UInt64(RESOLVE_CACHED) : 0))
+    package override func openFile(directory: Int32, path: UnsafePointer<CChar>, cachedOnly: Bool, resolve: UInt64) -> Int32 {
+        unsafe ur_openat2(directory, path, Self.openFlags, resolve | (cachedOnly ? UInt64(RESOLVE_CACHED) : 0))
     }
 
     package override func fileStatus(_ fd: Int32) -> Result<FileStatus, SystemError> {

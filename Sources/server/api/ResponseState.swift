@@ -22,6 +22,8 @@ struct ResponseState {
     /// Text of the header fields, `name: value\r\n` each; rendered when they are set, copied once into the output.
     var fields: ByteBuffer
     var body: ByteBuffer
+    /// Room for the name of a file while it is looked for: `PathNormalizer.resultBytesMax` bytes.
+    let pathRoom: UnsafeMutablePointer<UInt8>
     var status: HTTPStatus = .ok
     var content: ResponseContent = .written
     /// `content` is not `.written`: one flag to test on the fast path instead of an enum with references.
@@ -52,6 +54,7 @@ struct ResponseState {
     init() {
         unsafe fields = ByteBuffer(capacity: 2048)
         unsafe body = ByteBuffer(capacity: 8192)
+        unsafe pathRoom = .allocate(capacity: PathNormalizer.resultBytesMax)
     }
 
     /// Before each handler call.
@@ -83,6 +86,7 @@ struct ResponseState {
     }
 
     mutating func destroy() {
+        unsafe pathRoom.deallocate()
         unsafe fields.destroy()
         unsafe body.destroy()
     }
