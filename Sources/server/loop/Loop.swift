@@ -123,6 +123,7 @@ package final class Loop {
         unsafe buffers.pointee.publish()
         let idle = unsafe !state.pointee.hasWork
         unsafe state.pointee.hasWork = false
+        unsafe state.pointee.enteredAt = unsafe state.pointee.now
         let code = kernel.enter(waitFor: idle ? 1 : 0, timeoutNs: idle ? timeout() : 0)
         if code < 0 { enterFailed(-code) }
         unsafe state.pointee.now = kernel.now()
@@ -171,7 +172,8 @@ package final class Loop {
             case .poll: writable(operation.handle, completion.res)
             case .open: opened(operation.handle, completion.res)
             case .message: message(completion.user_data, completion.res)
-            case .cancel, .close, .read, .batchSend: break
+            case .close: closed(operation.handle, completion.res)
+            case .cancel, .read, .batchSend: break
             case nil: preconditionFailure("BUG: a completion that this loop never asked for")
             }
         }
