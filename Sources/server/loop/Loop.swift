@@ -124,7 +124,7 @@ package final class Loop {
         let idle = unsafe !state.pointee.hasWork
         unsafe state.pointee.hasWork = false
         unsafe state.pointee.enteredAt = unsafe state.pointee.now
-        let code = kernel.enter(waitFor: idle ? 1 : 0, timeoutNs: idle ? timeout() : 0)
+        let code = enter(waitFor: idle ? 1 : 0, timeoutNs: idle ? timeout() : 0)
         if code < 0 { enterFailed(-code) }
         unsafe state.pointee.now = kernel.now()
         let began = unsafe state.pointee.now
@@ -173,10 +173,29 @@ package final class Loop {
             case .open: opened(operation.handle, completion.res)
             case .message: message(completion.user_data, completion.res)
             case .close: closed(operation.handle, completion.res)
+            case .closeDropped: closed(operation.handle, -ECANCELED)
             case .cancel, .read, .batchSend: break
             case nil: preconditionFailure("BUG: a completion that this loop never asked for")
             }
         }
+    }
+
+    /// Hands over what is queued. When the kernel takes only a part (it is short of memory) and that part ends within send → close, the
+    /// chain is broken: the close would run by itself, whatever became of the send, on a descriptor that is still in use.
+    private func enter(waitFor minimum: UInt32, timeoutNs: Int64) -> Int32 {
+        let code = kernel.enter(waitFor: minimum, timeoutNs: timeoutNs)
+        if let close = unsafe ur_first_pending_close(ring) {
+            let handle = unsafe Operation(raw: close.pointee.user_data).handle
+            unsafe ur_prep_nop(close)
+            unsafe ur_sqe_tag(close, Operation(.closeDropped, handle).raw, 0)
+        }
+        return code
+    }
+
+    /// Makes room for a chain of `count` entries, which must go to the kernel together.
+    func reserveEntries(_ count: UInt32) {
+        for _ in 0..<10_000 where unsafe ur_sq_space(ring) < count { _ = enter(waitFor: 0, timeoutNs: 0) }
+        precondition(unsafe ur_sq_space(ring) >= count, "BUG: the submission queue stays full")
     }
 
     /// A free submission entry; submits what is queued first when there is none.
@@ -186,7 +205,7 @@ package final class Loop {
         // Submits without waiting. What the kernel refuses for the moment (EBUSY, EAGAIN) it takes after completions were reaped, and those
         // are bounded: the queue is emptied by at least one entry each time it answers 0 or more.
         for _ in 0..<10_000 {
-            let code = kernel.enter(waitFor: 0, timeoutNs: 0)
+            let code = enter(waitFor: 0, timeoutNs: 0)
             if let entry = unsafe ur_get_sqe(ring) { return unsafe entry }
             if code < 0, code != -EINTR, code != -EAGAIN, code != -EBUSY, code != -ENOMEM { break }
         }
