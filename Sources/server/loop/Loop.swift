@@ -194,8 +194,13 @@ package final class Loop {
 
     /// Makes room for a chain of `count` entries, which must go to the kernel together.
     func reserveEntries(_ count: UInt32) {
-        for _ in 0..<10_000 where unsafe ur_sq_space(ring) < count { _ = enter(waitFor: 0, timeoutNs: 0) }
-        precondition(unsafe ur_sq_space(ring) >= count, "BUG: the submission queue stays full")
+        var attempts = 0
+        while unsafe ur_sq_space(ring) < count {
+            attempts &+= 1
+            precondition(attempts < 10_000, "BUG: the submission queue stays full")
+            unsafe meter.pointee.submissionQueueFull &+= 1
+            _ = enter(waitFor: 0, timeoutNs: 0)
+        }
     }
 
     /// A free submission entry; submits what is queued first when there is none.
