@@ -45,9 +45,9 @@ private func seeds(_ count: Int) -> [UInt64] {
         }
         result.answered = clients.reduce(0) { $0 + $1.answered }
         server.stop()
-        result.problems = simulation.violations.isEmpty ? result.problems + server.problems : simulation.violations
+        result.problems = simulation.violations + result.problems + (simulation.violations.isEmpty ? server.problems : [])
         result.hash = simulation.traceHash
-        if !result.problems.isEmpty, simulation.keepsTraceText { print(simulation.traceLog.text.suffix(300).joined(separator: "\n")) }
+        if !result.problems.isEmpty, simulation.keepsTraceText { print(simulation.traceLog.text.suffix(Int(unsafe getenv("SIMULATION_LINES").map { unsafe String(cString: $0) } ?? "300")!).joined(separator: "\n")) }
         return result
     }
 
@@ -93,6 +93,13 @@ private func seeds(_ count: Int) -> [UInt64] {
     @Test func calm() {
         let result = simulate(1, faults: .none, loops: 1, connections: 20, requests: 20)
         #expect(result.problems == [])
+    }
+
+    /// So that a failure names its cause.
+    @Test(arguments: FaultPlan.each.map(\.name), seeds(3)) func oneFaultAlone(_ name: String, _ seed: UInt64) throws {
+        let plan = try #require(FaultPlan.each.first { $0.name == name }).plan
+        let result = simulate(seed, faults: plan, loops: 1, connections: 20, requests: 10)
+        #expect(result.problems == [], "SIMULATION_SEED=\(seed)")
     }
 
     @Test(arguments: seeds(60)) func chaos(_ seed: UInt64) {

@@ -48,7 +48,7 @@ final class SimulatedServer {
     }
 
     /// Runs until `done`.
-    func run(turnsMax: Int = 3_000_000, until done: () -> Bool) {
+    func run(turnsMax: Int = 200_000, until done: () -> Bool) {
         let outcome = simulation.run(turns, turnsMax: turnsMax, until: done)
         if outcome != .finished { problems.append("the run was \(outcome)") }
     }

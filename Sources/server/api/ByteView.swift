@@ -28,6 +28,16 @@ public struct ByteView: ~Escapable {
         unsafe view.equals(text.utf8Start, text.utf8CodeUnitCount)
     }
 
+    @inlinable
+    public static func != (view: ByteView, text: StaticString) -> Bool { !(view == text) }
+
+    /// Exact comparison of bytes.
+    @inlinable
+    public static func == (a: ByteView, b: ByteView) -> Bool {
+        // SAFETY: both spans' memory lives as long as their views; it is read during this call only.
+        unsafe a.span.withUnsafeBufferPointer { bytes in unsafe bytes.isEmpty ? b.isEmpty : b.equals(bytes.baseAddress!, bytes.count) }
+    }
+
     /// So that `switch request.path { case "/health": … }` works.
     @inlinable
     public static func ~= (text: StaticString, view: ByteView) -> Bool { view == text }

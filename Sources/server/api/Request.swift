@@ -1,6 +1,7 @@
 // Request: what a handler sees of one request. A view over the receive buffer, made by the loop for one handler call.
 
 public import UringHTTP
+internal import Glibc
 internal import UringBase
 internal import UringHTTP1
 internal import UringRing
@@ -89,7 +90,7 @@ public struct Request: ~Copyable, ~Escapable {
         for index in 0..<count {
             let capture = unsafe captures.pointee[index]
             guard unsafe capture.nameLength == length else { continue }
-            guard unsafe foldedEqual(capture.name, name, length) else { continue }
+            guard unsafe memcmp(capture.name, name, length) == 0 else { continue }
             return unsafe view(capture.offset, capture.length)
         }
         return nil

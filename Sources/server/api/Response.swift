@@ -211,7 +211,7 @@ public struct ResponseHeaders: ~Escapable {
     }
     private func matches(_ name: UnsafePointer<UInt8>, _ length: Int, _ text: StaticString) -> Bool { unsafe Self.matches(name, length, text) }
 
-    private func find(_ name: StaticString) -> (start: Int, value: Int, end: Int)? {
+    func find(_ name: StaticString) -> (start: Int, value: Int, end: Int)? {
         let (base, count) = unsafe (state.pointee.fields.base, state.pointee.fields.count)
         let length = name.utf8CodeUnitCount
         var start = 0

@@ -75,6 +75,8 @@ struct Connection {
         static let starved = Flags(rawValue: 1024)
         /// A 101 response is on its way; the connection is handed over when it has left.
         static let upgrading = Flags(rawValue: 2048)
+        /// The kernel has closed the descriptor behind the last send; its number may be another connection's.
+        static let descriptorClosed = Flags(rawValue: 8192)
         /// The fast send met an error: the connection is lost.
         static let sendFailed = Flags(rawValue: 4096)
     }

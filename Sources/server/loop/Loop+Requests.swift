@@ -145,6 +145,7 @@ extension Loop {
         } catch {
             handlerFailed(error)
         }
+        if unsafe response.pointee.receiver != nil, unsafe !context.pointee.isStreaming { receiveWhole() }
         let elapsed = kernel.ticks() &- began
         // A 2xx to CONNECT promises a tunnel (RFC 9110 section 9.3.6), which only an upgrade handler could make.
         if unsafe head.pointee.method == .connect && response.pointee.status.isSuccess && response.pointee.upgrade == nil {
@@ -157,9 +158,27 @@ extension Loop {
         return elapsed
     }
 
+    /// A receiver whose body is here already, or is empty, gets it in one piece.
     @inline(never)
-    private func handlerFailed(_ error: any Error) {
-        unsafe response.pointee.restart(.internalServerError)
+    private func receiveWhole() {
+        guard let receiver = unsafe response.pointee.receiver else { return }
+        unsafe response.pointee.receiver = nil
+        do {
+            var response = unsafe Response(self.response, context)
+            // The loop keeps the body in place until this call returns.
+            let body = unsafe Span<UInt8>(_unsafeStart: context.pointee.body, count: context.pointee.bodyCount)
+            _ = try receiver.receive(RequestBodyPart(ByteView(body), isLast: true), &response)
+        } catch {
+            handlerFailed(error)
+        }
+    }
+
+    /// Answers for an error that a handler threw.
+    @inline(never)
+    func handlerFailed(_ error: any Error) {
+        let answer = ErrorAnswer(error)
+        unsafe answer.write(to: Response(response, context))
+        guard answer.isReported else { return }
         unsafe meter.pointee.handlerErrors &+= 1
         unsafe state.pointee.reporter?.handlerFailed(routeName, error)
     }

@@ -77,13 +77,13 @@ extension Loop {
         }
         unsafe wheel.pointee.cancel(connection.pointee.handle.index)
         if unsafe connection.pointee.sending == .slow || connection.pointee.sending == .poll {
+            // By what it is and not by its descriptor: that may be closed, and be somebody else's, before this entry is submitted.
+            let kind: OperationKind = unsafe connection.pointee.sending == .slow ? .send : .poll
             let sqe = unsafe entry()
-            unsafe ur_prep_cancel_fd(sqe, connection.pointee.fd)
+            unsafe ur_prep_cancel(sqe, Operation(kind, connection.pointee.handle).raw)
             unsafe ur_sqe_tag(sqe, Operation(.cancel, connection.pointee.handle).raw, 0)
-            if unsafe connection.pointee.receive != .none { unsafe connection.pointee.receive = .cancelling }
-        } else {
-            unsafe cancelReceive(connection)
         }
+        unsafe cancelReceive(connection)
         unsafe closeIfDone(connection)
     }
 
@@ -98,8 +98,10 @@ extension Loop {
         if let upgrade {
             unsafe upgrade.run(UpgradedConnection(descriptor: connection.pointee.fd, received: received))
         } else {
-            if unsafe connection.pointee.flags.contains(.resetOnClose) { unsafe kernel.resetOnClose(connection.pointee.fd) }
-            unsafe kernel.close(connection.pointee.fd)
+            if unsafe !connection.pointee.flags.contains(.descriptorClosed) {
+                if unsafe connection.pointee.flags.contains(.resetOnClose) { unsafe kernel.resetOnClose(connection.pointee.fd) }
+                unsafe kernel.close(connection.pointee.fd)
+            }
         }
         unsafe meter.pointee.connectionsClosed &+= 1
         unsafe connection.pointee.flags = []

@@ -102,6 +102,7 @@ package final class Loop {
         }
         unsafe end(context); unsafe end(head); unsafe end(captures); unsafe end(settings); unsafe end(meter); unsafe end(wheel); unsafe end(connections); unsafe end(batch); unsafe end(response); unsafe end(state); unsafe end(scratch)
         unsafe end(pool)
+        unsafe buffers.pointee.publish()
         // The receive buffers' memory goes after the kernel's ring: the loop's owner destroys the kernel with this object, last.
         unsafe kernel.retire(buffers)
     }
@@ -123,6 +124,7 @@ package final class Loop {
         unsafe buffers.pointee.publish()
         let idle = unsafe !state.pointee.hasWork
         unsafe state.pointee.hasWork = false
+        unsafe state.pointee.enteredAt = unsafe state.pointee.now
         let code = kernel.enter(waitFor: idle ? 1 : 0, timeoutNs: idle ? timeout() : 0)
         if code < 0 { enterFailed(-code) }
         unsafe state.pointee.now = kernel.now()
@@ -172,7 +174,8 @@ package final class Loop {
             case .poll: writable(operation.handle, completion.res)
             case .open: opened(operation.handle, completion.res)
             case .message: message(completion.user_data, completion.res)
-            case .cancel, .close, .read: break
+            case .close: closed(operation.handle, completion.res)
+            case .cancel, .read, .batchSend: break
             case nil: preconditionFailure("BUG: a completion that this loop never asked for")
             }
         }

@@ -58,6 +58,8 @@ struct LoopState {
     enum Phase: UInt8 { case serving, draining }
 
     var now: UInt64
+    /// When the last enter was called.
+    var enteredAt: UInt64
     var nextDateRefresh: UInt64 = 0
     var phase: Phase = .serving
     /// There is something to do without waiting for the kernel.
@@ -90,7 +92,7 @@ struct LoopState {
     var starved = unsafe ConnectionList()
 
     init(now: UInt64, handler: HandlerBox, listeners: [LoopListener]) {
-        unsafe self.now = now
+        unsafe (self.now, enteredAt) = (now, now)
         unsafe self.handler = unsafe .passRetained(handler)
         unsafe self.listeners = listeners.map { ListenerState(listener: $0) }
         unsafe date = .allocate(capacity: HTTPDate.bytes)
