@@ -37,7 +37,9 @@ struct ResponseState {
     var upgrade: UpgradeHandler?
     var untimed = false
     var requestIsStreaming = false
-    var routeName: StaticString?
+    var routeName: RouteName?
+    /// Of the head that was written last, for the access log.
+    var headBytes: UInt64 = 0
     /// A file that the handler needs and that would have to be waited for.
     var coldPath: ColdPath?
     var needsColdFile = false

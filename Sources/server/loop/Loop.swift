@@ -49,7 +49,7 @@ package final class Loop {
         unsafe response = .allocate(capacity: 1)
         unsafe context = .allocate(capacity: 1)
         unsafe head = .allocate(capacity: 1)
-        unsafe fields = .allocate(capacity: configuration.parserLimits.fieldCountMax)
+        unsafe fields = .allocate(capacity: configuration.fieldCapacity)
         unsafe captures = .allocate(capacity: 1)
         unsafe settings = .allocate(capacity: 1)
         unsafe state = .allocate(capacity: 1)
@@ -66,7 +66,7 @@ package final class Loop {
         unsafe response.initialize(to: ResponseState())
         unsafe head.initialize(to: RequestHead())
         unsafe captures.initialize(to: PathCaptures())
-        unsafe settings.initialize(to: LoopSettings(configuration, fieldCapacity: configuration.parserLimits.fieldCountMax))
+        unsafe settings.initialize(to: LoopSettings(configuration, fieldCapacity: configuration.fieldCapacity))
         unsafe state.initialize(to: LoopState(now: now, handler: handler, listeners: listeners))
         unsafe meter.initialize(to: LoopMeter())
         unsafe context.initialize(
@@ -115,6 +115,7 @@ package final class Loop {
     /// Runs until drained. On the loop's own thread.
     package func run() {
         while !isFinished { runOnce() }
+        flushObserver()
     }
 
     /// One turn. Blocks while there is nothing to do.
@@ -134,6 +135,7 @@ package final class Loop {
         if unsafe began >= state.pointee.nextDateRefresh { refreshDate() }
         resumeConnections()
         if unsafe wheel.pointee.nextExpiry <= state.pointee.now { runTimers() }
+        if unsafe state.pointee.flushAt <= state.pointee.now { flushObserver() }
         if ready > 0 {
             unsafe meter.pointee.record(depth: UInt64(ready), handled: state.pointee.handledInTurn, lagNs: kernel.now() &- began)
             unsafe state.pointee.handledInTurn = 0
@@ -141,7 +143,7 @@ package final class Loop {
     }
 
     private func timeout() -> Int64 {
-        let expiry = unsafe min(wheel.pointee.nextExpiry, state.pointee.acceptRetryAt)
+        let expiry = unsafe min(wheel.pointee.nextExpiry, state.pointee.acceptRetryAt, state.pointee.flushAt)
         guard expiry != .max else { return -1 }
         return unsafe Int64(clamping: expiry > state.pointee.now ? expiry &- state.pointee.now : 0)
     }

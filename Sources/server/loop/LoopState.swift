@@ -22,6 +22,10 @@ package struct LoopConfiguration: Sendable {
     /// Sent as `Server`; empty = no such field.
     package var serverName = ""
     package init() {}
+
+    /// Room of a loop's field table: at least 1000 lines (16 KB), the most that a configuration file may allow, so that a reload can raise
+    /// the limit.
+    var fieldCapacity: Int { max(1000, parserLimits.fieldCountMax) }
 }
 
 @unsafe
@@ -29,7 +33,7 @@ struct LoopSettings {
     var policy: KeepAlivePolicy
     var limits: ParserLimits
     var bodyBytesMax: UInt64
-    /// Room of the loop's field table: a reload may lower the limit, not raise it above this.
+    /// Room of the loop's field table; `LoopConfiguration.fieldCapacity` when the loop was made.
     let fieldCapacity: Int
     /// `server: name\r\n`, or empty.
     let serverLine: UnsafeMutablePointer<UInt8>
@@ -64,6 +68,10 @@ struct LoopState {
     private(set) var handler: Unmanaged<HandlerBox>
     /// The handler's box wants to be told of finished exchanges.
     private(set) var observes = false
+    /// When the application writes what it collected; .max = nothing was collected since it last did.
+    var flushAt = UInt64.max
+    /// .max: it collects nothing.
+    private(set) var flushNs = UInt64.max
     private(set) var reporter: (any ServerReporter)?
     private(set) var streamsBodies = false
     private(set) var stallTicks = UInt64.max
@@ -96,6 +104,7 @@ struct LoopState {
         unsafe handler = unsafe .passRetained(box)
         unsafe old.release()
         unsafe (observes, reporter, streamsBodies) = (box.observe != nil, box.reporter, box.wantsStream != nil)
+        unsafe flushNs = box.flush == nil ? .max : min(box.flushNs, .max / 2)
         let ticks = stallNs.multipliedFullWidth(by: ticksPerSecond)
         unsafe stallTicks = stallNs == 0 || ticks.high >= 1_000_000_000 ? .max : UInt64(1_000_000_000).dividingFullWidth(ticks).quotient
     }

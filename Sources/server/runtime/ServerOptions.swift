@@ -19,6 +19,8 @@ public struct ServerOptions: Sendable {
     public var backlog = 4096
     /// TCP_DEFER_ACCEPT: a connection reaches a loop with its first bytes. Off where clients wait for the server to speak first.
     public var deferAccept = true
+    /// Whether loops stay on their cores, where the plan says so. Off for a server beside the main one.
+    package var pinsLoops = true
 
     /// Zero switches a timeout off.
     public struct Timeouts: Sendable {
