@@ -131,8 +131,10 @@ package final class Loop {
         let began = unsafe state.pointee.now
         let ready = unsafe ur_cq_ready(ring)
         settleSends(ready)
+        unsafe state.pointee.lastTicks = kernel.ticks()
         dispatch(ready)
         if unsafe began >= state.pointee.nextDateRefresh { refreshDate() }
+        unsafe state.pointee.lastTicks = kernel.ticks()
         resumeConnections()
         if unsafe wheel.pointee.nextExpiry <= state.pointee.now { runTimers() }
         if unsafe state.pointee.flushAt <= state.pointee.now { flushObserver() }

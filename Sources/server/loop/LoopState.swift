@@ -60,6 +60,8 @@ struct LoopState {
     var now: UInt64
     /// When the last enter was called.
     var enteredAt: UInt64
+    /// `Kernel.ticks` when the turn began or the last handler ended.
+    var lastTicks: UInt64 = 0
     var nextDateRefresh: UInt64 = 0
     var phase: Phase = .serving
     /// There is something to do without waiting for the kernel.
