@@ -53,9 +53,11 @@ package struct Histogram: ~Copyable, Sendable {
         let product = count.multipliedFullWidth(by: Swift.min(permille, 1000))
         let (quotient, remainder) = UInt64(1000).dividingFullWidth(product)
         let rank = quotient + (remainder == 0 ? 0 : 1)
+        // Through a span: subscripts of a borrowed inline array copy all of it each time (Swift 6.3).
+        let counts = buckets.span
         var seen: UInt64 = 0
         for bucket in 0..<Self.last {
-            seen &+= buckets[bucket]
+            seen &+= counts[bucket]
             if seen >= rank { return Swift.min(Self.greatest(in: bucket), max) }
         }
         return max
@@ -63,7 +65,8 @@ package struct Histogram: ~Copyable, Sendable {
 
     /// Adds the values of another histogram, as if they had been recorded here.
     package mutating func merge(_ other: borrowing Histogram) {
-        for bucket in 0...Self.last { buckets[bucket] &+= other.buckets[bucket] }
+        let counts = other.buckets.span
+        for bucket in 0...Self.last { buckets[bucket] &+= counts[bucket] }
         count &+= other.count
         add(toSum: other.sum)
         max = Swift.max(max, other.max)
@@ -73,7 +76,11 @@ package struct Histogram: ~Copyable, Sendable {
     /// A copy for another owner, such as a thread that asked the loop for one. Explicit, because it is 9 KiB.
     package func copy() -> Histogram {
         var copy = Histogram()
-        copy.merge(self)
+        copy.buckets = buckets
+        copy.count = count
+        copy.sum = sum
+        copy.max = max
+        copy.least = least
         return copy
     }
 
@@ -83,13 +90,14 @@ package struct Histogram: ~Copyable, Sendable {
     /// Calls `body` with the bounds and count of every bucket that is not empty, in ascending order: for export into
     /// formats with buckets of their own.
     package func forEachBucket(_ body: (_ range: ClosedRange<UInt64>, _ count: UInt64) -> Void) {
+        let counts = buckets.span
         var lower: UInt64 = 0
         for bucket in 0..<Self.last {
             let upper = Self.greatest(in: bucket)
-            if buckets[bucket] > 0 { body(lower...upper, buckets[bucket]) }
+            if counts[bucket] > 0 { body(lower...upper, counts[bucket]) }
             lower = upper + 1
         }
-        if buckets[Self.last] > 0 { body(lower...UInt64.max, buckets[Self.last]) }
+        if counts[Self.last] > 0 { body(lower...UInt64.max, counts[Self.last]) }
     }
 
     // MARK: Buckets

@@ -1,16 +1,16 @@
 // The host and port of a request: Host field, absolute-form and authority-form targets. Any thread, no state.
 
 /// Checks of `uri-host [ ":" port ]` (RFC 3986 3.2, RFC 9110 7.2). User information is not accepted (RFC 9110 4.2.4).
-package enum Authority {
+@usableFromInline package enum Authority {
     /// Where host and port lie in an authority. The host of an IPv6 literal includes its brackets.
-    @frozen package struct Parts: Equatable, Sendable {
-        package var hostLength: Int
+    @frozen @usableFromInline package struct Parts: Equatable, Sendable {
+        @usableFromInline package var hostLength: Int
         /// Offset of the first digit; only meaningful when `portLength` is not 0.
-        package var portOffset: Int
+        @usableFromInline package var portOffset: Int
         /// 0 when there is no port or an empty one.
-        package var portLength: Int
+        @usableFromInline package var portLength: Int
         /// Nil when there is no port or an empty one.
-        package var port: UInt16?
+        @usableFromInline package var port: UInt16?
     }
 
     /// Splits and checks; nil when the host is empty, a character does not belong, or the port is no number up to 65535.

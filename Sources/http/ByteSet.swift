@@ -2,7 +2,7 @@
 // and nothing to initialise. Used by the parsers and by whoever writes fields; any thread.
 
 /// A set of US-ASCII bytes, with one answer for all bytes from 0x80.
-@frozen package struct ByteSet: Sendable {
+@frozen @usableFromInline package struct ByteSet: Sendable {
     @usableFromInline let low: UInt64
     @usableFromInline let high: UInt64
     @usableFromInline let allowsHighBytes: Bool

@@ -1,7 +1,7 @@
 // Numbers as text into memory of the caller. The caller guarantees room; each function says how many bytes at most.
 // Used by response writers on a loop's thread.
 
-package enum ByteWriting {
+@usableFromInline package enum ByteWriting {
     /// Most bytes `writeDecimal` writes: the digits of `UInt64.max`.
     @inlinable package static var decimalBytesMax: Int { 20 }
     /// Most bytes `writeHex` writes.

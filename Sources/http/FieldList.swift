@@ -3,7 +3,7 @@
 
 /// Walks the elements of a comma-separated list (RFC 9110 5.6.1), without the optional white space around them. Empty
 /// elements are skipped, as a recipient must. Quoted strings are not understood: use it only for lists of tokens.
-@frozen package struct FieldListIterator {
+@frozen @usableFromInline package struct FieldListIterator {
     @usableFromInline var position: Int
     @usableFromInline let count: Int
 

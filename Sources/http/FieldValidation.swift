@@ -1,7 +1,7 @@
 // Guards against response splitting: what an application puts into a field must not be able to end the line.
 // Any thread, no state.
 
-package enum FieldValidation {
+@usableFromInline package enum FieldValidation {
     /// Whether the bytes are a field name: one or more token characters (RFC 9110 5.1).
     @inlinable package static func isName(_ bytes: UnsafeBufferPointer<UInt8>) -> Bool {
         // Caller's memory, readable for this call.

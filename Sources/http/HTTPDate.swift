@@ -1,7 +1,7 @@
 // Dates of HTTP fields: writing the one form that is sent. Reading all three is in HTTPDate+Parsing.swift.
 // Sans-I/O: the caller brings the clock. Any thread, no state.
 
-package enum HTTPDate {
+@usableFromInline package enum HTTPDate {
     /// Length of an IMF-fixdate, `Sun, 06 Nov 1994 08:49:37 GMT`.
     @inlinable package static var bytes: Int { 29 }
 

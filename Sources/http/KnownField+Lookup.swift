@@ -21,7 +21,8 @@ extension KnownField {
         guard unsafe lengthTable[Int(candidate)] == UInt8(truncatingIfNeeded: count),
             unsafe equalFolded(name, expected, count: count)
         else { return .other }
-        return KnownField(rawValue: candidate) ?? .other
+        // Raw values count up from 0 without gaps, and a test compares the table with them.
+        return unsafe unsafeBitCast(candidate, to: KnownField.self)
     }
 
     /// 0…511 for a name of 2…32 bytes.

@@ -2,7 +2,7 @@
 // The tables that turn a name into a number are in KnownField+Lookup.swift; a test rebuilds them from the names.
 
 /// A field name as a number. `other` stands for every name that is not listed.
-@frozen package enum KnownField: UInt8, CaseIterable, Sendable {
+@frozen @usableFromInline package enum KnownField: UInt8, CaseIterable, Sendable {
     case other
     case accept
     case acceptCharset

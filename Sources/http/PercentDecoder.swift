@@ -1,8 +1,8 @@
 // Percent-decoding of a path into memory of the caller. Does not touch dot segments: whoever maps a path to a file does.
 // Any thread, no state.
 
-package enum PercentDecoder {
-    @frozen package enum Outcome: Equatable, Sendable {
+@usableFromInline package enum PercentDecoder {
+    @frozen @usableFromInline package enum Outcome: Equatable, Sendable {
         /// This many bytes were written.
         case decoded(Int)
         /// A `%` without two hexadecimal digits behind it, or `%00` or a raw NUL, which would end a C string early.

@@ -2,7 +2,7 @@
 // The HTTP/1.1 parser reads the common form itself while it scans; it comes here for the other three.
 
 /// How a request names its target.
-@frozen package enum TargetForm: UInt8, Sendable {
+@frozen @usableFromInline package enum TargetForm: UInt8, Sendable {
     /// `/path?query`
     case origin
     /// `http://host/path?query`
@@ -14,17 +14,17 @@
 }
 
 /// Where the parts of a target lie, counted from its first byte.
-@frozen package struct TargetView: Equatable, Sendable {
-    package var form: TargetForm
-    package var authorityOffset: Int
+@frozen @usableFromInline package struct TargetView: Equatable, Sendable {
+    @usableFromInline package var form: TargetForm
+    @usableFromInline package var authorityOffset: Int
     /// 0 when the target has no authority.
-    package var authorityLength: Int
-    package var pathOffset: Int
+    @usableFromInline package var authorityLength: Int
+    @usableFromInline package var pathOffset: Int
     /// 0 for authority-form, and for an absolute-form without a path, which means "/" ("*" with OPTIONS, RFC 9112 3.2.4).
-    package var pathLength: Int
-    package var queryOffset: Int
+    @usableFromInline package var pathLength: Int
+    @usableFromInline package var queryOffset: Int
     /// -1 when there is no "?"; 0 when nothing follows it.
-    package var queryLength: Int
+    @usableFromInline package var queryLength: Int
 
     @inlinable package init(form: TargetForm) {
         self.form = form

@@ -7,8 +7,8 @@
 import UringHTTP
 
 /// Decodes one chunked body, fed in pieces of any size. After `malformed` or `end` it is used up.
-@frozen package struct ChunkedDecoder: Sendable {
-    @frozen package enum Step: Equatable, Sendable {
+@frozen @usableFromInline package struct ChunkedDecoder: Sendable {
+    @frozen @usableFromInline package enum Step: Equatable, Sendable {
         /// `input[start..<start + length]` is body, length at least 1. Everything up to its end is consumed: go on from there.
         case data(start: Int, length: Int)
         /// Everything before `consumed` is done with. Go on with the bytes from there, of which there are some only when
@@ -183,22 +183,36 @@ extension ChunkedDecoder {
             return .needMore(consumed: start)
         }
         let end = unsafe base + start + min(available, limit)
+        if let slots = unsafe slots {
+            let room = min(capacity, ParserLimits.trailerCountMax)
+            return unsafe readTrailers(base, from: start, end: end, available: available, slots: slots, stride: 1, room: room)
+        }
+        var dropped = FieldSlot(nameOffset: 0, valueOffset: 0, valueLength: 0, nameLength: 0, known: .other)
+        return unsafe readTrailers(
+            base, from: start, end: end, available: available, slots: &dropped, stride: 0, room: ParserLimits.trailerCountMax)
+    }
+
+    /// Reads lines into `slots`, `stride` apart: 0 overwrites one slot again and again.
+    private mutating func readTrailers(
+        _ base: UnsafePointer<UInt8>, from start: Int, end: UnsafePointer<UInt8>, available: Int,
+        slots: UnsafeMutablePointer<FieldSlot>, stride: Int, room: Int
+    ) -> Step {
+        // Caller's memory, see `decode`.
         var cursor = unsafe base + start
-        var slot = FieldSlot(nameOffset: 0, valueOffset: 0, valueLength: 0, nameLength: 0, known: .other)
         var trailerCount = 0
-        let countMax = unsafe slots == nil ? ParserLimits.trailerCountMax : min(capacity, ParserLimits.trailerCountMax)
         while true {
-            switch unsafe FieldSectionParser.next(&cursor, end: end, base: base, slot: &slot) {
+            // Without room only the empty line may follow, for which the slot is not written.
+            if unsafe trailerCount >= room && cursor < end && cursor[0] != 0x0d { return .malformed(.tooManyFields) }
+            let slot = unsafe slots + trailerCount &* stride
+            switch unsafe FieldSectionParser.next(&cursor, end: end, base: base, slot: slot) {
             case .field:
-                guard !slot.known.isForbiddenInTrailers else { return .malformed(.forbiddenTrailer) }
-                guard trailerCount < countMax else { return .malformed(.tooManyFields) }
-                if let slots = unsafe slots { unsafe (slots + trailerCount).initialize(to: slot) }
+                guard unsafe !slot.pointee.known.isForbiddenInTrailers else { return .malformed(.forbiddenTrailer) }
                 trailerCount &+= 1
             case .end:
                 state = .done
                 return unsafe .end(consumed: cursor - base, trailerCount: trailerCount)
             case .outOfBytes:
-                guard available < limit else { return .malformed(.trailersTooLarge) }
+                guard available < ParserLimits.trailerBytesMax else { return .malformed(.trailersTooLarge) }
                 trailerScanned = available
                 return .needMore(consumed: start)
             case .malformed(let fault): return .malformed(fault)

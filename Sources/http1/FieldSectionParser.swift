@@ -16,10 +16,12 @@ enum FieldLine {
 }
 
 enum FieldSectionParser {
-    /// Reads the line at `cursor`. `cursor` moves only for `field` and `end`. Offsets in the slot count from `base`.
-    @inline(__always)
+    /// Reads the line at `cursor`. `cursor` moves only for `field` and `end`. `slot` is written for
+    /// `field` only; its offsets count from `base`.
+    @inline(always)
     static func next(
-        _ cursor: inout UnsafePointer<UInt8>, end: UnsafePointer<UInt8>, base: UnsafePointer<UInt8>, slot: inout FieldSlot
+        _ cursor: inout UnsafePointer<UInt8>, end: UnsafePointer<UInt8>, base: UnsafePointer<UInt8>,
+        slot: UnsafeMutablePointer<FieldSlot>
     ) -> FieldLine {
         let start = unsafe cursor
         guard unsafe start < end else { return .outOfBytes }
@@ -29,6 +31,9 @@ enum FieldSectionParser {
             unsafe cursor = start + 2
             return .end
         }
+        // The line's end is looked for from its start, not from the colon: so the processor needs no colon to begin with the
+        // next line. Finding and checking the name then runs beside it.
+        var stop = unsafe curing_scan_value(start, end, base)
         var colon = unsafe curing_scan_name(start, end, base)
         if unsafe colon == end || colon[0] != 0x3a {
             unsafe colon = tokenEnd(from: colon, end: end)
@@ -39,22 +44,33 @@ enum FieldSectionParser {
         guard nameLength > 0 else { return .malformed(.badFieldName) }
         guard nameLength <= 0xffff else { return .malformed(.headTooLarge) }
 
-        var value = unsafe colon + 1
-        while unsafe value < end && (value[0] == 0x20 || value[0] == 0x09) { unsafe value += 1 }
-        var stop = unsafe curing_scan_value(value, end, base)
         while unsafe stop < end && stop[0] == 0x09 { unsafe stop = curing_scan_value(stop + 1, end, base) }
-        guard unsafe stop < end else { return .outOfBytes }
-        guard unsafe stop[0] == 0x0d else { return unsafe .malformed(stop[0] == 0x0a ? .bareLF : .badFieldValue) }
-        guard unsafe end - stop >= 2 else { return .outOfBytes }
-        guard unsafe stop[1] == 0x0a else { return .malformed(.bareCR) }
+        guard unsafe end - stop >= 2 else { return unsafe stop < end && stop[0] != 0x0d ? .malformed(valueFault(at: stop)) : .outOfBytes }
+        guard unsafe UnsafeRawPointer(stop).loadUnaligned(as: UInt16.self) == 0x0a0d else { return unsafe .malformed(valueFault(at: stop)) }
         unsafe cursor = stop + 2
-        while unsafe stop > value && (stop[-1] == 0x20 || stop[-1] == 0x09) { unsafe stop -= 1 }
+        var value = unsafe colon + 1
+        while unsafe value < stop && isSpace(value[0]) { unsafe value += 1 }
+        while unsafe stop > value && isSpace(stop[-1]) { unsafe stop -= 1 }
 
-        slot = unsafe FieldSlot(
-            nameOffset: UInt32(truncatingIfNeeded: start - base), valueOffset: UInt32(truncatingIfNeeded: value - base),
-            valueLength: UInt32(truncatingIfNeeded: stop - value), nameLength: UInt16(truncatingIfNeeded: nameLength),
-            known: KnownField.lookup(start, count: nameLength))
+        unsafe slot.initialize(
+            to: FieldSlot(
+                nameOffset: UInt32(truncatingIfNeeded: start - base), valueOffset: UInt32(truncatingIfNeeded: value - base),
+                valueLength: UInt32(truncatingIfNeeded: stop - value), nameLength: UInt16(truncatingIfNeeded: nameLength),
+                known: KnownField.lookup(start, count: nameLength)))
         return .field
+    }
+
+    @inline(__always)
+    private static func isSpace(_ byte: UInt8) -> Bool { byte == 0x20 || byte == 0x09 }
+
+    /// Names what is wrong with a byte that ends a value and does not begin CRLF.
+    @inline(never)
+    static func valueFault(at stop: UnsafePointer<UInt8>) -> RequestFault {
+        switch unsafe stop[0] {
+        case 0x0d: .bareCR
+        case 0x0a: .bareLF
+        default: .badFieldValue
+        }
     }
 
     /// From a byte that the fast scan stopped at, the first that is no token character.

@@ -14,8 +14,8 @@ extension KeepAliveMachine {
     /// Event **drain**: the server is stopping. May be repeated.
     ///
     /// An idle connection closes at once; an active one completes its response, announcing the close if the head has not
-    /// left yet. A new connection that has not sent a byte may do so within the linger timeout (none when that is 0): unlike an idle one its
-    /// client has had no answer, and many clients do not repeat the first request of a connection.
+    /// left yet. A new connection that has not sent a byte may do so within the linger timeout (none when that is 0):
+    /// unlike an idle one its client has had no answer, and many clients do not repeat the first request of a connection.
     @inlinable package mutating func drain(now: UInt64, _ policy: KeepAlivePolicy) -> KeepAliveStep {
         guard !hasLeft else { return .wait }
         flags.insert(.serverCloses)

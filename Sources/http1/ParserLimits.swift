@@ -2,15 +2,15 @@
 
 /// Limits on a request head and on the framing of a chunked body. Values are clamped so that the parser's 32-bit offsets
 /// and 16-byte blocks always fit.
-@frozen package struct ParserLimits: Equatable, Sendable {
+@frozen @usableFromInline package struct ParserLimits: Equatable, Sendable {
     /// Bytes up to and including the line feed of the request line, counted with the empty lines in front: 414 beyond.
     /// 8 KiB, the least that RFC 9112 3 recommends and what nginx and Apache take.
-    package let requestLineBytesMax: Int
+    @usableFromInline package let requestLineBytesMax: Int
     /// Bytes of the whole head, request line and last empty line included: 431 beyond. 32 KiB: twice what browsers with
     /// large cookies send; also the most that a connection must gather in one place.
-    package let headerBytesMax: Int
+    @usableFromInline package let headerBytesMax: Int
     /// Field lines: 431 beyond. 100, as in Apache and Node; browsers send about 20.
-    package let fieldCountMax: Int
+    @usableFromInline package let fieldCountMax: Int
 
     /// A longer method is answered 501 at once (RFC 9112 3); the longest registered one, UPDATEREDIRECTREF, has 17.
     @inlinable package static var methodBytesMax: Int { 32 }

@@ -3,7 +3,7 @@
 package import UringHTTP
 
 /// A reason to refuse a request and close its connection: after a fault, where the next request begins is not known.
-package enum RequestFault: UInt8, CaseIterable, Sendable {
+@frozen @usableFromInline package enum RequestFault: UInt8, CaseIterable, Sendable {
     case badLeadingLines
     case badMethod
     case methodTooLong

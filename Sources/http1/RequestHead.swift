@@ -1,9 +1,9 @@
 // What the parser says about a request: plain numbers, no pointers, in the caller's storage.
 
-package import UringHTTP
+public import UringHTTP
 
 /// How the end of a request's body is found (RFC 9112 6.3).
-@frozen package enum BodyFraming: Equatable, Sendable {
+@frozen @usableFromInline package enum BodyFraming: Equatable, Sendable {
     case none
     /// This many bytes, at most `Int64.max`. 0 when the client says so.
     case length(UInt64)
@@ -12,40 +12,40 @@ package import UringHTTP
 
 /// The head of one request. Offsets count from the first byte that was given to the parser, so they stay true when the
 /// bytes are moved as a whole.
-@frozen package struct RequestHead: Equatable, Sendable {
-    package var method: HTTPMethod = .get
+@frozen @usableFromInline package struct RequestHead: Equatable, Sendable {
+    @usableFromInline package var method: HTTPMethod = .get
     /// Empty lines before the request line are skipped, so this is not always 0.
-    package var methodOffset = 0
-    package var methodLength = 0
+    @usableFromInline package var methodOffset = 0
+    @usableFromInline package var methodLength = 0
     /// 0 or 1. A higher minor version is handled as 1 (RFC 9110 2.5).
-    package var minorVersion: UInt8 = 1
+    @usableFromInline package var minorVersion: UInt8 = 1
 
-    package var targetForm: TargetForm = .origin
-    package var targetOffset = 0
-    package var targetLength = 0
-    package var pathOffset = 0
+    @usableFromInline package var targetForm: TargetForm = .origin
+    @usableFromInline package var targetOffset = 0
+    @usableFromInline package var targetLength = 0
+    @usableFromInline package var pathOffset = 0
     /// 0 for authority-form, and for an absolute-form without a path, which means "/".
-    package var pathLength = 0
-    package var queryOffset = 0
+    @usableFromInline package var pathLength = 0
+    @usableFromInline package var queryOffset = 0
     /// -1 when the target has no "?".
-    package var queryLength = -1
+    @usableFromInline package var queryLength = -1
     /// The effective host and port: the target's if it has one, else those of the Host field (RFC 9112 3.3).
-    package var authorityOffset = 0
+    @usableFromInline package var authorityOffset = 0
     /// 0 when there is none, which only an HTTP/1.0 request may leave out.
-    package var authorityLength = 0
+    @usableFromInline package var authorityLength = 0
 
     /// How many slots of the caller's field storage are filled.
-    package var fieldCount = 0
+    @usableFromInline package var fieldCount = 0
     /// Bytes of the head, empty lines in front and the empty line at the end included: the body starts here.
-    package var headLength = 0
+    @usableFromInline package var headLength = 0
 
-    package var framing: BodyFraming = .none
+    @usableFromInline package var framing: BodyFraming = .none
     /// Whether the client wants the connection to stay (RFC 9112 9.3).
-    package var keepAlive = true
+    @usableFromInline package var keepAlive = true
     /// Whether the client waits for "100 Continue" before it sends the body. Never true without a body or in HTTP/1.0.
-    package var expectContinue = false
+    @usableFromInline package var expectContinue = false
     /// Upgrade is present and Connection lists it; never true in HTTP/1.0 (RFC 9110 7.8).
-    package var upgrade = false
+    @usableFromInline package var upgrade = false
 
     @inlinable package init() {}
 }

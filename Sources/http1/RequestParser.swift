@@ -6,7 +6,7 @@ import CUringBase
 import UringHTTP
 
 /// What the parser found.
-@frozen package enum ParseOutcome: Equatable, Sendable {
+@frozen @usableFromInline package enum ParseOutcome: Equatable, Sendable {
     /// A whole head: `head` and `fields` are filled in.
     case complete
     /// No fault so far, and no end; call again with more bytes.
@@ -15,7 +15,7 @@ import UringHTTP
     case malformed(RequestFault)
 }
 
-package enum RequestParser {
+@usableFromInline package enum RequestParser {
     /// Parses the request head at the start of `base[..<count]`.
     ///
     /// The outcome depends on the bytes alone, not on how they arrive: what is a fault in a prefix stays the same fault,
@@ -39,23 +39,29 @@ package enum RequestParser {
         }
         guard count > 0 else { return .needMore }
 
-        var result = RequestHead()
+        unsafe head.initialize(to: RequestHead())
         var cursor = unsafe base
         let lineEnd = unsafe base + min(count, limits.requestLineBytesMax, limits.headerBytesMax)
-        if let outcome = unsafe parseRequestLine(&cursor, end: lineEnd, base: base, head: &result) {
-            guard outcome == .needMore else { return outcome }
-            if count >= limits.headerBytesMax, limits.headerBytesMax <= limits.requestLineBytesMax { return .malformed(.headTooLarge) }
-            return count >= limits.requestLineBytesMax ? .malformed(.requestLineTooLong) : .needMore
+        switch unsafe parseRequestLine(&cursor, end: lineEnd, base: base, head: head) {
+        case nil: break
+        case .needMore: return outOfRequestLine(count: count, limits: limits)
+        case let outcome?: return outcome
         }
         let headEnd = unsafe base + min(count, limits.headerBytesMax)
         let capacity = min(fieldCapacity, limits.fieldCountMax)
-        if let outcome = unsafe parseFields(&cursor, end: headEnd, base: base, head: &result, fields: fields, capacity: capacity) {
-            guard outcome == .needMore else { return outcome }
-            return count >= limits.headerBytesMax ? .malformed(.headTooLarge) : .needMore
+        switch unsafe parseFields(&cursor, end: headEnd, base: base, head: head, fields: fields, capacity: capacity) {
+        case nil: break
+        case .needMore: return count >= limits.headerBytesMax ? .malformed(.headTooLarge) : .needMore
+        case let outcome?: return outcome
         }
-        result.headLength = unsafe cursor - base
-        unsafe head.initialize(to: result)
+        unsafe head.pointee.headLength = cursor - base
         return .complete
+    }
+
+    /// The request line has not ended within `count` bytes.
+    private static func outOfRequestLine(count: Int, limits: ParserLimits) -> ParseOutcome {
+        if count >= limits.headerBytesMax, limits.headerBytesMax <= limits.requestLineBytesMax { return .malformed(.headTooLarge) }
+        return count >= limits.requestLineBytesMax ? .malformed(.requestLineTooLong) : .needMore
     }
 
     /// Whether the bytes from `scanned` on cannot change the earlier answer `needMore`, or only into a fault that may be told
@@ -82,24 +88,26 @@ package enum RequestParser {
 extension RequestParser {
     /// Reads the request line with the empty lines before it. Nil when it is good: `cursor` then stands behind it.
     /// `needMore` when the bytes run out before `end`.
-    @inline(__always)
+    @inline(always)
     fileprivate static func parseRequestLine(
-        _ cursor: inout UnsafePointer<UInt8>, end: UnsafePointer<UInt8>, base: UnsafePointer<UInt8>, head: inout RequestHead
+        _ cursor: inout UnsafePointer<UInt8>, end: UnsafePointer<UInt8>, base: UnsafePointer<UInt8>, head: UnsafeMutablePointer<RequestHead>
     ) -> ParseOutcome? {
         if unsafe cursor[0] == 0x0d || cursor[0] == 0x0a, let outcome = unsafe skipEmptyLines(&cursor, end: end) { return outcome }
         let method = unsafe cursor
-        if let outcome = unsafe parseMethod(&cursor, end: end, head: &head) { return outcome }
-        head.methodOffset = unsafe method - base
+        if let outcome = unsafe parseMethod(&cursor, end: end, head: head) { return outcome }
+        unsafe head.pointee.methodOffset = method - base
         let target = unsafe cursor
-        if let outcome = unsafe scanTarget(&cursor, end: end, base: base, head: &head) { return outcome }
-        head.targetOffset = unsafe target - base
-        head.targetLength = unsafe cursor - target
+        if let outcome = unsafe scanTarget(&cursor, end: end, base: base, head: head) { return outcome }
+        unsafe head.pointee.targetOffset = target - base
+        unsafe head.pointee.targetLength = cursor - target
         unsafe cursor += 1
-        if let outcome = unsafe parseVersion(&cursor, end: end, head: &head) { return outcome }
+        if let outcome = unsafe parseVersion(&cursor, end: end, head: head) { return outcome }
         // The form is judged last, so that another protocol's preface ("PRI * HTTP/2.0") is answered for its version.
-        if unsafe target[0] == 0x2f && head.method != .connect { return nil }
-        guard let view = unsafe TargetView(target, count: head.targetLength, method: head.method) else { return .malformed(.badTarget) }
-        head.apply(view)
+        if unsafe target[0] == 0x2f && head.pointee.method != .connect { return nil }
+        guard let view = unsafe TargetView(target, count: head.pointee.targetLength, method: head.pointee.method) else {
+            return .malformed(.badTarget)
+        }
+        unsafe head.pointee.apply(view)
         return nil
     }
 
@@ -121,21 +129,21 @@ extension RequestParser {
     /// Reads the method and the space behind it.
     @inline(__always)
     private static func parseMethod(
-        _ cursor: inout UnsafePointer<UInt8>, end: UnsafePointer<UInt8>, head: inout RequestHead
+        _ cursor: inout UnsafePointer<UInt8>, end: UnsafePointer<UInt8>, head: UnsafeMutablePointer<RequestHead>
     ) -> ParseOutcome? {
         // "GET " as one word: most requests.
         if unsafe end - cursor >= 4 && UnsafeRawPointer(cursor).loadUnaligned(as: UInt32.self) == 0x2054_4547 {
-            head.method = .get
-            head.methodLength = 3
+            unsafe head.pointee.method = .get
+            unsafe head.pointee.methodLength = 3
             unsafe cursor += 4
             return unsafe cursor < end ? nil : .needMore
         }
-        return unsafe parseOtherMethod(&cursor, end: end, head: &head)
+        return unsafe parseOtherMethod(&cursor, end: end, head: head)
     }
 
     @inline(never)
     private static func parseOtherMethod(
-        _ cursor: inout UnsafePointer<UInt8>, end: UnsafePointer<UInt8>, head: inout RequestHead
+        _ cursor: inout UnsafePointer<UInt8>, end: UnsafePointer<UInt8>, head: UnsafeMutablePointer<RequestHead>
     ) -> ParseOutcome? {
         let start = unsafe cursor
         var at = unsafe start
@@ -145,8 +153,8 @@ extension RequestParser {
         }
         guard unsafe at < end else { return .needMore }
         guard unsafe at > start && at[0] == 0x20 else { return .malformed(.badMethod) }
-        head.methodLength = unsafe at - start
-        head.method = unsafe HTTPMethod(bytes: start, count: head.methodLength)
+        unsafe head.pointee.methodLength = at - start
+        unsafe head.pointee.method = HTTPMethod(bytes: start, count: head.pointee.methodLength)
         unsafe cursor = at + 1
         return unsafe cursor < end ? nil : .needMore
     }
@@ -155,19 +163,24 @@ extension RequestParser {
     /// any other form only has its characters checked here. There is at least one byte at the cursor.
     @inline(__always)
     private static func scanTarget(
-        _ cursor: inout UnsafePointer<UInt8>, end: UnsafePointer<UInt8>, base: UnsafePointer<UInt8>, head: inout RequestHead
+        _ cursor: inout UnsafePointer<UInt8>, end: UnsafePointer<UInt8>, base: UnsafePointer<UInt8>, head: UnsafeMutablePointer<RequestHead>
     ) -> ParseOutcome? {
         let start = unsafe cursor
         var stop: UnsafePointer<UInt8>
-        if unsafe start[0] == 0x2f {
+        if unsafe end - start >= 2 && UnsafeRawPointer(start).loadUnaligned(as: UInt16.self) == 0x202f {
+            // "/" and a space: the most requested path, known without a search.
+            unsafe stop = start + 1
+            unsafe head.pointee.pathOffset = start - base
+            unsafe head.pointee.pathLength = 1
+        } else if unsafe start[0] == 0x2f {
             unsafe stop = curing_scan_path(start, end, base)
-            head.pathOffset = unsafe start - base
-            head.pathLength = unsafe stop - start
+            unsafe head.pointee.pathOffset = start - base
+            unsafe head.pointee.pathLength = stop - start
             if unsafe stop < end && stop[0] == 0x3f {
                 let query = unsafe stop + 1
                 unsafe stop = curing_scan_query(query, end, base)
-                head.queryOffset = unsafe query - base
-                head.queryLength = unsafe stop - query
+                unsafe head.pointee.queryOffset = query - base
+                unsafe head.pointee.queryLength = stop - query
             }
         } else {
             unsafe stop = curing_scan_query(start, end, base)
@@ -187,23 +200,23 @@ extension RequestParser {
     /// Reads `HTTP/1.x` and CRLF.
     @inline(__always)
     private static func parseVersion(
-        _ cursor: inout UnsafePointer<UInt8>, end: UnsafePointer<UInt8>, head: inout RequestHead
+        _ cursor: inout UnsafePointer<UInt8>, end: UnsafePointer<UInt8>, head: UnsafeMutablePointer<RequestHead>
     ) -> ParseOutcome? {
         // "HTTP/1.1" and CRLF as two words: most requests.
         if unsafe end - cursor >= 10 && UnsafeRawPointer(cursor).loadUnaligned(as: UInt64.self) == 0x312e_312f_5054_5448
             && UnsafeRawPointer(cursor + 8).loadUnaligned(as: UInt16.self) == 0x0a0d
         {
-            head.minorVersion = 1
+            unsafe head.pointee.minorVersion = 1
             unsafe cursor += 10
             return nil
         }
-        return unsafe parseOtherVersion(&cursor, end: end, head: &head)
+        return unsafe parseOtherVersion(&cursor, end: end, head: head)
     }
 
     /// Byte by byte, so that a prefix and the whole line give the same answer.
     @inline(never)
     private static func parseOtherVersion(
-        _ cursor: inout UnsafePointer<UInt8>, end: UnsafePointer<UInt8>, head: inout RequestHead
+        _ cursor: inout UnsafePointer<UInt8>, end: UnsafePointer<UInt8>, head: UnsafeMutablePointer<RequestHead>
     ) -> ParseOutcome? {
         let available = unsafe min(end - cursor, 10)
         let start = unsafe cursor
@@ -221,7 +234,7 @@ extension RequestParser {
             case 7:
                 guard digit < 10 else { return .malformed(.badVersion) }
                 guard major == 1 else { return .malformed(.unsupportedVersion) }
-                head.minorVersion = min(digit, 1)
+                unsafe head.pointee.minorVersion = min(digit, 1)
             case 8: guard byte == 0x0d else { return .malformed(byte == 0x0a ? .bareLF : .badVersion) }
             default: guard byte == 0x0a else { return .malformed(.bareCR) }
             }

@@ -1,10 +1,10 @@
 // Response heads and chunk framing, written into memory of the caller: an arena or a send buffer. No allocation, no clock:
 // the caller brings the date. Loop's thread, no state.
 
-package import UringHTTP
+public import UringHTTP
 
 /// What the head says about the connection's future (RFC 9112 9.3, 9.6).
-@frozen package enum ConnectionHeader: UInt8, Sendable {
+@frozen @usableFromInline package enum ConnectionHeader: UInt8, Sendable {
     /// Says nothing: HTTP/1.1 stays open.
     case implicit
     case close
@@ -12,7 +12,7 @@ package import UringHTTP
     case keepAlive
 }
 
-package enum ResponseEncoder {
+@usableFromInline package enum ResponseEncoder {
     /// Room that `encodeHead` wants to see: the longest status line (46), Date (37), framing (38) and Connection (24).
     @inlinable package static var headBytesMax: Int { 160 }
     /// Most bytes of `writeChunkHeader`: 16 digits and CRLF.

@@ -1,9 +1,9 @@
 // How a response's end is made known (RFC 9112 6.3): decided from status, method and version alone. No state; loop's thread.
 
-package import UringHTTP
+public import UringHTTP
 
 /// What the head says about the body.
-@frozen package enum ResponseFraming: Equatable, Sendable {
+@frozen @usableFromInline package enum ResponseFraming: Equatable, Sendable {
     /// Neither Content-Length nor Transfer-Encoding: the status or method says that there is no body.
     case none
     case length(UInt64)
@@ -13,12 +13,12 @@ package import UringHTTP
 }
 
 /// The outcome of `ResponseFraming.plan`.
-@frozen package struct ResponsePlan: Equatable, Sendable {
-    package var framing: ResponseFraming
+@frozen @usableFromInline package struct ResponsePlan: Equatable, Sendable {
+    @usableFromInline package var framing: ResponseFraming
     /// False when the body's bytes must not be sent, whatever `framing` says: HEAD, and statuses without content.
-    package var sendsBody: Bool
+    @usableFromInline package var sendsBody: Bool
     /// Whether the connection must close behind this response.
-    package var mustClose: Bool
+    @usableFromInline package var mustClose: Bool
 
     package init(framing: ResponseFraming, sendsBody: Bool, mustClose: Bool) {
         self.framing = framing

@@ -15,6 +15,9 @@ package enum OperationKind: UInt8, Sendable {
     case cancel
     /// Posted by another loop or by the control thread (IORING_OP_MSG_RING).
     case message
+    /// A send whose success posts nothing. Its failure is looked up before completions are worked off, by when a `send` of the same
+    /// connection may be under way: the kind keeps the two apart.
+    case batchSend
 }
 
 /// User data of an operation: kind (8 bits), generation (24 bits), slot index (32 bits). A completion whose generation is not

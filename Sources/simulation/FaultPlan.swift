@@ -26,8 +26,10 @@ package struct FaultPlan: Sendable {
     package var endMultishotReceive = 0.0
     /// A multishot accept ends with its connection: no F_MORE.
     package var endMultishotAccept = 0.0
-    /// An accept fails with -ECONNABORTED (that connection is gone), -EMFILE, -ENFILE, -ENOBUFS or -ENOMEM (it waits).
+    /// An accept fails with -EMFILE, -ENFILE, -ENOBUFS or -ENOMEM; the connection waits in the backlog.
     package var acceptFails = 0.0
+    /// An accept fails with -ECONNABORTED, and that connection is gone.
+    package var acceptAborted = 0.0
     /// The network resets a connection, drawn each time its client sends or reads.
     package var reset = 0.0
     /// A poll completes although the descriptor is not ready.
@@ -54,8 +56,24 @@ package struct FaultPlan: Sendable {
 
     package static let none = FaultPlan()
 
-    /// Everything at once, at rates that leave most operations whole, so that long exchanges still finish. Resets are off: a test
-    /// that expects whole responses sets them apart.
+    /// Each kind of fault that harms nobody's response, by name, at a rate at which it happens all the time.
+    package static let each: [(name: String, plan: FaultPlan)] = [
+        one("enterFails", \.enterFails), one("partialSubmission", \.partialSubmission), one("reorderCompletions", \.reorderCompletions),
+        one("delayCompletion", \.delayCompletion), one("shortSend", \.shortSend), one("sendAgain", \.sendAgain), one("shortReceive", \.shortReceive),
+        one("noBuffers", \.noBuffers), one("endMultishotReceive", \.endMultishotReceive), one("endMultishotAccept", \.endMultishotAccept),
+        one("acceptFails", \.acceptFails, 0.1), one("spuriousPoll", \.spuriousPoll), one("openNotCached", \.openNotCached),
+        one("readNotCached", \.readNotCached), one("shortRead", \.shortRead), one("shortSendFile", \.shortSendFile),
+        one("timeJump", \.timeJump, 0.005), one("clockStep", \.clockStep, 0.01),
+    ]
+
+    private static func one(_ name: String, _ rate: WritableKeyPath<FaultPlan, Double>, _ value: Double = 0.3) -> (name: String, plan: FaultPlan) {
+        var plan = FaultPlan()
+        plan[keyPath: rate] = value
+        return (name, plan)
+    }
+
+    /// Everything at once, at rates that leave most operations whole, so that long exchanges still finish. What breaks connections
+    /// (`reset`, `acceptAborted`) is off: a test that expects whole responses sets it apart.
     package static var chaos: FaultPlan {
         var plan = FaultPlan()
         plan.enterFails = 0.02

@@ -73,7 +73,10 @@ package final class SimulatedClient {
     private var readScheduled = false
     private var steps: [Step] = []
     private var nextStep = 0
+    /// The current step waits for the server.
     private var stepWaits = false
+    /// The current step waits for time to pass.
+    private var stepTakesTime = false
 
     init(_ simulation: Simulation, address: SocketAddress, options: ClientOptions) {
         (self.simulation, self.address, self.options) = (simulation, address, options)
@@ -93,7 +96,7 @@ package final class SimulatedClient {
     /// Appends to what the client does; starts at once when the connection is established.
     package func run(_ more: [Step]) {
         steps.append(contentsOf: more)
-        if state != .connecting { continueSteps() }
+        if state != .connecting, !stepTakesTime { continueSteps() }
     }
 
     /// Bytes leave in order as the socket buffer has room.
@@ -227,7 +230,7 @@ package final class SimulatedClient {
                 return sendPiece(bytes[...], pieces: pieces, pauseNsMax: pause)
             case .wait(let ns):
                 nextStep += 1
-                return simulation.schedule(after: ns) { [self] in continueSteps() }
+                return later(ns) { [self] in continueSteps() }
             case .awaitBytes(let count):
                 if receivedCount < count && isOpen {
                     stepWaits = true
@@ -248,11 +251,19 @@ package final class SimulatedClient {
         }
     }
 
+    private func later(_ ns: Int, _ action: @escaping () -> Void) {
+        stepTakesTime = true
+        simulation.schedule(after: ns) { [self] in
+            stepTakesTime = false
+            action()
+        }
+    }
+
     private func sendPiece(_ bytes: ArraySlice<UInt8>, pieces: Int, pauseNsMax: Int) {
         let size = pieces > 1 && bytes.count > 1 ? simulation.random.within(1...bytes.count) : bytes.count
         send(Array(bytes.prefix(size)))
         let rest = bytes.dropFirst(size)
-        simulation.schedule(after: simulation.random.within(0...pauseNsMax)) { [self] in
+        later(simulation.random.within(0...pauseNsMax)) { [self] in
             if rest.isEmpty { continueSteps() } else { sendPiece(rest, pieces: pieces - 1, pauseNsMax: pauseNsMax) }
         }
     }

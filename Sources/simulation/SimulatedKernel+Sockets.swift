@@ -13,7 +13,11 @@ extension SimulatedKernel {
             // Linux takes the number before it looks for a connection, so at the limit an accept fails without one.
             if simulation.descriptors.isFull { return finish(operation, -EMFILE) }
             guard listener.waiting > 0 else { return arm(operation, PollEvents.input) }
-            if simulation.fault(\.acceptFails) { return finish(operation, acceptError(listener)) }
+            if simulation.fault(\.acceptFails) { return finish(operation, acceptError()) }
+            if simulation.fault(\.acceptAborted) {
+                listener.next()?.serverDropped()
+                return finish(operation, -ECONNABORTED)
+            }
             let connection = listener.next()!
             let socket = SocketFile(simulation, connection)
             guard let fd = simulation.descriptors.add(socket) else { return finish(operation, -EMFILE) }
@@ -24,11 +28,10 @@ extension SimulatedKernel {
         }
     }
 
-    private func acceptError(_ listener: ListenerFile) -> Int32 {
-        let codes = [ECONNABORTED, EMFILE, ENFILE, ENOBUFS, ENOMEM]
+    private func acceptError() -> Int32 {
+        let codes = [EMFILE, ENFILE, ENOBUFS, ENOMEM]
         let code = codes[simulation.random.below(codes.count)]
         simulation.trace(.fault, 5, Int64(code))
-        if code == ECONNABORTED { listener.next()?.serverDropped() }
         return -code
     }
 

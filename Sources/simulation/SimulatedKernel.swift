@@ -48,8 +48,6 @@ package final class SimulatedKernel: KernelCalls {
     private var isWaiting = false
     private(set) var waitDeadline: UInt64?
     var lastTurn = 0
-    private(set) var idleReturns = 0
-    private(set) var firstIdleTurn = 0
 
     /// Completions posted, ever.
     package private(set) var completionCount: UInt64 = 0
@@ -154,20 +152,18 @@ package final class SimulatedKernel: KernelCalls {
             runWork()
             flushOverflow()
             if unsafe ur_cq_ready(ring) >= minimum {
-                idleReturns = 0
+                wakes()
                 return 0
             }
             if !work.isEmpty || !messages.isEmpty { continue }
             if let deadline, simulation.now >= deadline {
-                idleReturns = 0
+                wakes()
                 return -ETIME
             }
             waitDeadline = deadline
             isWaiting = true
             if simulation.othersMustRun(than: self) {
                 // Linux would let this thread sleep while the others run; here it is asked again later.
-                if idleReturns == 0 { firstIdleTurn = simulation.turn }
-                idleReturns += 1
                 return -EINTR
             }
             guard let next = simulation.nextMoment(seenFrom: self) else {
@@ -176,6 +172,12 @@ package final class SimulatedKernel: KernelCalls {
             }
             simulation.advance(to: next)
         }
+    }
+
+    /// The loop goes back to work: until it enters again, time stands still for the others.
+    private func wakes() {
+        isWaiting = false
+        waitDeadline = nil
     }
 
     /// Its loop would not sleep now.

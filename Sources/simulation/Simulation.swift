@@ -25,6 +25,8 @@ package final class Simulation {
     private var nextPort: UInt16 = 40_000
     private var clients: [SimulatedClient] = []
     private(set) var kernels: [SimulatedKernel] = []
+    /// More turns than any round of loops takes.
+    private static let turnsUntilAbandoned = 200
     /// Counts entries into any kernel.
     private(set) var turn = 0
 
@@ -135,18 +137,18 @@ package final class Simulation {
 
     /// Another loop has something to do, so this one must not let time pass.
     func othersMustRun(than kernel: SimulatedKernel) -> Bool {
-        kernels.contains { $0 !== kernel && !isAbandoned($0, seenFrom: kernel) && $0.mustRun(now: now) }
+        kernels.contains { $0 !== kernel && !isAbandoned($0) && $0.mustRun(now: now) }
     }
 
-    /// The driver does not run that loop any more: it was not entered in `kernel`'s last few turns.
-    private func isAbandoned(_ other: SimulatedKernel, seenFrom kernel: SimulatedKernel) -> Bool {
-        kernel.idleReturns > 3 && other.lastTurn < kernel.firstIdleTurn
+    /// The driver does not run that loop any more: its thread would have ended.
+    private func isAbandoned(_ other: SimulatedKernel) -> Bool {
+        turn - other.lastTurn > Self.turnsUntilAbandoned
     }
 
     /// The next moment at which anything happens: an event, or the end of a loop's wait. nil: never.
     func nextMoment(seenFrom waiting: SimulatedKernel) -> UInt64? {
         var next = events.nextTime
-        for kernel in kernels where kernel === waiting || !isAbandoned(kernel, seenFrom: waiting) {
+        for kernel in kernels where kernel === waiting || !isAbandoned(kernel) {
             guard let deadline = kernel.waitDeadline else { continue }
             next = min(next ?? deadline, deadline)
         }

@@ -6,13 +6,14 @@ package enum Endpoint: Hashable, Sendable, CustomStringConvertible {
     case ipv6(host: String, port: UInt16)
     case unix(path: String)
 
-    /// Reads one line of output: `listening on http://127.0.0.1:8080 (loops: …)`, `http://[::1]:8080`, `unix:/path`; nil for other lines.
+    /// Reads one line of output: `listening on http://127.0.0.1:8080 (loops: …)`, `http://[::1]:8080`, `http+unix:/path`; nil for
+    /// other lines.
     package init?(line: some StringProtocol) {
         let mark = "listening on "
         guard line.hasPrefix(mark) else { return nil }
         var address = line.dropFirst(mark.count)
         if let end = address.firstIndex(of: " ") { address = address[..<end] }
-        for scheme in ["http://", "https://"] where address.hasPrefix(scheme) { address = address.dropFirst(scheme.count) }
+        for scheme in ["http://", "https://", "http+", "https+"] where address.hasPrefix(scheme) { address = address.dropFirst(scheme.count) }
         if address.hasPrefix("unix:") {
             self = .unix(path: String(address.dropFirst("unix:".count)))
             return

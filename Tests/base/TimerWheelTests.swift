@@ -89,6 +89,7 @@ private final class WheelUnderTest {
     @Test func pastDeadlinesFireAtTheNextTick() {
         let wheel = WheelUnderTest(now: 50 * second)
         wheel.arm(0, deadline: 0)
+        #expect(wheel.nextExpiry > 50 * second)
         #expect(wheel.expired(at: 50 * second).isEmpty)
         #expect(wheel.expired(at: 50 * second + tick) == [0])
     }
@@ -248,6 +249,7 @@ private final class WheelUnderTest {
                         if wheel.isArmed(index) { Issue.record("seed \(seed): handed out and armed") }
                     }
                     #expect(fired == Set(due.keys), "seed \(seed)")
+                    #expect(wheel.nextExpiry > now, "seed \(seed): the loop would spin")
                     #expect(ticks == ticks.sorted(), "seed \(seed): out of order")
                     for index in due.keys { reference[index] = nil }
                 }

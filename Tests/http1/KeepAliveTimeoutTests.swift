@@ -232,6 +232,8 @@ private let seconds: UInt64 = 1_000_000_000
         #expect(connection.ended() == .nextRequest)
         connection.makeHandling()  // the exemption was the request's
         #expect(connection.machine.nextDeadline == connection.now + 30 * seconds)
+        _ = connection.respond()
+        #expect(connection.machine.nextDeadline == connection.now + 30 * seconds)
     }
 
     @Test func writePauseAborts() {

@@ -4,6 +4,9 @@ enum SampleRequests {
     /// 40 bytes.
     static let small = Array("GET / HTTP/1.1\r\nHost: localhost:8080\r\n\r\n".utf8)
 
+    /// The same with a path that has to be searched for its end.
+    static let path = Array("GET /api/v1/health?full=1 HTTP/1.1\r\nHost: localhost:8080\r\n\r\n".utf8)
+
     /// 692 bytes.
     static let browser: [UInt8] = {
         let lines = [
@@ -13,12 +16,12 @@ enum SampleRequests {
             "Accept-Encoding: gzip, deflate, br, zstd", "Connection: keep-alive", "Upgrade-Insecure-Requests: 1", "Sec-Fetch-Dest: document",
             "Sec-Fetch-Mode: navigate", "Sec-Fetch-Site: same-origin", "Cache-Control: max-age=0", "Pragma: no-cache",
         ]
-        let start = lines.joined(separator: "\r\n") + "\r\nCookie: wp_session=" 
+        let start = lines.joined(separator: "\r\n") + "\r\nCookie: wp_session="
         let cookie = String(repeating: "0123456789abcdef", count: 16).prefix(692 - start.utf8.count - 4)
         return Array((start + cookie + "\r\n\r\n").utf8)
     }()
 
-    /// 45 fields, about 10 KB.
+    /// 45 fields, 9 KB.
     static let large: [UInt8] = {
         var text = "POST /api/v2/orders/search?customer=12345&status=open&sort=-created HTTP/1.1\r\nHost: api.example.com\r\nContent-Length: 512\r\n"
         text += "Content-Type: application/json\r\nAuthorization: Bearer " + String(repeating: "eyJhbGciOiJSUzI1NiJ9.", count: 40) + "\r\n"

@@ -76,7 +76,7 @@ extension ConfigSchema {
             "The longest pause between two pieces of a request body. Then 408.", example: "30s"),
         ConfigOption(
             "handler", .unit(.duration, ConfigRange(10 * ms, day, zeroIsOff: true)), default: "30s",
-            "From the complete header section to the first byte of the response. Then 503.", example: "30s"),
+            "How long a request may wait for its handler: up to the response, and between two pieces of a streamed one. Then 503, or an abort when the response has begun.", example: "30s"),
         ConfigOption(
             "write", .unit(.duration, ConfigRange(10 * ms, day, zeroIsOff: true)), default: "30s",
             "The longest time in which a client takes no byte of a response. Then the connection is reset.", example: "30s"),
@@ -88,9 +88,9 @@ extension ConfigSchema {
             "How long a stopping server waits for requests in progress before it closes their connections; with 0 it waits as long as they take.",
             example: "30s"),
         ConfigOption(
-            "linger", .unit(.duration, ConfigRange(10 * ms, 60 * second, zeroIsOff: true)), default: "2s",
-            "How long input is read and thrown away after an early answer such as 413, so that the client sees the answer and not a reset.",
-            example: "2s"),
+            "linger", .unit(.duration, ConfigRange(10 * ms, 60 * second, zeroIsOff: true)), default: "5s",
+            "How long a closing connection still reads and throws away input, so that the client sees an early answer such as 413 and not a reset; with 0 it closes at once.",
+            example: "5s"),
         ConfigOption(
             "body-rate", .unit(.rate, ConfigRange(1, gib, zeroIsOff: true)), default: "240B/s",
             "A request body that arrives slower than this, on average since `rate-grace` passed, ends with 408.", example: "240B/s"),
@@ -117,7 +117,7 @@ extension ConfigSchema {
             "The longest request line. Beyond it 414.", example: "8KiB"),
         ConfigOption(
             "header-bytes", .unit(.size, ConfigRange(256, mib)), default: "32KiB",
-            "The longest header section, the request line included, and the longest trailer section. Beyond it 431.",
+            "The longest header section, the request line included. Beyond it 431.",
             example: "32KiB"),
         ConfigOption(
             "header-count", .integer(ConfigRange(8, 1000)), default: "100",

@@ -19,10 +19,36 @@
         count &+= 1
     }
 
+    @inline(__always)
     @_lifetime(self: copy self)
     mutating func text(_ text: StaticString) {
         // A static string lives as long as the process.
-        for index in 0..<text.utf8CodeUnitCount { byte(unsafe text.utf8Start[index]) }
+        unsafe append(UnsafeRawBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
+    }
+
+    /// `source` lives through the call.
+    @inline(__always)
+    @_lifetime(self: copy self)
+    private mutating func append(_ source: UnsafeRawBufferPointer) {
+        unsafe precondition(source.count <= buffer.count &- count, "BUG: a log line is longer than its bound")
+        // In bounds by the line above.
+        unsafe UnsafeMutableRawBufferPointer(rebasing: buffer[count...]).copyMemory(from: source)
+        count &+= source.count
+    }
+
+    /// Exactly `places` decimal digits, leading zeros included. Divides by a constant, which the compiler multiplies.
+    @_lifetime(self: copy self)
+    private mutating func digits(_ value: UInt64, places: Int) {
+        unsafe precondition(places <= buffer.count &- count, "BUG: a log line is longer than its bound")
+        var rest = value
+        var index = count &+ places
+        while index > count {
+            index &-= 1
+            // In bounds by the line above.
+            unsafe buffer[index] = UInt8(ascii: "0") &+ UInt8(truncatingIfNeeded: rest % 10)
+            rest /= 10
+        }
+        count &+= places
     }
 }
 
@@ -36,22 +62,34 @@ extension LogOutput {
         let end = count &+ max
         var index = 0
         while index < value.count {
-            let first = value[index]
-            if first >= 0x20 && first < 0x7f && first != UInt8(ascii: "\"") && first != UInt8(ascii: "\\") {
-                guard count < end else { return true }
-                byte(first)
-                index &+= 1
-            } else if first < 0x80 {
-                // The longest escape is six bytes.
-                guard count &+ 6 <= end else { return true }
-                escapeASCII(first)
+            let run = plainRun(value, index)
+            let fits = min(run, end &- count)
+            // `value` lives through the call; the range is inside it.
+            unsafe value.withUnsafeBytes { unsafe append(UnsafeRawBufferPointer(rebasing: $0[index..<(index &+ fits)])) }
+            if fits < run { return true }
+            index &+= run
+            guard index < value.count else { break }
+            // The longest escape is six bytes.
+            guard count &+ 6 <= end else { return true }
+            if value[index] < 0x80 {
+                escapeASCII(value[index])
                 index &+= 1
             } else {
-                guard count &+ 6 <= end else { return true }
                 index &+= multibyte(value, index)
             }
         }
         return false
+    }
+
+    /// How many bytes from `index` on need no escape in either format: nearly always all of them.
+    private func plainRun(_ value: Span<UInt8>, _ index: Int) -> Int {
+        var end = index
+        while end < value.count {
+            let next = value[end]
+            if next < 0x20 || next >= 0x7f || next == UInt8(ascii: "\"") || next == UInt8(ascii: "\\") { break }
+            end &+= 1
+        }
+        return end &- index
     }
 
     @_lifetime(self: copy self)
@@ -95,18 +133,24 @@ extension LogOutput {
     mutating func combined(_ value: Span<UInt8>, max: Int) {
         // Four bytes for the longest escape, three for the mark.
         let end = count &+ max &- 7
-        for index in 0..<value.count {
+        var index = 0
+        while index < value.count {
+            let run = plainRun(value, index)
+            let fits = Swift.max(0, min(run, end &+ 1 &- count))
+            // `value` lives through the call; the range is inside it.
+            unsafe value.withUnsafeBytes { unsafe append(UnsafeRawBufferPointer(rebasing: $0[index..<(index &+ fits)])) }
+            index &+= fits
+            guard index < value.count else { return }
             guard count <= end else { return text("...") }
             let next = value[index]
-            switch next {
-            case UInt8(ascii: "\""), UInt8(ascii: "\\"):
+            if next == UInt8(ascii: "\"") || next == UInt8(ascii: "\\") {
                 byte(UInt8(ascii: "\\"))
                 byte(next)
-            case 0x20..<0x7f: byte(next)
-            default:
+            } else {
                 text("\\x")
                 hex(next)
             }
+            index &+= 1
         }
     }
 
@@ -157,23 +201,15 @@ enum UTF8Sequence {
 extension LogOutput {
     @_lifetime(self: copy self)
     mutating func number(_ value: UInt64) {
-        var divisor: UInt64 = 1
-        while value / divisor >= 10 { divisor &*= 10 }
-        while divisor > 0 {
-            byte(UInt8(ascii: "0") &+ UInt8(truncatingIfNeeded: value / divisor % 10))
-            divisor /= 10
+        var places = 1
+        var bound: UInt64 = 10
+        while value >= bound {
+            places &+= 1
+            let (next, overflow) = bound.multipliedReportingOverflow(by: 10)
+            if overflow { break }
+            bound = next
         }
-    }
-
-    /// Exactly `digits` digits, leading zeros included.
-    @_lifetime(self: copy self)
-    private mutating func padded(_ value: UInt64, digits: Int) {
-        var divisor: UInt64 = 1
-        for _ in 1..<digits { divisor &*= 10 }
-        while divisor > 0 {
-            byte(UInt8(ascii: "0") &+ UInt8(truncatingIfNeeded: value / divisor % 10))
-            divisor /= 10
-        }
+        digits(value, places: places)
     }
 
     /// Milliseconds with three decimals: microseconds are what the clock is good for.
@@ -182,7 +218,7 @@ extension LogOutput {
         let us = ns / 1000
         number(us / 1000)
         byte(UInt8(ascii: "."))
-        padded(us % 1000, digits: 3)
+        digits(us % 1000, places: 3)
     }
 
     @_lifetime(self: copy self)
@@ -198,15 +234,15 @@ extension LogOutput {
     @_lifetime(self: copy self)
     mutating func timestamp(_ wallNs: UInt64) {
         let time = CivilTime(wallNs / 1_000_000_000)
-        padded(time.year, digits: 4)
+        digits(time.year, places: 4)
         byte(UInt8(ascii: "-"))
-        padded(time.month, digits: 2)
+        digits(time.month, places: 2)
         byte(UInt8(ascii: "-"))
-        padded(time.day, digits: 2)
+        digits(time.day, places: 2)
         byte(UInt8(ascii: "T"))
         clock(time)
         byte(UInt8(ascii: "."))
-        padded(wallNs % 1_000_000_000 / 1000, digits: 6)
+        digits(wallNs % 1_000_000_000 / 1000, places: 6)
         byte(UInt8(ascii: "Z"))
     }
 
@@ -214,7 +250,7 @@ extension LogOutput {
     @_lifetime(self: copy self)
     mutating func commonTime(_ wallNs: UInt64) {
         let time = CivilTime(wallNs / 1_000_000_000)
-        padded(time.day, digits: 2)
+        digits(time.day, places: 2)
         byte(UInt8(ascii: "/"))
         let names: StaticString = "JanFebMarAprMayJunJulAugSepOctNovDec"
         for offset in 0..<3 {
@@ -222,7 +258,7 @@ extension LogOutput {
             byte(unsafe names.utf8Start[Int(time.month &- 1) &* 3 &+ offset])
         }
         byte(UInt8(ascii: "/"))
-        padded(time.year, digits: 4)
+        digits(time.year, places: 4)
         byte(UInt8(ascii: ":"))
         clock(time)
         text(" +0000")
@@ -230,11 +266,11 @@ extension LogOutput {
 
     @_lifetime(self: copy self)
     private mutating func clock(_ time: CivilTime) {
-        padded(time.secondOfDay / 3600, digits: 2)
+        digits(time.secondOfDay / 3600, places: 2)
         byte(UInt8(ascii: ":"))
-        padded(time.secondOfDay / 60 % 60, digits: 2)
+        digits(time.secondOfDay / 60 % 60, places: 2)
         byte(UInt8(ascii: ":"))
-        padded(time.secondOfDay % 60, digits: 2)
+        digits(time.secondOfDay % 60, places: 2)
     }
 
     /// `1.2.3.4:56`, `[2001:db8::1]:56` (RFC 5952), `unix:`; without the port and its brackets when it is not wanted.

@@ -55,6 +55,8 @@ package struct RouteMethods: Sendable, Equatable {
         case any
         /// `text` with its last slash begins the path.
         case prefix
+        /// As `prefix`, for texts of at least eight bytes: `ending` is compared first.
+        case longPrefix
         /// Segment by segment.
         case segments
     }
@@ -65,6 +67,8 @@ package struct RouteMethods: Sendable, Equatable {
         var route: Int32
         var text: Text
         var segments: Range<Int32>
+        /// The last eight bytes of `text`: prefixes differ at their ends more often than at their starts.
+        var ending: UInt64 = 0
     }
 
     private struct Segment {
@@ -268,6 +272,12 @@ extension RouteTable {
         switch wide.kind {
         case .any: return true
         case .prefix: return unsafe begins(path, with: wide.text)
+        case .longPrefix:
+            let count = Int(wide.text.count)
+            // At least eight bytes stand before `count`: `longPrefix` says so.
+            guard path.count >= count, unsafe path.loadUnaligned(fromByteOffset: count &- 8, as: UInt64.self) == wide.ending
+            else { return false }
+            return unsafe begins(path, with: wide.text)
         case .segments: break
         }
         var position = 0
@@ -355,11 +365,21 @@ extension RouteTable {
                 case .parameter: segments.append(Segment(text: Text(offset: 0, count: 0), isParameter: true))
                 }
             }
-            wides.append(
-                Wide(
-                    kind: isPrefix ? .prefix : .segments, hasTail: path.hasTail, route: route,
-                    text: isPrefix ? text(String(path.text.dropLast())) : Text(offset: 0, count: 0),
-                    segments: first..<Int32(segments.count)))
+            guard isPrefix else {
+                wides.append(
+                    Wide(
+                        kind: .segments, hasTail: path.hasTail, route: route, text: Text(offset: 0, count: 0),
+                        segments: first..<Int32(segments.count)))
+                return
+            }
+            let prefix = Array(path.text.utf8.dropLast())
+            var wide = Wide(kind: .prefix, hasTail: true, route: route, text: text(String(path.text.dropLast())), segments: 0..<0)
+            if prefix.count >= 8 {
+                wide.kind = .longPrefix
+                // `prefix` lives through the closure.
+                wide.ending = unsafe prefix.withUnsafeBytes { unsafe $0.loadUnaligned(fromByteOffset: prefix.count - 8, as: UInt64.self) }
+            }
+            wides.append(wide)
         }
 
         private mutating func text(_ text: String) -> Text {

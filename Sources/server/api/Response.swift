@@ -110,17 +110,30 @@ public struct ResponseHeaders: ~Escapable {
     ///
     /// A value with CR, LF or NUL would let whoever controls it write further fields (response splitting): such a field is not sent, and
     /// the response becomes a 500 that says so in the log.
+    ///
+    /// Inlined into the caller, where the value is borrowed: a literal then costs no reference counting.
+    @inlinable
     public subscript(name: StaticString) -> String? {
-        get {
-            guard let found = find(name) else { return nil }
-            return unsafe String(
-                decoding: UnsafeBufferPointer(start: state.pointee.fields.base + found.value, count: found.end - 2 - found.value), as: UTF8.self)
+        get { value(of: name) }
+        nonmutating set { replace(name, newValue) }
+    }
+
+    @usableFromInline
+    func value(of name: StaticString) -> String? {
+        guard let found = find(name) else { return nil }
+        return unsafe String(
+            decoding: UnsafeBufferPointer(start: state.pointee.fields.base + found.value, count: found.end - 2 - found.value), as: UTF8.self)
+    }
+
+    @usableFromInline
+    func replace(_ name: StaticString, _ value: String?) {
+        if unsafe state.pointee.fields.count > 0 {
+            while let found = find(name) { remove(found.start, found.end) }
         }
-        nonmutating set {
-            if unsafe state.pointee.fields.count > 0 {
-                while let found = find(name) { remove(found.start, found.end) }
-            }
-            if let newValue { add(name, newValue) } else if let flag = flag(name) { unsafe state.pointee.setFields.remove(flag) }
+        if let value {
+            add(name, value)
+        } else if let flag = flag(name) {
+            unsafe state.pointee.setFields.remove(flag)
         }
     }
 
@@ -164,10 +177,8 @@ public struct ResponseHeaders: ~Escapable {
     }
 
     func appendValue(_ value: String) {
-        if unsafe value.utf8.withContiguousStorageIfAvailable({ unsafe appendValue($0.baseAddress, $0.count) }) == nil {
-            let bytes = Array(value.utf8)
-            unsafe bytes.withUnsafeBufferPointer { unsafe appendValue($0.baseAddress, $0.count) }
-        }
+        // SAFETY: the span is readable during this call; its bytes are copied.
+        unsafe value.utf8.span.withUnsafeBufferPointer { unsafe appendValue($0.baseAddress, $0.count) }
     }
 
     private func appendValue(_ value: UnsafePointer<UInt8>?, _ length: Int) {

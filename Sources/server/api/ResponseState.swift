@@ -132,9 +132,8 @@ struct ByteBuffer {
     mutating func append(_ literal: StaticString) { unsafe append(literal.utf8Start, literal.utf8CodeUnitCount) }
 
     mutating func append(_ text: String) {
-        if unsafe text.utf8.withContiguousStorageIfAvailable({ unsafe append($0.baseAddress!, $0.count) }) == nil {
-            for byte in text.utf8 { unsafe append(byte) }
-        }
+        // A span borrows the string where withUTF8 would copy it. SAFETY: readable during this call; its bytes are copied.
+        unsafe text.utf8.span.withUnsafeBufferPointer { if $0.count > 0 { unsafe append($0.baseAddress!, $0.count) } }
     }
 
     mutating func appendDecimal(_ value: UInt64) {

@@ -38,6 +38,17 @@ extension Loop {
         if unsafe connections.pointee.count >= Int(connections.pointee.capacity) { pauseAccepting() } else { armAccept(number) }
     }
 
+    /// Every slot is taken: further clients wait in the backlog until a connection closes.
+    private func stopAccepting() {
+        for number in unsafe 0..<state.pointee.listeners.count where unsafe state.pointee.listeners[number].armed { cancelAccept(number) }
+    }
+
+    func cancelAccept(_ number: Int) {
+        let sqe = unsafe entry()
+        unsafe ur_prep_cancel(sqe, Operation(.accept, Handle(index: UInt32(number), generation: 0)).raw)
+        unsafe ur_sqe_tag(sqe, Operation(.cancel, Handle(index: 0, generation: 0)).raw, 0)
+    }
+
     private func pauseAccepting() {
         if unsafe state.pointee.acceptRetryAt == .max { unsafe state.pointee.acceptRetryAt = unsafe state.pointee.now &+ Self.acceptPauseNs }
     }
@@ -67,7 +78,10 @@ extension Loop {
         unsafe connection.pointee.flags = .open
         unsafe meter.pointee.connectionsAccepted &+= 1
         if ur_probe_accept() { unsafe ur_fire_accept(id, fd, state.pointee.now) }
-        if unsafe state.pointee.phase == .draining { return unsafe perform(connection, connection.pointee.machine.drain(now: state.pointee.now, settings.pointee.policy)) }
+        if unsafe connections.pointee.count >= Int(connections.pointee.capacity) { stopAccepting() }
+        if unsafe state.pointee.phase == .draining {
+            unsafe perform(connection, connection.pointee.machine.drain(now: state.pointee.now, settings.pointee.policy))
+        }
         unsafe armReceive(connection)
         unsafe armTimer(connection)
     }

@@ -46,9 +46,7 @@ extension Loop {
         guard unsafe !state.pointee.listeners[number].retired else { return }
         unsafe state.pointee.listeners[number].retired = true
         guard unsafe state.pointee.listeners[number].armed else { return closeRetired(number) }
-        let sqe = unsafe entry()
-        unsafe ur_prep_cancel(sqe, Operation(.accept, Handle(index: UInt32(number), generation: 0)).raw)
-        unsafe ur_sqe_tag(sqe, Operation(.cancel, Handle(index: 0, generation: 0)).raw, 0)
+        cancelAccept(number)
     }
 
     func closeRetired(_ number: Int) {

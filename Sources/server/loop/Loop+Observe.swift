@@ -11,7 +11,7 @@ final class LoggedExchange {
     let bytes: [UInt8]
     let head: RequestHead
     let fields: [FieldSlot]
-    let status: UInt16
+    var status: UInt16
     let route: StaticString?
     let began: UInt64
     let sentBefore: UInt64
@@ -28,21 +28,35 @@ final class LoggedExchange {
 }
 
 extension Loop {
+    private func tell(_ request: borrowing Request, _ record: ExchangeRecord) {
+        unsafe state.pointee.handler._withUnsafeGuaranteedRef { $0.observe?(request, record) }
+    }
+
     private func record(_ status: UInt16, _ bytes: UInt64, _ nanoseconds: UInt64, _ route: StaticString?) -> ExchangeRecord {
         unsafe ExchangeRecord(
             status: status, bytes: bytes, nanoseconds: nanoseconds, time: state.pointee.unixSeconds, route: route, loop: index)
     }
 
+    /// A response was written, or its head was and the rest is produced later.
+    func observeResponse(_ connection: UnsafeMutablePointer<Connection>, _ written: UInt64, _ elapsed: UInt64, ended: Bool) {
+        if let logged = unsafe connection.pointee.exchange?.takeUnretainedValue().logged {
+            logged.status = unsafe response.pointee.status.code
+            if ended { unsafe observe(logged, connection) }
+        } else if ended {
+            observe(written, elapsed)
+        } else {
+            unsafe makeExchange(connection).logged = unsafe LoggedExchange(context, response, began: state.pointee.now)
+        }
+    }
+
     /// The exchange that `context` describes is complete.
     func observe(_ bytes: UInt64, _ elapsed: UInt64) {
-        guard let observer = unsafe state.pointee.observer else { return }
         let record = unsafe record(response.pointee.status.code, bytes, kernel.nanoseconds(ticks: elapsed), response.pointee.routeName)
-        unsafe observer(Request(context), record)
+        unsafe tell(Request(context), record)
     }
 
     /// A produced response is complete; its request is a copy.
     func observe(_ logged: LoggedExchange, _ connection: UnsafeMutablePointer<Connection>) {
-        guard let observer = unsafe state.pointee.observer else { return }
         let bytes = unsafe connection.pointee.bytesSent &+ connection.pointee.machine.pendingBytes &- logged.sentBefore
         let record = unsafe record(logged.status, bytes, state.pointee.now &- logged.began, logged.route)
         var head = logged.head
@@ -56,7 +70,7 @@ extension Loop {
                     unsafe copy.bodyCount = 0
                     unsafe copy.captures = nil
                     unsafe copy.connection = unsafe connection
-                    unsafe withUnsafePointer(to: &copy) { unsafe observer(Request($0), record) }
+                    unsafe withUnsafePointer(to: &copy) { unsafe tell(Request($0), record) }
                 }
             }
         }
@@ -64,11 +78,10 @@ extension Loop {
 
     /// A request that never reached a handler: logged with an empty head.
     func observeFault(_ connection: UnsafeMutablePointer<Connection>, _ status: HTTPStatus, _ bytes: UInt64) {
-        guard let observer = unsafe state.pointee.observer else { return }
         unsafe context.pointee.bodyCount = 0
         unsafe context.pointee.connection = unsafe connection
         unsafe context.pointee.connectionID = unsafe connection.pointee.id
-        unsafe observer(Request(context), record(status.code, bytes, 0, "fault"))
+        unsafe tell(Request(context), record(status.code, bytes, 0, "fault"))
     }
 
     func remoteAddressText(_ connection: UnsafeMutablePointer<Connection>) -> String {

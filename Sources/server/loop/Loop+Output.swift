@@ -144,7 +144,7 @@ extension Loop {
     }
 
     private func submitFast(_ connection: UnsafeMutablePointer<Connection>, _ sqe: UnsafeMutablePointer<ur_sqe>) {
-        unsafe ur_sqe_tag(sqe, Operation(.send, connection.pointee.handle).raw, UInt32(1) << UInt32(IOSQE_CQE_SKIP_SUCCESS_BIT))
+        unsafe ur_sqe_tag(sqe, Operation(.batchSend, connection.pointee.handle).raw, UInt32(1) << UInt32(IOSQE_CQE_SKIP_SUCCESS_BIT))
         unsafe connection.pointee.sending = .fast
         unsafe connection.pointee.flags.remove(.sendPosted)
         unsafe state.pointee.inFlight.append(connection)
@@ -190,12 +190,13 @@ extension Loop {
     func settleSends(_ ready: UInt32) {
         let count = unsafe state.pointee.inFlight.count
         guard count > 0 else { return unsafe batch.pointee.reset() }
+        // In any case, and before anything else: the completions will be gone after this turn.
+        markPostedSends(ready)
         // What the kernel has not consumed has not been sent, and a completion may wait behind an overflow: look again after the next enter.
         guard unsafe ur_sq_pending(ring) == 0, unsafe !ur_cq_overflow(ring) else {
             unsafe state.pointee.hasWork = true
             return
         }
-        markPostedSends(ready)
         // First every connection's rest moves out of the batch arena, then the arena is empty, then what follows may write to it again.
         for index in 0..<count { unsafe takeResult(state.pointee.inFlight[index]) }
         unsafe batch.pointee.reset()
@@ -209,7 +210,7 @@ extension Loop {
             let completion = unsafe ur_cq_at(ring, offset)!
             let operation = unsafe Operation(raw: completion.pointee.user_data)
             offset &+= 1
-            guard operation.kind == .send, let connection = unsafe connections.pointee.pointer(operation.handle), unsafe connection.pointee.sending == .fast
+            guard operation.kind == .batchSend, let connection = unsafe connections.pointee.pointer(operation.handle), unsafe connection.pointee.sending == .fast
             else { continue }
             unsafe connection.pointee.sendResult = unsafe completion.pointee.res
             unsafe connection.pointee.flags.insert(.sendPosted)

@@ -9,7 +9,10 @@ internal import UringRing
 extension Loop {
     /// The first receive is single-shot: a connection that makes one request needs no cancelling. The following are multishot.
     func armReceive(_ connection: UnsafeMutablePointer<Connection>) {
-        guard unsafe connection.pointee.receive == .none, unsafe connection.pointee.flags.isDisjoint(with: [.closing, .endOfInput, .readingPaused]) else { return }
+        // Whoever calls may have just ended the connection: its slot is free then, and its descriptor perhaps somebody else's.
+        guard unsafe connection.pointee.flags.contains(.open), unsafe connection.pointee.receive == .none,
+            unsafe connection.pointee.flags.isDisjoint(with: [.closing, .endOfInput, .readingPaused])
+        else { return }
         let multishot = unsafe connection.pointee.flags.contains(.keptAlive) && kernel.features.multishotReceive
         let sqe = unsafe entry()
         unsafe ur_prep_recv(sqe, connection.pointee.fd, BufferRing.group, multishot)
@@ -53,7 +56,13 @@ extension Loop {
             unsafe connection.pointee.receive = .none
             unsafe connection.pointee.operations &-= 1
         }
-        guard unsafe !connection.pointee.flags.contains(.closing) else { return unsafe closeIfDone(connection) }
+        guard unsafe !connection.pointee.flags.contains(.closing) else {
+            // Bytes for the protocol that takes over.
+            if unsafe connection.pointee.flags.contains(.upgrading), result > 0, let bytes = unsafe bytes {
+                _ = unsafe keep(connection, bytes.assumingMemoryBound(to: UInt8.self), Int(result))
+            }
+            return unsafe closeIfDone(connection)
+        }
         if result > 0, let bytes = unsafe bytes {
             unsafe input(connection, bytes.assumingMemoryBound(to: UInt8.self), Int(result))
         } else if result == 0 {
@@ -124,10 +133,14 @@ extension Loop {
 
     /// Input that nobody can take now stops at this much: the receive is paused and TCP holds the rest.
     private func limitCarry(_ connection: UnsafeMutablePointer<Connection>) {
-        guard unsafe connection.pointee.carryCount > 0, unsafe connection.pointee.body.mode == .none || connection.pointee.flags.contains(.opening) else { return }
-        if unsafe !connection.pointee.machine.mayHandleNext(settings.pointee.policy), unsafe connection.pointee.carryCount >= ChunkPool.chunkBytes {
-            unsafe pauseReading(connection)
-        }
+        if unsafe holdsEnough(connection) { unsafe pauseReading(connection) }
+    }
+
+    /// More input would only pile up. A body under way, and a head longer than this, need more however much there is.
+    private func holdsEnough(_ connection: UnsafeMutablePointer<Connection>) -> Bool {
+        unsafe connection.pointee.carryCount >= ChunkPool.chunkBytes
+            && (connection.pointee.body.mode == .none || connection.pointee.flags.contains(.opening))
+            && !connection.pointee.machine.mayHandleNext(settings.pointee.policy)
     }
 
     /// Works off what `carry` holds, then moves what is left to its front.
@@ -143,9 +156,8 @@ extension Loop {
             unsafe memmove(carry, carry + used, left)
         }
         if left > 0 { unsafe connection.pointee.carryCount = left }
-        if unsafe connection.pointee.carryCount < ChunkPool.chunkBytes, unsafe connection.pointee.machine.mayHandleNext(settings.pointee.policy) {
-            unsafe resumeReading(connection)
-        }
+        // The exact contrary of what paused it, or a connection could wait for bytes that it does not read.
+        if unsafe !holdsEnough(connection) { unsafe resumeReading(connection) }
     }
 
     /// Copies bytes to the end of `carry`. False when memory is refused.

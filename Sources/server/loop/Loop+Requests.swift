@@ -54,7 +54,7 @@ extension Loop {
         let count = available
         let outcome = unsafe RequestParser.parse(
             base, count: count, alreadyScanned: connection.pointee.scanned, head: head, fields: fields,
-            fieldCapacity: settings.pointee.limits.fieldCountMax, limits: settings.pointee.limits)
+            fieldCapacity: settings.pointee.fieldCapacity, limits: settings.pointee.limits)
         switch outcome {
         case .complete:
             unsafe connection.pointee.scanned = 0
@@ -108,7 +108,8 @@ extension Loop {
         let persistence = unsafe connection.pointee.machine.persistence(
             clientKeepsAlive: head.pointee.keepAlive, handlerCloses: response.pointee.closesConnection, policy)
         let bytes = unsafe writeWhole(connection, persistence)
-        if unsafe state.pointee.observer != nil { observe(UInt64(bytes), elapsed) }
+        if unsafe connection.pointee.flags.contains(.closing) { return }  // no memory for the response: shed
+        if unsafe state.pointee.observes { observe(UInt64(bytes), elapsed) }
         let step = unsafe connection.pointee.machine.exchanged(persistence, outputBytes: UInt64(bytes), now: state.pointee.now, policy)
         if persistence == .keepAlive { unsafe connection.pointee.flags.insert(.keptAlive) }
         switch step {
@@ -122,7 +123,7 @@ extension Loop {
         _ connection: UnsafeMutablePointer<Connection>, _ base: UnsafeMutablePointer<UInt8>, _ count: Int, bodyOffset: Int, bodyCount: Int
     ) {
         let outcome = unsafe RequestParser.parse(
-            base, count: count, alreadyScanned: 0, head: head, fields: fields, fieldCapacity: settings.pointee.limits.fieldCountMax,
+            base, count: count, alreadyScanned: 0, head: head, fields: fields, fieldCapacity: settings.pointee.fieldCapacity,
             limits: settings.pointee.limits)
         guard case .complete = outcome else { return unsafe fault(connection, .badLeadingLines) }
         unsafe layOut(connection, base, body: base + bodyOffset, bodyCount)
@@ -144,12 +145,32 @@ extension Loop {
         } catch {
             handlerFailed(error)
         }
+        if unsafe response.pointee.receiver != nil, unsafe !context.pointee.isStreaming { receiveWhole() }
         let elapsed = kernel.ticks() &- began
+        // A 2xx to CONNECT promises a tunnel (RFC 9110 section 9.3.6), which only an upgrade handler could make.
+        if unsafe head.pointee.method == .connect && response.pointee.status.isSuccess && response.pointee.upgrade == nil {
+            unsafe response.pointee.restart(.notImplemented)
+        }
         if ur_probe_handler_end() { unsafe ur_fire_handler_end(connection.pointee.id, UInt64(response.pointee.body.count), kernel.now()) }
         unsafe state.pointee.handledInTurn &+= 1
         if unsafe elapsed > state.pointee.stallTicks { reportStall(elapsed) }
         if unsafe response.pointee.refusedField { refusedField() }
         return elapsed
+    }
+
+    /// A receiver whose body is here already, or is empty, gets it in one piece.
+    @inline(never)
+    private func receiveWhole() {
+        guard let receiver = unsafe response.pointee.receiver else { return }
+        unsafe response.pointee.receiver = nil
+        do {
+            var response = unsafe Response(self.response, context)
+            // The loop keeps the body in place until this call returns.
+            let body = unsafe Span<UInt8>(_unsafeStart: context.pointee.body, count: context.pointee.bodyCount)
+            _ = try receiver.receive(RequestBodyPart(ByteView(body), isLast: true), &response)
+        } catch {
+            handlerFailed(error)
+        }
     }
 
     /// Answers for an error that a handler threw.
@@ -221,6 +242,7 @@ extension Loop {
     func sendContinue(_ connection: UnsafeMutablePointer<Connection>) {
         let text = ResponseEncoder.continueResponse
         unsafe appendOutput(connection, text.utf8Start, text.utf8CodeUnitCount)
+        if unsafe connection.pointee.flags.contains(.closing) { return }
         unsafe connection.pointee.machine.outputQueued(UInt64(text.utf8CodeUnitCount), now: state.pointee.now, settings.pointee.policy)
         unsafe connection.pointee.machine.continueSent(now: state.pointee.now, settings.pointee.policy)
     }
@@ -272,7 +294,7 @@ extension Loop {
         // The head was parsed once already; parsing it again is cheaper than keeping a table of fields for every connection with a body.
         let outcome = unsafe RequestParser.parse(
             base, count: connection.pointee.body.headLength, alreadyScanned: 0, head: head, fields: fields,
-            fieldCapacity: settings.pointee.limits.fieldCountMax, limits: settings.pointee.limits)
+            fieldCapacity: settings.pointee.fieldCapacity, limits: settings.pointee.limits)
         unsafe connection.pointee.body = unsafe BodyProgress()
         guard case .complete = outcome else { return unsafe fault(connection, .badLeadingLines) }
         unsafe layOut(connection, base, body: body, bodyCount)
@@ -301,6 +323,8 @@ extension Loop {
             let exchange = unsafe makeExchange(connection)
             exchange.receiver = receiver
             exchange.pendingResponse = unsafe PendingResponse(response, head: head.pointee)
+            // The request's bytes are gone when the response is complete: the access log needs a copy.
+            if unsafe state.pointee.observes { exchange.logged = unsafe LoggedExchange(context, response, began: state.pointee.now) }
             if unsafe head.pointee.expectContinue { unsafe sendContinue(connection) }
             unsafe armTimer(connection)
         } else {
@@ -361,6 +385,7 @@ extension Loop {
         let exchange = unsafe held.takeUnretainedValue()
         guard let receiver = exchange.receiver, let pending = exchange.pendingResponse else { return }
         unsafe pending.restore(response)
+        unsafe context.pointee.connection = unsafe connection
         let span = unsafe Span<UInt8>(_unsafeStart: UnsafePointer(bytes), count: count)
         let began = kernel.ticks()
         var finished = isLast

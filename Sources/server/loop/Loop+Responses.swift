@@ -108,14 +108,12 @@ extension Loop {
             }
         }
         if unsafe response.pointee.untimed, !ended { unsafe connection.pointee.machine.handlerUntimed() }
+        if unsafe connection.pointee.flags.contains(.closing) { return }  // no memory for the response: shed
         unsafe connection.pointee.machine.outputQueued(written, now: now, policy)
         unsafe markDirty(connection)
-        if unsafe state.pointee.observer != nil {
-            if unsafe ended || base == nil { observe(written, elapsed) } else { unsafe makeExchange(connection).logged = unsafe LoggedExchange(context, response, began: now) }
-        }
+        if unsafe state.pointee.observes { unsafe observeResponse(connection, written, elapsed, ended: ended) }
         if isUpgrade { return unsafe beginUpgrade(connection) }
         guard ended else { return unsafe produce(connection) }
-        if unsafe connection.pointee.flags.contains(.closing) { return }
         unsafe perform(connection, connection.pointee.machine.responseEnded(unreadBodyBytes: unread, now: now, policy))
     }
 
@@ -170,6 +168,7 @@ extension Loop {
                 unsafe state.pointee.reporter?.lengthMismatch()
                 return unsafe perform(connection, connection.pointee.machine.abort())
             }
+            if unsafe connection.pointee.flags.contains(.closing) { return }  // no memory for the piece: shed
             switch step {
             case .more: if unsafe scratch.pointee.count == 0 { return unsafe wake(connection, afterMs: 1) }
             case .wait(let milliseconds): return unsafe wake(connection, afterMs: milliseconds)
@@ -219,6 +218,7 @@ extension Loop {
         if exchange.isChunked {
             let text = ResponseEncoder.lastChunk
             unsafe appendOutput(connection, text.utf8Start, text.utf8CodeUnitCount)
+            if unsafe connection.pointee.flags.contains(.closing) { return }
             unsafe connection.pointee.machine.outputQueued(UInt64(text.utf8CodeUnitCount), now: state.pointee.now, settings.pointee.policy)
         }
         exchange.producer = nil
@@ -241,9 +241,9 @@ extension Loop {
 
     /// Carries out `KeepAliveStep.respond`.
     func respondAndClose(_ connection: UnsafeMutablePointer<Connection>, _ status: HTTPStatus) {
-        unsafe dropExchange(connection)
+        // A file that is being opened for this request reads its path from the exchange: `opened` drops it.
+        if unsafe !connection.pointee.flags.contains(.opening) { unsafe dropExchange(connection) }
         unsafe connection.pointee.body = unsafe BodyProgress()
-        unsafe connection.pointee.flags.remove(.opening)
         unsafe response.pointee.begin(isHead: false, streaming: false)
         unsafe response.pointee.status = status
         unsafe response.pointee.fields.append("content-type: text/plain; charset=utf-8\r\n")
@@ -256,7 +256,8 @@ extension Loop {
         unsafe state.pointee.faultReason = nil
         unsafe head.pointee = RequestHead()
         let bytes = unsafe writeWhole(connection, .closedByServer)
-        if unsafe state.pointee.observer != nil { unsafe observeFault(connection, status, UInt64(bytes)) }
+        if unsafe connection.pointee.flags.contains(.closing) { return }
+        if unsafe state.pointee.observes { unsafe observeFault(connection, status, UInt64(bytes)) }
         unsafe connection.pointee.machine.outputQueued(UInt64(bytes), now: state.pointee.now, settings.pointee.policy)
         unsafe perform(connection, connection.pointee.machine.responseEnded(unreadBodyBytes: .max, now: state.pointee.now, settings.pointee.policy))
     }

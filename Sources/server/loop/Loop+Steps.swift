@@ -77,13 +77,13 @@ extension Loop {
         }
         unsafe wheel.pointee.cancel(connection.pointee.handle.index)
         if unsafe connection.pointee.sending == .slow || connection.pointee.sending == .poll {
+            // By what it is and not by its descriptor: that may be closed, and be somebody else's, before this entry is submitted.
+            let kind: OperationKind = unsafe connection.pointee.sending == .slow ? .send : .poll
             let sqe = unsafe entry()
-            unsafe ur_prep_cancel_fd(sqe, connection.pointee.fd)
+            unsafe ur_prep_cancel(sqe, Operation(kind, connection.pointee.handle).raw)
             unsafe ur_sqe_tag(sqe, Operation(.cancel, connection.pointee.handle).raw, 0)
-            if unsafe connection.pointee.receive != .none { unsafe connection.pointee.receive = .cancelling }
-        } else {
-            unsafe cancelReceive(connection)
         }
+        unsafe cancelReceive(connection)
         unsafe closeIfDone(connection)
     }
 
@@ -175,6 +175,8 @@ extension Loop {
         unsafe connection.pointee.operations &-= 1
         unsafe connection.pointee.flags.remove(.opening)
         if unsafe connection.pointee.flags.contains(.closing) { return unsafe closeIfDone(connection) }
+        // Answered meanwhile: the handler's time was up.
+        if unsafe connection.pointee.machine.isEnding { return unsafe dropExchange(connection) }
         guard let exchange = unsafe connection.pointee.exchange?.takeUnretainedValue(), var request = exchange.suspendedRequest else { return }
         let body = exchange.suspendedBody
         unsafe dropExchange(connection)

@@ -102,6 +102,7 @@ package final class Loop {
         }
         unsafe end(context); unsafe end(head); unsafe end(captures); unsafe end(settings); unsafe end(meter); unsafe end(wheel); unsafe end(connections); unsafe end(batch); unsafe end(response); unsafe end(state); unsafe end(scratch)
         unsafe end(pool)
+        unsafe buffers.pointee.publish()
         // The receive buffers' memory goes after the kernel's ring: the loop's owner destroys the kernel with this object, last.
         unsafe kernel.retire(buffers)
     }
@@ -132,9 +133,10 @@ package final class Loop {
         if unsafe began >= state.pointee.nextDateRefresh { refreshDate() }
         resumeConnections()
         if unsafe wheel.pointee.nextExpiry <= state.pointee.now { runTimers() }
-        unsafe meter.pointee.record(batch: Int(ready), handled: state.pointee.handledInTurn)
-        unsafe state.pointee.handledInTurn = 0
-        if ready > 0 { unsafe meter.pointee.recordLag(kernel.now() &- began) }
+        if ready > 0 {
+            unsafe meter.pointee.record(depth: UInt64(ready), handled: state.pointee.handledInTurn, lagNs: kernel.now() &- began)
+            unsafe state.pointee.handledInTurn = 0
+        }
     }
 
     private func timeout() -> Int64 {
@@ -169,7 +171,7 @@ package final class Loop {
             case .poll: writable(operation.handle, completion.res)
             case .open: opened(operation.handle, completion.res)
             case .message: message(completion.user_data, completion.res)
-            case .cancel, .close, .read: break
+            case .cancel, .close, .read, .batchSend: break
             case nil: preconditionFailure("BUG: a completion that this loop never asked for")
             }
         }

@@ -1,11 +1,12 @@
-// LoopMeter: a loop's own figures (M11). Written by the loop alone; read by others through a snapshot the loop makes on request, so nothing
-// is atomic.
+// LoopMeter: a loop's own figures (M11, M12). Written by the loop alone; others read a snapshot that the loop makes when it is asked by
+// message, so nothing here is atomic.
 
 internal import UringBase
+internal import UringHTTP1
 internal import UringRing
 
 @unsafe
-struct LoopMeter {
+struct LoopMeter: ~Copyable {
     var connectionsAccepted: UInt64 = 0
     var connectionsClosed: UInt64 = 0
     var connectionsAborted: UInt64 = 0
@@ -23,23 +24,114 @@ struct LoopMeter {
     /// By `KeepAliveTimeout`.
     var timeouts: InlineArray<8, UInt64> = .init(repeating: 0)
 
-    mutating func record(batch: Int, handled: Int) { unsafe requests &+= UInt64(handled) }
-    mutating func recordLag(_ nanoseconds: UInt64) {}
+    /// Completions found by one reap.
+    var depth = Histogram()
+    /// Requests handled between two enters.
+    var batch = Histogram()
+    /// Nanoseconds from the return of enter to the end of the turn: how long a completion that arrives meanwhile waits.
+    var lag = Histogram()
+    /// Over the last 1024 turns or so.
+    var depthMean = SlidingMean(windowShift: 10)
+    var batchMean = SlidingMean(windowShift: 10)
+    var lagMean = SlidingMean(windowShift: 10)
+
+    mutating func record(depth completions: UInt64, handled: UInt64, lagNs: UInt64) {
+        unsafe requests &+= handled
+        unsafe depth.record(completions)
+        unsafe batch.record(handled)
+        unsafe lag.record(lagNs)
+        unsafe depthMean.record(completions)
+        unsafe batchMean.record(handled)
+        unsafe lagMean.record(lagNs)
+    }
 }
 
-/// One loop's figures at one moment.
+/// The distribution of one quantity, as a loop counted it. Values are exact below 64 and within 1/32 above.
+public struct LoopDistribution: Sendable {
+    public struct Bucket: Sendable {
+        public let range: ClosedRange<UInt64>
+        public let count: UInt64
+    }
+    public let count: UInt64
+    public let sum: UInt64
+    public let max: UInt64
+    /// Exponentially weighted over about 1024 turns, in thousandths.
+    public let slidingMeanThousandths: UInt64
+    /// Those that are not empty, ascending.
+    public let buckets: [Bucket]
+    private let permilles: [UInt64]
+
+    /// The value that half, 90 %, 99 % and 99.9 % of the samples do not exceed.
+    public var p50: UInt64 { permilles[0] }
+    public var p90: UInt64 { permilles[1] }
+    public var p99: UInt64 { permilles[2] }
+    public var p999: UInt64 { permilles[3] }
+
+    init(_ histogram: borrowing Histogram, _ mean: SlidingMean) {
+        (count, sum, max, slidingMeanThousandths) = (histogram.count, histogram.sum, histogram.max, mean.thousandths)
+        var found: [Bucket] = []
+        histogram.forEachBucket { range, count in if count > 0 { found.append(Bucket(range: range, count: count)) } }
+        buckets = found
+        permilles = [histogram.percentile(permille: 500), histogram.percentile(permille: 900), histogram.percentile(permille: 990), histogram.percentile(permille: 999)]
+    }
+}
+
+/// One loop's figures at one moment. Counts are since its start.
 public struct LoopSnapshot: Sendable {
-    public var loop = 0
-    public var connections = 0
-    public var requests: UInt64 = 0
+    public let loop: Int
+    /// Open now.
+    public let connections: Int
+    public let connectionsHighWater: Int
+    public let connectionsAccepted: UInt64
+    public let connectionsClosed: UInt64
+    /// Ended with a reset: a failed transport, a timeout in the middle of a response, a drain that took too long.
+    public let connectionsAborted: UInt64
+    /// Closed at once because every slot was taken.
+    public let connectionsRefused: UInt64
+    /// Ended because memory for their bytes was refused.
+    public let connectionsShed: UInt64
+    public let requests: UInt64
+    /// Malformed or refused before a handler saw them.
+    public let requestFaults: UInt64
+    public let handlerErrors: UInt64
+    /// Handler calls that held the loop longer than the threshold.
+    public let stalls: UInt64
+    public let acceptErrors: UInt64
+    public let receiveErrors: UInt64
+    public let staleCompletions: UInt64
+    /// Receives that found no buffer and were armed again.
+    public let buffersExhausted: UInt64
+    public let submissionQueueFull: UInt64
+    /// Connections ended by each clock: idle, header, body, bodyRate, handler, write, writeRate, linger.
+    public let timeouts: [(name: String, count: UInt64)]
+    /// Completions found by one reap.
+    public let queueDepth: LoopDistribution
+    /// Requests handled per turn.
+    public let batchSize: LoopDistribution
+    /// Nanoseconds of work per turn.
+    public let lagNs: LoopDistribution
+    /// Blocks of 16 KiB that are out now, and the most that ever were.
+    public let chunksOutstanding: Int
+    public let chunksHighWater: Int
+    /// Bytes of one batch's output, at most, so far.
+    public let outputHighWater: Int
 }
 
 extension Loop {
     func snapshot() -> LoopSnapshot {
-        var snapshot = LoopSnapshot()
-        snapshot.loop = index
-        snapshot.connections = unsafe connections.pointee.count
-        snapshot.requests = unsafe meter.pointee.requests
-        return snapshot
+        let names: [KeepAliveTimeout] = KeepAliveTimeout.allCases
+        return unsafe LoopSnapshot(
+            loop: index, connections: connections.pointee.count, connectionsHighWater: connections.pointee.highWater,
+            connectionsAccepted: meter.pointee.connectionsAccepted, connectionsClosed: meter.pointee.connectionsClosed,
+            connectionsAborted: meter.pointee.connectionsAborted, connectionsRefused: meter.pointee.connectionsRefused,
+            connectionsShed: meter.pointee.connectionsShed, requests: meter.pointee.requests, requestFaults: meter.pointee.requestFaults,
+            handlerErrors: meter.pointee.handlerErrors, stalls: meter.pointee.stalls, acceptErrors: meter.pointee.acceptErrors,
+            receiveErrors: meter.pointee.receiveErrors, staleCompletions: meter.pointee.staleCompletions,
+            buffersExhausted: meter.pointee.buffersExhausted, submissionQueueFull: meter.pointee.submissionQueueFull,
+            timeouts: names.map { ("\($0)", unsafe meter.pointee.timeouts[Int($0.rawValue)]) },
+            queueDepth: LoopDistribution(meter.pointee.depth, meter.pointee.depthMean),
+            batchSize: LoopDistribution(meter.pointee.batch, meter.pointee.batchMean),
+            lagNs: LoopDistribution(meter.pointee.lag, meter.pointee.lagMean), chunksOutstanding: pool.pointee.outstanding,
+            chunksHighWater: pool.pointee.highWater, outputHighWater: batch.pointee.highWater)
     }
 }

@@ -60,7 +60,8 @@ struct LoopState {
     var hasWork = false
     /// Retained. Called through, never copied, so that a request costs no retain.
     private(set) var handler: Unmanaged<HandlerBox>
-    private(set) var observer: (@Sendable (borrowing Request, ExchangeRecord) -> Void)?
+    /// The handler's box wants to be told of finished exchanges.
+    private(set) var observes = false
     private(set) var reporter: (any ServerReporter)?
     private(set) var streamsBodies = false
     private(set) var stallTicks = UInt64.max
@@ -71,7 +72,7 @@ struct LoopState {
     var listeners: [ListenerState]
     var acceptRetryAt = UInt64.max
     var nextConnectionID: UInt64 = 1
-    var handledInTurn = 0
+    var handledInTurn: UInt64 = 0
     /// The 29 bytes of the `Date` field.
     let date: UnsafeMutablePointer<UInt8>
     private(set) var unixSeconds = Int64.min
@@ -92,7 +93,7 @@ struct LoopState {
         let old = unsafe handler
         unsafe handler = unsafe .passRetained(box)
         unsafe old.release()
-        unsafe (observer, reporter, streamsBodies) = (box.observe, box.reporter, box.wantsStream != nil)
+        unsafe (observes, reporter, streamsBodies) = (box.observe != nil, box.reporter, box.wantsStream != nil)
         let ticks = stallNs.multipliedFullWidth(by: ticksPerSecond)
         unsafe stallTicks = stallNs == 0 || ticks.high >= 1_000_000_000 ? .max : UInt64(1_000_000_000).dividingFullWidth(ticks).quotient
     }

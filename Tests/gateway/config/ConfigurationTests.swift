@@ -55,7 +55,7 @@ import Testing
         #expect(configuration.logLevel == .info)
         let timeouts = configuration.timeouts
         #expect([timeouts.bodyNs, timeouts.handlerNs, timeouts.writeNs, timeouts.drainNs] == [30_000_000_000, 30_000_000_000, 30_000_000_000, 30_000_000_000])
-        #expect(timeouts.lingerNs == 2_000_000_000)
+        #expect(timeouts.lingerNs == 5_000_000_000)
         #expect(timeouts.bodyBytesPerSecondMin == 240 && timeouts.writeBytesPerSecondMin == 240)
         #expect(timeouts.rateGraceNs == 5_000_000_000)
         #expect(configuration.limits.requestLineBytes == 8192)

@@ -103,20 +103,20 @@ import Testing
     func agreesWithTheSlowReading(seed: UInt64) {
         var random = SplitMix(seed: seed)
         let hosts = ["a.com", "b.a.com", "*.a.com", "*.b.a.com", "c"]
-        let paths = ["/", "/*", "/a", "/a/", "/a/*", "/a/b", "/{x}", "/{x}/b", "/a/{x}/*", "/{x}/*", "/abcdefgh/i", "/abcdefgh/*"]
+        let paths = ["/", "/*", "/a", "/a/", "/a/*", "/a/b", "/{x}", "/{x}/b", "/a/{x}/*", "/{x}/*", "/abcdefgh/i", "/abcdefgh/*", "/abcdef/*", "/abcde/*", "/bbcdefgh/*"]
         let methods = ["GET", "POST", "PUT", "DELETE"]
         let askHosts = ["", "a.com", "b.a.com", "c.b.a.com:80", "C", "com"]
-        let askPaths = ["*", "/", "/a", "/a/", "/a/b", "/a/b/", "/a/b/c", "/b", "/b/b", "//", "//b", "/abcdefgh/i", "/abcdefgh/"]
+        let askPaths = ["*", "/", "/a", "/a/", "/a/b", "/a/b/", "/a/b/c", "/b", "/b/b", "//", "//b", "/abcdefgh/i", "/abcdefgh/", "/abcdefgh", "/abcdef/", "/abcdefg/", "/abcde/", "/bbcdefgh/x"]
         func some(_ items: [String], _ max: Int) -> [String] { (0..<random.below(max + 1)).map { _ in items[random.below(items.count)] } }
-        for round in 0..<60 {
+        for round in 0..<20 {
             let rules = (0..<(1 + random.below(12))).map { _ in rule(some(hosts, 2), some(paths, 3), some(methods, 2)) }
             let table = RouteTable(rules)
             for host in askHosts {
                 for path in askPaths {
                     for method in methods + ["HEAD"] {
-                        #expect(
-                            describe(table, match(table, method, host, path)) == slow(rules, method, host, path),
-                            "seed \(seed), round \(round): \(method) \(host) \(path)")
+                        // A plain comparison: #expect costs more than the match, and this runs 47,000 times.
+                        let (got, wanted) = (describe(table, match(table, method, host, path)), slow(rules, method, host, path))
+                        if got != wanted { Issue.record("seed \(seed), round \(round): \(method) \(host) \(path): \(got), not \(wanted)") }
                     }
                 }
             }
@@ -165,7 +165,7 @@ import Testing
         for (index, rule) in rules.enumerated() where shadows.add(rule, name: "\(index)") != nil {
             for host in hosts {
                 for path in paths {
-                    for method in methods { #expect(slow(rules, method, host, path) != "\(index)", "\(rules)") }
+                    for method in methods where slow(rules, method, host, path) == "\(index)" { Issue.record("\(index) of \(rules)") }
                 }
             }
         }

@@ -1,0 +1,16 @@
+// Inspection: what a loop holds, for whoever looks for leaks (simulations, tests). The loop's thread.
+
+internal import UringBase
+internal import UringRing
+
+extension Loop {
+    /// Pool chunks that connections hold. 0 when no request or response is under way.
+    package var chunksHeld: Int { unsafe pool.pointee.outstanding }
+    /// The most pool chunks that were ever held at once.
+    package var chunksHighWater: Int { unsafe pool.pointee.highWater }
+    package var connectionsOpen: Int { unsafe connections.pointee.count }
+    /// Receive buffers that completions have named and that are not given back yet. 0 between turns.
+    package var buffersHeld: Int { unsafe buffers.pointee.outstanding }
+    /// Completions that named a connection which was gone: each one is a close before the last operation's end.
+    package var staleCompletions: UInt64 { unsafe meter.pointee.staleCompletions }
+}

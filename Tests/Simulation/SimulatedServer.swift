@@ -1,0 +1,75 @@
+// SimulatedServer: the whole server, several loops, in a simulated world.
+
+import UringHTTP
+import UringHTTP1
+import UringRing
+import UringServer
+import UringSimulation
+
+final class SimulatedServer {
+    let simulation: Simulation
+    private(set) var address: SocketAddress
+    private(set) var loops: [Loop] = []
+    /// What went wrong at the end, in words.
+    private(set) var problems: [String] = []
+
+    init(
+        _ simulation: Simulation, loops count: Int = 1, handler: HandlerBox = Traffic.handler, features: KernelFeatures = SimulatedKernel.allFeatures,
+        configure: (inout LoopConfiguration) -> Void = { _ in }
+    ) {
+        self.simulation = simulation
+        guard case .success(let any) = SocketAddress.parse("127.0.0.1:8080") else { preconditionFailure("BUG: address") }
+        address = any
+        var configuration = LoopConfiguration()
+        configuration.connectionsMax = 1000
+        configuration.receiveBuffers = 16
+        configuration.receiveBufferBytes = 4096
+        configuration.chunksMax = 20_000
+        configure(&configuration)
+        for index in 0..<count {
+            let kernel = simulation.makeKernel(features: features).makeKernel()
+            guard case .success(let fd) = kernel.listen(address, backlog: 128, deferAcceptSeconds: 0) else { preconditionFailure("BUG: listen") }
+            do {
+                loops.append(
+                    try Loop(
+                        index: index, kernel: kernel, listeners: [LoopListener(fd: fd, address: address, closesWithLoop: true)],
+                        configuration: configuration, handler: handler))
+            } catch { preconditionFailure("BUG: \(error)") }
+        }
+    }
+
+    private var turns: [() -> Bool] {
+        loops.map { loop in
+            {
+                loop.runOnce()
+                return !loop.isFinished
+            }
+        }
+    }
+
+    /// Runs until `done`.
+    func run(turnsMax: Int = 200_000, until done: () -> Bool) {
+        let outcome = simulation.run(turns, turnsMax: turnsMax, until: done)
+        if outcome != .finished { problems.append("the run was \(outcome)") }
+    }
+
+    /// Drains every loop, lets go of them, and looks for what was left behind.
+    func stop() {
+        for loop in loops { loop.deliver(LoopMessage(.drain)) }
+        if simulation.violations.isEmpty { run { loops.allSatisfy(\.isFinished) } }
+        // After a violation the world stands still: what it still holds says nothing.
+        guard simulation.violations.isEmpty else {
+            loops = []
+            problems = simulation.violations
+            return
+        }
+        for loop in loops {
+            if loop.chunksHeld != 0 { problems.append("loop holds \(loop.chunksHeld) chunks") }
+            if loop.buffersHeld != 0 { problems.append("loop holds \(loop.buffersHeld) receive buffers") }
+            if loop.connectionsOpen != 0 { problems.append("loop holds \(loop.connectionsOpen) connections") }
+            if loop.staleCompletions != 0 { problems.append("\(loop.staleCompletions) completions came for connections that were gone") }
+        }
+        loops = []
+        problems += simulation.leaks()
+    }
+}

@@ -1,0 +1,100 @@
+// TestClient: a well-behaved client with a list of exchanges, and how it paces them. It checks every response as it comes.
+
+import UringRing
+import UringSimulation
+
+final class TestClient {
+    /// How requests leave.
+    enum Pace {
+        /// All at once, in pieces.
+        case pipelined
+        /// The next one when the last is answered.
+        case oneByOne
+        /// A few at a time.
+        case window(Int)
+    }
+
+    let client: SimulatedClient
+    private let simulation: Simulation
+    private let exchanges: [Exchange]
+    private let pace: Pace
+    private var random: RandomSource
+    private var sent = 0
+    private(set) var answered = 0
+    private var read = 0
+    private(set) var problem: String?
+
+    init(_ simulation: Simulation, to address: SocketAddress, _ exchanges: [Exchange], _ pace: Pace, _ options: ClientOptions, _ random: RandomSource) {
+        (self.simulation, self.exchanges, self.pace, self.random) = (simulation, exchanges, pace, random)
+        client = simulation.connect(to: address, options: options)
+        client.onReceive = { [unowned self] _ in received() }
+        switch pace {
+        case .pipelined: send(exchanges.count)
+        case .oneByOne: send(1)
+        case .window(let count): send(count)
+        }
+    }
+
+    /// Answered in full and correctly, or failed.
+    var isDone: Bool { problem != nil || answered == exchanges.count }
+
+    private func send(_ count: Int) {
+        let upTo = min(exchanges.count, sent + count)
+        guard upTo > sent else { return }
+        var bytes: [UInt8] = []
+        for exchange in exchanges[sent..<upTo] { bytes += exchange.request }
+        sent = upTo
+        switch random.below(4) {
+        case 0: client.run([.send(bytes)])
+        case 1: client.run([.wait(random.below(3_000_000)), .send(bytes)])
+        default: client.run([.sendInPieces(bytes, pieces: random.within(2...12), pauseNsMax: random.chance(0.5) ? 0 : 500_000)])
+        }
+    }
+
+    private func received() {
+        guard problem == nil else { return }
+        while answered < exchanges.count {
+            let expected = exchanges[answered]
+            switch ResponseReader.read(client.received[read...], isHead: expected.isHead, ended: !client.isOpen) {
+            case .needsMore:
+                if !client.isOpen { problem = "'\(expected.name)' (\(answered) of \(exchanges.count)) was cut off: \(client.state), \(client.received.count - read) bytes of it" }
+                return
+            case .malformed(let why):
+                problem = "'\(expected.name)': \(why)"
+                return
+            case .response(let response, let count):
+                read += count
+                if response.status == 100 { continue }
+                if let why = difference(response, expected) {
+                    problem = "'\(expected.name)' (\(answered) of \(exchanges.count)): \(why)"
+                    return
+                }
+                answered += 1
+                if case .pipelined = pace { continue }
+                send(1)
+            }
+        }
+        if read != client.received.count { problem = "\(client.received.count - read) bytes after the last response" }
+        if client.isOpen, !exchanges[exchanges.count - 1].closes { leave() }
+    }
+
+    private func difference(_ response: ReadResponse, _ expected: Exchange) -> String? {
+        guard response.status == expected.status else { return "status \(response.status), not \(expected.status)" }
+        for field in expected.fields where !response.fields.contains(field) { return "no '\(field)' in \(response.fields)" }
+        guard response.body == expected.body else {
+            let same = zip(response.body, expected.body).prefix { $0 == $1 }.count
+            return "\(response.body.count) bytes, not \(expected.body.count); equal up to \(same)"
+        }
+        guard response.closes == expected.closes else { return "closes: \(response.closes)" }
+        return nil
+    }
+
+    private func leave() {
+        switch random.below(4) {
+        case 0: client.close()
+        case 1: client.halfClose()
+        case 2: client.reset()
+        default: break  // stays until the server loses patience or drains
+        }
+    }
+}
