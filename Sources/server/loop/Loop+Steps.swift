@@ -103,6 +103,7 @@ extension Loop {
                 unsafe kernel.close(connection.pointee.fd)
             }
         }
+        if let ticket = unsafe connection.pointee.addressTicket { unsafe state.pointee.addressLimiter?.leave(ticket) }
         unsafe meter.pointee.connectionsClosed &+= 1
         unsafe connection.pointee.flags = []
         unsafe connections.pointee.release(connection.pointee.handle)

@@ -67,7 +67,7 @@ package final class Loop {
         unsafe head.initialize(to: RequestHead())
         unsafe captures.initialize(to: PathCaptures())
         unsafe settings.initialize(to: LoopSettings(configuration, fieldCapacity: configuration.fieldCapacity))
-        unsafe state.initialize(to: LoopState(now: now, handler: handler, listeners: listeners))
+        unsafe state.initialize(to: LoopState(now: now, handler: handler, listeners: listeners, addressLimiter: configuration.addressLimiter))
         unsafe meter.initialize(to: LoopMeter())
         unsafe context.initialize(
             to: RequestContext(
