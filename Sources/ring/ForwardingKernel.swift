@@ -18,7 +18,7 @@ package protocol KernelCalls: AnyObject {
     func shutdownWrite(_ fd: Int32)
     func resetOnClose(_ fd: Int32)
     func close(_ fd: Int32)
-    func openFile(directory: Int32, path: UnsafePointer<CChar>, cachedOnly: Bool) -> Int32
+    func openFile(directory: Int32, path: UnsafePointer<CChar>, cachedOnly: Bool, resolve: UInt64) -> Int32
     func fileStatus(_ fd: Int32) -> Result<FileStatus, SystemError>
     func readCached(_ fd: Int32, into: UnsafeMutableRawPointer, count: Int, offset: UInt64) -> Int
     func registerBufferRing(_ memory: UnsafeMutablePointer<ur_buf_ring>, entries: UInt32, group: Int32) -> Int32
@@ -60,8 +60,8 @@ package final class ForwardingKernel: Kernel {
     package override func shutdownWrite(_ fd: Int32) { calls.shutdownWrite(fd) }
     package override func resetOnClose(_ fd: Int32) { calls.resetOnClose(fd) }
     package override func close(_ fd: Int32) { calls.close(fd) }
-    package override func openFile(directory: Int32, path: UnsafePointer<CChar>, cachedOnly: Bool) -> Int32 {
-        unsafe calls.openFile(directory: directory, path: path, cachedOnly: cachedOnly)
+    package override func openFile(directory: Int32, path: UnsafePointer<CChar>, cachedOnly: Bool, resolve: UInt64) -> Int32 {
+        unsafe calls.openFile(directory: directory, path: path, cachedOnly: cachedOnly, resolve: resolve)
     }
     package override func fileStatus(_ fd: Int32) -> Result<FileStatus, SystemError> { calls.fileStatus(fd) }
     package override func readCached(_ fd: Int32, into: UnsafeMutableRawPointer, count: Int, offset: UInt64) -> Int {

@@ -117,10 +117,17 @@ package class Kernel {
 
     /// openat2(2) beneath `directory`, read-only, never out of it (RESOLVE_BENEATH, no magic links; symlinks stay inside).
     /// - Parameter cachedOnly: answer -EAGAIN instead of waiting for a disk; the caller then queues the ring's open operation.
-    package func openFile(directory: Int32, path: UnsafePointer<CChar>, cachedOnly: Bool) -> Int32 { fatalError("BUG: abstract kernel") }
+    /// - Parameter resolve: `openResolve`, with RESOLVE_NO_SYMLINKS where symlinks are not followed.
+    package func openFile(directory: Int32, path: UnsafePointer<CChar>, cachedOnly: Bool, resolve: UInt64) -> Int32 {
+        fatalError("BUG: abstract kernel")
+    }
+    package final func openFile(directory: Int32, path: UnsafePointer<CChar>, cachedOnly: Bool) -> Int32 {
+        unsafe openFile(directory: directory, path: path, cachedOnly: cachedOnly, resolve: Self.openResolve)
+    }
     /// The flags and resolve mode that `openFile` uses, for the ring operation.
     package static let openFlags = UInt64(UInt32(bitPattern: O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY))
     package static let openResolve = UInt64(RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS)
+    package static let openResolveWithoutSymlinks = openResolve | UInt64(RESOLVE_NO_SYMLINKS)
     package func fileStatus(_ fd: Int32) -> Result<FileStatus, SystemError> { fatalError("BUG: abstract kernel") }
     /// Reads what the page cache holds; -EAGAIN when a disk would have to be waited for.
     package func readCached(_ fd: Int32, into: UnsafeMutableRawPointer, count: Int, offset: UInt64) -> Int { fatalError("BUG: abstract kernel") }

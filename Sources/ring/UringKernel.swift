@@ -107,7 +107,12 @@ package final class UringKernel: Kernel {
     }
 
     /// As `listen`, for the thread that opens all loops' listeners before the loops exist.
-    package static func openListener(_ address: SocketAddress, backlog: Int32, deferAcceptSeconds: Int32) -> Result<Int32, SystemError> {
+    /// - Parameters:
+    ///   - isIPv6Only: whether `[::]` leaves IPv4 clients alone.
+    ///   - mode: permission bits of a unix socket's file; nil leaves them to the umask.
+    package static func openListener(
+        _ address: SocketAddress, backlog: Int32, deferAcceptSeconds: Int32, isIPv6Only: Bool = false, mode: UInt32? = nil
+    ) -> Result<Int32, SystemError> {
         let family =
             switch address.family {
             case .ipv4: AF_INET
@@ -130,18 +135,22 @@ package final class UringKernel: Kernel {
             _ = option(Int32(IPPROTO_TCP), TCP_NODELAY, 1)
             if deferAcceptSeconds > 0 { _ = option(Int32(IPPROTO_TCP), TCP_DEFER_ACCEPT, deferAcceptSeconds) }
             // `*:PORT` serves IPv4 too, whatever net.ipv6.bindv6only says.
-            if address.family == .ipv6 { _ = option(Int32(IPPROTO_IPV6), IPV6_V6ONLY, address.high | address.low == 0 ? 0 : 1) }
+            if address.family == .ipv6 { _ = option(Int32(IPPROTO_IPV6), IPV6_V6ONLY, isIPv6Only || address.high | address.low != 0 ? 1 : 0) }
         }
+        // The file is born with these bits (less the umask), so that nobody whom they shut out gets in before the chmod below.
+        if let mode, address.family == .unix { _ = fchmod(fd, mode) }
         guard unsafe address.withSockaddr({ unsafe bind(fd, $0, $1) }) == 0 else {
             let remedy =
                 switch errno {
                 case EADDRINUSE: inUse
                 case EACCES: "ports below 1024 need CAP_NET_BIND_SERVICE"
+                case ENOENT: "the directory of the socket does not exist"
                 case EADDRNOTAVAIL: "no interface of this machine has that address"
                 default: ""
                 }
             return failure("bind", remedy: remedy)
         }
+        if let mode, address.family == .unix, !address.path.hasPrefix("@"), unsafe chmod(address.path, mode) != 0 { return failure("chmod of") }
         guard Glibc.listen(fd, backlog) == 0 else { return failure("listen on") }
         return .success(fd)
     }
@@ -208,8 +217,8 @@ package final class UringKernel: Kernel {
 
     // MARK: files
 
-    package override func openFile(directory: Int32, path: UnsafePointer<CChar>, cachedOnly: Bool) -> Int32 {
-        unsafe ur_openat2(directory, path, Self.openFlags, Self.openResolve | (cachedOnly ? UInt64(RESOLVE_CACHED) : 0))
+    package override func openFile(directory: Int32, path: UnsafePointer<CChar>, cachedOnly: Bool, resolve: UInt64) -> Int32 {
+        unsafe ur_openat2(directory, path, Self.openFlags, resolve | (cachedOnly ? UInt64(RESOLVE_CACHED) : 0))
     }
 
     package override func fileStatus(_ fd: Int32) -> Result<FileStatus, SystemError> {

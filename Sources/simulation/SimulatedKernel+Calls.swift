@@ -79,7 +79,7 @@ extension SimulatedKernel {
 
     // MARK: files
 
-    package func openFile(directory: Int32, path: UnsafePointer<CChar>, cachedOnly: Bool) -> Int32 {
+    package func openFile(directory: Int32, path: UnsafePointer<CChar>, cachedOnly: Bool, resolve: UInt64) -> Int32 {
         if cachedOnly, simulation.fault(\.openNotCached) {
             simulation.trace(.fault, 9)
             return -EAGAIN

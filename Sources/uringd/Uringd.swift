@@ -16,5 +16,5 @@ struct Uringd: ParsableCommand {
             Exit status: 0 after a drain and for a good configuration; 1 when the configuration is wrong or the server cannot start; \
             64 for wrong arguments.
             """,
-        subcommands: [RespondCommand.self])
+        subcommands: [FilesCommand.self, RespondCommand.self])
 }

@@ -11,11 +11,11 @@ final class ColdPath {
     let path: UnsafeMutablePointer<CChar>
     let how: UnsafeMutablePointer<open_how>
 
-    init(directory: Int32, path: UnsafePointer<CChar>) {
+    init(directory: Int32, path: UnsafePointer<CChar>, resolve: UInt64) {
         self.directory = directory
         unsafe self.path = unsafe strdup(path)
         unsafe how = .allocate(capacity: 1)
-        unsafe how.initialize(to: open_how(flags: Kernel.openFlags, mode: 0, resolve: Kernel.openResolve))
+        unsafe how.initialize(to: open_how(flags: Kernel.openFlags, mode: 0, resolve: resolve))
     }
 
     deinit {
@@ -44,12 +44,13 @@ extension Response {
     private static var coldRetriesMax: UInt8 { 4 }
 
     /// Opens a file beneath a directory without ever leaving it, and without waiting for a disk.
-    package func openFile(directory: Int32, path: UnsafePointer<CChar>) -> FileOpenResult {
-        unsafe context.pointee.loop._withUnsafeGuaranteedRef { loop in
+    package func openFile(directory: Int32, path: UnsafePointer<CChar>, followsSymlinks: Bool = true) -> FileOpenResult {
+        let resolve = followsSymlinks ? Kernel.openResolve : Kernel.openResolveWithoutSymlinks
+        return unsafe context.pointee.loop._withUnsafeGuaranteedRef { loop in
             let patient = unsafe context.pointee.connection.pointee.coldRetries >= Self.coldRetriesMax
-            let fd = unsafe loop.kernel.openFile(directory: directory, path: path, cachedOnly: !patient)
+            let fd = unsafe loop.kernel.openFile(directory: directory, path: path, cachedOnly: !patient, resolve: resolve)
             if fd == -EAGAIN {
-                unsafe state.pointee.coldPath = unsafe ColdPath(directory: directory, path: path)
+                unsafe state.pointee.coldPath = unsafe ColdPath(directory: directory, path: path, resolve: resolve)
                 unsafe state.pointee.needsColdFile = true
                 return .pending
             }

@@ -95,7 +95,9 @@ public struct Response: ~Copyable, ~Escapable {
     }
 
     /// Names the route, for stall reports and the access log.
-    public func setRoute(_ name: StaticString) { unsafe state.pointee.routeName = name }
+    public func setRoute(_ name: StaticString) { unsafe state.pointee.routeName = RouteName(name) }
+    /// Names the route by a name that was made before.
+    public func setRoute(_ name: RouteName) { unsafe state.pointee.routeName = name }
 }
 
 /// The header fields of a response under construction.

@@ -22,6 +22,8 @@ struct ResponseState {
     /// Text of the header fields, `name: value\r\n` each; rendered when they are set, copied once into the output.
     var fields: ByteBuffer
     var body: ByteBuffer
+    /// Room for the name of a file while it is looked for: `PathNormalizer.resultBytesMax` bytes.
+    let pathRoom: UnsafeMutablePointer<UInt8>
     var status: HTTPStatus = .ok
     var content: ResponseContent = .written
     /// `content` is not `.written`: one flag to test on the fast path instead of an enum with references.
@@ -35,7 +37,9 @@ struct ResponseState {
     var upgrade: UpgradeHandler?
     var untimed = false
     var requestIsStreaming = false
-    var routeName: StaticString?
+    var routeName: RouteName?
+    /// Of the head that was written last, for the access log.
+    var headBytes: UInt64 = 0
     /// A file that the handler needs and that would have to be waited for.
     var coldPath: ColdPath?
     var needsColdFile = false
@@ -52,6 +56,7 @@ struct ResponseState {
     init() {
         unsafe fields = ByteBuffer(capacity: 2048)
         unsafe body = ByteBuffer(capacity: 8192)
+        unsafe pathRoom = .allocate(capacity: PathNormalizer.resultBytesMax)
     }
 
     /// Before each handler call.
@@ -83,6 +88,7 @@ struct ResponseState {
     }
 
     mutating func destroy() {
+        unsafe pathRoom.deallocate()
         unsafe fields.destroy()
         unsafe body.destroy()
     }

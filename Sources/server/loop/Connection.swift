@@ -46,6 +46,8 @@ struct Connection {
     var fastBytes: UInt64 = 0
 
     var exchange: Unmanaged<Exchange>?
+    /// The counters of the limit per address, when there is one.
+    var addressTicket: AddressLimiter.Ticket?
     /// When a waiting producer is asked again; .max = never.
     var producerWakeAt = UInt64.max
     var requestsServed: UInt64 = 0
@@ -75,6 +77,8 @@ struct Connection {
         static let starved = Flags(rawValue: 1024)
         /// A 101 response is on its way; the connection is handed over when it has left.
         static let upgrading = Flags(rawValue: 2048)
+        /// The kernel has closed the descriptor behind the last send; its number may be another connection's.
+        static let descriptorClosed = Flags(rawValue: 8192)
         /// The fast send met an error: the connection is lost.
         static let sendFailed = Flags(rawValue: 4096)
     }

@@ -32,7 +32,7 @@ final class PendingResponse {
     private var hasSpecialContent = false
     private var setFields: ResponseState.SetFields = []
     private var closes = false
-    private var routeName: StaticString?
+    private var routeName: RouteName?
 
     init(_ response: UnsafeMutablePointer<ResponseState>, head: RequestHead) {
         self.head = head

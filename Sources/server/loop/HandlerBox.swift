@@ -10,12 +10,14 @@ public struct ExchangeRecord: Sendable {
     public var status: UInt16
     /// Bytes of head and body.
     public var bytes: UInt64
+    /// Bytes of the body as sent, chunked coding included.
+    public var bodyBytes: UInt64
     /// Time in the handler, and for produced content until its end.
     public var nanoseconds: UInt64
     /// UTC, Unix seconds.
     public var time: Int64
-    /// The name the handler gave its route; empty when none.
-    public var route: StaticString?
+    /// The name the handler gave its route; nil when none.
+    public var route: RouteName?
     public var loop: Int
 }
 
@@ -43,12 +45,18 @@ package final class HandlerBox: Sendable {
     let wantsStream: (@Sendable (borrowing Request) -> Bool)?
     /// Told of every finished exchange; nil costs nothing.
     let observe: (@Sendable (borrowing Request, ExchangeRecord) -> Void)?
+    /// Told, with its loop's number, to write what `observe` collected.
+    let flush: (@Sendable (Int) -> Void)?
+    /// The longest time between an observed exchange and `flush`.
+    let flushNs: UInt64
     let reporter: (any ServerReporter)?
 
     package init(
         handle: @escaping Handler, wantsStream: (@Sendable (borrowing Request) -> Bool)? = nil,
-        observe: (@Sendable (borrowing Request, ExchangeRecord) -> Void)? = nil, reporter: (any ServerReporter)? = nil
+        observe: (@Sendable (borrowing Request, ExchangeRecord) -> Void)? = nil,
+        flush: (@Sendable (Int) -> Void)? = nil, flushNs: UInt64 = 1_000_000_000, reporter: (any ServerReporter)? = nil
     ) {
         (self.handle, self.wantsStream, self.observe, self.reporter) = (handle, wantsStream, observe, reporter)
+        (self.flush, self.flushNs) = (flush, flushNs)
     }
 }

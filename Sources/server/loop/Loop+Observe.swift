@@ -12,9 +12,10 @@ final class LoggedExchange {
     let head: RequestHead
     let fields: [FieldSlot]
     var status: UInt16
-    let route: StaticString?
+    let route: RouteName?
     let began: UInt64
     let sentBefore: UInt64
+    let headBytes: UInt64
 
     init(_ context: UnsafeMutablePointer<RequestContext>, _ response: UnsafeMutablePointer<ResponseState>, began: UInt64) {
         head = unsafe context.pointee.head.pointee
@@ -23,6 +24,7 @@ final class LoggedExchange {
         status = unsafe response.pointee.status.code
         route = unsafe response.pointee.routeName
         sentBefore = unsafe context.pointee.connection.pointee.bytesSent
+        headBytes = unsafe response.pointee.headBytes
         self.began = began
     }
 }
@@ -30,11 +32,21 @@ final class LoggedExchange {
 extension Loop {
     private func tell(_ request: borrowing Request, _ record: ExchangeRecord) {
         unsafe state.pointee.handler._withUnsafeGuaranteedRef { $0.observe?(request, record) }
+        if unsafe state.pointee.flushAt == .max, unsafe state.pointee.flushNs != .max {
+            unsafe state.pointee.flushAt = unsafe state.pointee.now &+ state.pointee.flushNs
+        }
     }
 
-    private func record(_ status: UInt16, _ bytes: UInt64, _ nanoseconds: UInt64, _ route: StaticString?) -> ExchangeRecord {
+    /// Lets the application write what it collected of observed exchanges.
+    func flushObserver() {
+        unsafe state.pointee.flushAt = .max
+        unsafe state.pointee.handler._withUnsafeGuaranteedRef { $0.flush?(index) }
+    }
+
+    private func record(_ status: UInt16, _ bytes: UInt64, head: UInt64, _ nanoseconds: UInt64, _ route: RouteName?) -> ExchangeRecord {
         unsafe ExchangeRecord(
-            status: status, bytes: bytes, nanoseconds: nanoseconds, time: state.pointee.unixSeconds, route: route, loop: index)
+            status: status, bytes: bytes, bodyBytes: bytes > head ? bytes &- head : 0, nanoseconds: nanoseconds,
+            time: state.pointee.unixSeconds, route: route, loop: index)
     }
 
     /// A response was written, or its head was and the rest is produced later.
@@ -51,14 +63,14 @@ extension Loop {
 
     /// The exchange that `context` describes is complete.
     func observe(_ bytes: UInt64, _ elapsed: UInt64) {
-        let record = unsafe record(response.pointee.status.code, bytes, kernel.nanoseconds(ticks: elapsed), response.pointee.routeName)
+        let record = unsafe record(response.pointee.status.code, bytes, head: response.pointee.headBytes, kernel.nanoseconds(ticks: elapsed), response.pointee.routeName)
         unsafe tell(Request(context), record)
     }
 
     /// A produced response is complete; its request is a copy.
     func observe(_ logged: LoggedExchange, _ connection: UnsafeMutablePointer<Connection>) {
         let bytes = unsafe connection.pointee.bytesSent &+ connection.pointee.machine.pendingBytes &- logged.sentBefore
-        let record = unsafe record(logged.status, bytes, state.pointee.now &- logged.began, logged.route)
+        let record = unsafe record(logged.status, bytes, head: logged.headBytes, state.pointee.now &- logged.began, logged.route)
         var head = logged.head
         unsafe logged.bytes.withUnsafeBufferPointer { bytes in
             unsafe logged.fields.withUnsafeBufferPointer { fields in
@@ -81,7 +93,7 @@ extension Loop {
         unsafe context.pointee.bodyCount = 0
         unsafe context.pointee.connection = unsafe connection
         unsafe context.pointee.connectionID = unsafe connection.pointee.id
-        unsafe tell(Request(context), record(status.code, bytes, 0, "fault"))
+        unsafe tell(Request(context), record(status.code, bytes, head: response.pointee.headBytes, 0, RouteName("fault")))
     }
 
     func remoteAddressText(_ connection: UnsafeMutablePointer<Connection>) -> String {

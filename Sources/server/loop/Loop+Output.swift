@@ -127,6 +127,7 @@ extension Loop {
         if unsafe !connection.pointee.queue.isEmpty { unsafe connection.pointee.queue.dropLeadingEmpty(pool: pool) }
         if unsafe connection.pointee.queue.isEmpty {
             guard unsafe connection.pointee.batchCount > 0 else { return }
+            reserveEntries(2)
             let sqe = unsafe entry()
             unsafe ur_prep_send(sqe, connection.pointee.fd, connection.pointee.batchStart, UInt32(connection.pointee.batchCount), flags, false)
             unsafe connection.pointee.fastBytes = unsafe UInt64(connection.pointee.batchCount)
@@ -144,10 +145,39 @@ extension Loop {
     }
 
     private func submitFast(_ connection: UnsafeMutablePointer<Connection>, _ sqe: UnsafeMutablePointer<ur_sqe>) {
-        unsafe ur_sqe_tag(sqe, Operation(.batchSend, connection.pointee.handle).raw, UInt32(1) << UInt32(IOSQE_CQE_SKIP_SUCCESS_BIT))
+        // The last response of a connection whose peer sends nothing more: the kernel closes behind the send, in the same enter. A send that
+        // comes short breaks the link, and the close is cancelled.
+        let closes = unsafe connection.pointee.machine.stepWhenSent == .close && connection.pointee.receive == .none
+            && connection.pointee.operations == 0 && connection.pointee.queue.isEmpty && !connection.pointee.flags.contains(.upgrading)
+        // Linked, it posts a completion in any case: a failed link whose head skips its completion would swallow that of the close too.
+        let mode = closes ? UInt32(IOSQE_IO_LINK_BIT) : UInt32(IOSQE_CQE_SKIP_SUCCESS_BIT)
+        unsafe ur_sqe_tag(sqe, Operation(.batchSend, connection.pointee.handle).raw, UInt32(1) << mode)
         unsafe connection.pointee.sending = .fast
         unsafe connection.pointee.flags.remove(.sendPosted)
         unsafe state.pointee.inFlight.append(connection)
+        if closes {
+            let close = unsafe entry()
+            unsafe ur_prep_close(close, connection.pointee.fd)
+            unsafe ur_sqe_tag(close, Operation(.close, connection.pointee.handle).raw, 0)
+            unsafe connection.pointee.operations &+= 1
+        } else if unsafe needsFollowUp(connection) {
+            // The send posts nothing when it succeeds: without this the loop would sleep on what comes next.
+            unsafe state.pointee.hasWork = true
+        }
+    }
+
+    private func needsFollowUp(_ connection: UnsafeMutablePointer<Connection>) -> Bool {
+        unsafe connection.pointee.machine.stepWhenSent != .wait || connection.pointee.exchange != nil || connection.pointee.carryCount > 0
+            || !connection.pointee.queue.isEmpty || !connection.pointee.flags.isDisjoint(with: [.upgrading, .endOfInput, .readingPaused])
+    }
+
+    /// Completion of a close that was linked behind the last send.
+    func closed(_ handle: Handle, _ result: Int32) {
+        guard let connection = unsafe connections.pointee.pointer(handle) else { return }
+        unsafe connection.pointee.operations &-= 1
+        // Cancelled: the send came short, and the connection goes on without the link. Anything else: the descriptor is gone.
+        if result != -ECANCELED { unsafe connection.pointee.flags.insert(.descriptorClosed) }
+        unsafe closeIfDone(connection)
     }
 
     /// Head and segments as one vector, in the batch arena, up to the first file. The kernel copies the vector at submission
@@ -247,7 +277,8 @@ extension Loop {
         let sent = unsafe connection.pointee.fastBytes
         if ur_probe_send() { unsafe ur_fire_send(connection.pointee.id, sent, kernel.now()) }
         let policy = unsafe settings.pointee.policy
-        let now = unsafe state.pointee.now
+        // The bytes left when enter was called, which may have slept since: clocks that begin with it begin then.
+        let now = unsafe state.pointee.enteredAt
         let step: KeepAliveStep
         if unsafe connection.pointee.queue.isEmpty, unsafe connection.pointee.batchCount == 0 {
             step = unsafe connection.pointee.machine.flushed(now: now, policy)

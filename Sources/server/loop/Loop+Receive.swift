@@ -11,7 +11,9 @@ extension Loop {
     func armReceive(_ connection: UnsafeMutablePointer<Connection>) {
         // Whoever calls may have just ended the connection: its slot is free then, and its descriptor perhaps somebody else's.
         guard unsafe connection.pointee.flags.contains(.open), unsafe connection.pointee.receive == .none,
-            unsafe connection.pointee.flags.isDisjoint(with: [.closing, .endOfInput, .readingPaused])
+            unsafe connection.pointee.flags.isDisjoint(with: [.closing, .endOfInput, .readingPaused]),
+            // The last response is on its way and the peer sends nothing more: nothing is left to receive.
+            unsafe connection.pointee.machine.stepWhenSent != .close
         else { return }
         let multishot = unsafe connection.pointee.flags.contains(.keptAlive) && kernel.features.multishotReceive
         let sqe = unsafe entry()

@@ -59,6 +59,7 @@ extension Loop {
         unsafe at &+= ResponseEncoder.endHead(out + at)
         unsafe memcpy(out + at, response.pointee.body.base, following)
         unsafe commit(connection, at &+ following)
+        unsafe response.pointee.headBytes = UInt64(at)
         return at
     }
 

@@ -98,9 +98,12 @@ extension Loop {
         if let upgrade {
             unsafe upgrade.run(UpgradedConnection(descriptor: connection.pointee.fd, received: received))
         } else {
-            if unsafe connection.pointee.flags.contains(.resetOnClose) { unsafe kernel.resetOnClose(connection.pointee.fd) }
-            unsafe kernel.close(connection.pointee.fd)
+            if unsafe !connection.pointee.flags.contains(.descriptorClosed) {
+                if unsafe connection.pointee.flags.contains(.resetOnClose) { unsafe kernel.resetOnClose(connection.pointee.fd) }
+                unsafe kernel.close(connection.pointee.fd)
+            }
         }
+        if let ticket = unsafe connection.pointee.addressTicket { unsafe state.pointee.addressLimiter?.leave(ticket) }
         unsafe meter.pointee.connectionsClosed &+= 1
         unsafe connection.pointee.flags = []
         unsafe connections.pointee.release(connection.pointee.handle)

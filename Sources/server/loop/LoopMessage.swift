@@ -59,6 +59,8 @@ extension Loop {
     }
 
     private func replace(_ configuration: LoopConfiguration, _ handler: HandlerBox) {
+        // What the old application collected belongs to its log.
+        flushObserver()
         unsafe settings.pointee.destroy()
         unsafe settings.pointee = unsafe LoopSettings(configuration, fieldCapacity: settings.pointee.fieldCapacity)
         unsafe state.pointee.install(handler, ticksPerSecond: kernel.ticksPerSecond, stallNs: configuration.stallThresholdNs)

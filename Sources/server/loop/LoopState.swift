@@ -15,6 +15,8 @@ package struct LoopConfiguration: Sendable {
     package var connectionsMax = 100_000
     package var receiveBuffers: UInt32 = 512
     package var receiveBufferBytes = 8 * 1024
+    /// Shared by all loops; nil = no limit per address.
+    var addressLimiter: AddressLimiter?
     /// 16 KiB each; the default lets a loop hold 4 GiB for slow peers before it sheds them.
     package var chunksMax = 262_144
     /// A handler call that takes longer holds its loop, and all its connections, up: it is reported. 0 = never.
@@ -22,6 +24,10 @@ package struct LoopConfiguration: Sendable {
     /// Sent as `Server`; empty = no such field.
     package var serverName = ""
     package init() {}
+
+    /// Room of a loop's field table: at least 1000 lines (16 KB), the most that a configuration file may allow, so that a reload can raise
+    /// the limit.
+    var fieldCapacity: Int { max(1000, parserLimits.fieldCountMax) }
 }
 
 @unsafe
@@ -29,7 +35,7 @@ struct LoopSettings {
     var policy: KeepAlivePolicy
     var limits: ParserLimits
     var bodyBytesMax: UInt64
-    /// Room of the loop's field table: a reload may lower the limit, not raise it above this.
+    /// Room of the loop's field table; `LoopConfiguration.fieldCapacity` when the loop was made.
     let fieldCapacity: Int
     /// `server: name\r\n`, or empty.
     let serverLine: UnsafeMutablePointer<UInt8>
@@ -54,6 +60,10 @@ struct LoopState {
     enum Phase: UInt8 { case serving, draining }
 
     var now: UInt64
+    /// When the last enter was called.
+    var enteredAt: UInt64
+    /// `Kernel.ticks` when the turn began or the last handler ended.
+    var lastTicks: UInt64 = 0
     var nextDateRefresh: UInt64 = 0
     var phase: Phase = .serving
     /// There is something to do without waiting for the kernel.
@@ -62,9 +72,15 @@ struct LoopState {
     private(set) var handler: Unmanaged<HandlerBox>
     /// The handler's box wants to be told of finished exchanges.
     private(set) var observes = false
+    /// When the application writes what it collected; .max = nothing was collected since it last did.
+    var flushAt = UInt64.max
+    /// .max: it collects nothing.
+    private(set) var flushNs = UInt64.max
     private(set) var reporter: (any ServerReporter)?
     private(set) var streamsBodies = false
     private(set) var stallTicks = UInt64.max
+    /// For the loop's life: a reload keeps the counters.
+    let addressLimiter: AddressLimiter?
     /// The connection whose input is being worked off: it needs no reminder that there is more.
     var processing: UnsafeMutablePointer<Connection>?
     /// Why the coming error response is sent.
@@ -81,8 +97,9 @@ struct LoopState {
     var resuming = unsafe ConnectionList()
     var starved = unsafe ConnectionList()
 
-    init(now: UInt64, handler: HandlerBox, listeners: [LoopListener]) {
-        unsafe self.now = now
+    init(now: UInt64, handler: HandlerBox, listeners: [LoopListener], addressLimiter: AddressLimiter?) {
+        unsafe self.addressLimiter = addressLimiter
+        unsafe (self.now, enteredAt) = (now, now)
         unsafe self.handler = unsafe .passRetained(handler)
         unsafe self.listeners = listeners.map { ListenerState(listener: $0) }
         unsafe date = .allocate(capacity: HTTPDate.bytes)
@@ -94,6 +111,7 @@ struct LoopState {
         unsafe handler = unsafe .passRetained(box)
         unsafe old.release()
         unsafe (observes, reporter, streamsBodies) = (box.observe != nil, box.reporter, box.wantsStream != nil)
+        unsafe flushNs = box.flush == nil ? .max : min(box.flushNs, .max / 2)
         let ticks = stallNs.multipliedFullWidth(by: ticksPerSecond)
         unsafe stallTicks = stallNs == 0 || ticks.high >= 1_000_000_000 ? .max : UInt64(1_000_000_000).dividingFullWidth(ticks).quotient
     }

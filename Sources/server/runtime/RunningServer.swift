@@ -6,14 +6,16 @@ internal import UringHTTP1
 internal import UringRing
 
 public final class RunningServer: Sendable {
-    /// What it listens on, ports filled in: `127.0.0.1:8080`, `[::1]:8080`, `unix:/run/x.sock`.
-    public let addresses: [String]
     /// How many loops on which cores, and why.
     public let plan: LoopPlan
     private let mailbox: LoopMailbox
+    private let addressLimiter: AddressLimiter
     private let threads: [LoopThread]
-    private let unixPaths: [String]
+    private let listeners: Mutex<[OpenListener]>
     private let stopped = Mutex(false)
+
+    /// What it listens on, ports filled in: `127.0.0.1:8080`, `[::1]:8080`, `unix:/run/x.sock`.
+    public var addresses: [String] { listeners.withLock { $0.map(\.address.description) } }
 
     init(_ server: Server) throws {
         do {
@@ -21,63 +23,42 @@ public final class RunningServer: Sendable {
         } catch {
             throw ServerError("\(error)")
         }
-        var opened: [Int32] = []
+        addressLimiter = AddressLimiter(limit: UInt32(clamping: server.options.limits.connectionsPerAddress))
+        var opened: [OpenListener] = []
         do {
             mailbox = try LoopMailbox()
             let loops = plan.cores.count
-            let addresses = try server.listen.map { try SocketAddress.parse($0).get() }
-            guard !addresses.isEmpty else { throw ServerError("no address to listen on") }
-            var perLoop = [[LoopListener]](repeating: [], count: loops)
-            var bound: [SocketAddress] = []
-            for address in addresses {
-                let (actual, listeners) = try Self.open(address, loops: loops, server.options)
-                opened += Set(listeners.map(\.fd))
-                bound.append(actual)
-                for loop in 0..<loops { perLoop[loop].append(listeners[loop]) }
-            }
-            self.addresses = bound.map(\.description)
-            unixPaths = bound.filter { $0.family == .unix && !$0.path.hasPrefix("@") }.map(\.path)
+            guard !server.listeners.isEmpty else { throw ServerError("no address to listen on") }
+            for listener in server.listeners { opened.append(try OpenListener.open(listener, loops: loops, server.options, besides: opened)) }
             let connections = Self.connectionLimit(server.options.limits.connections)
-            let configuration = server.options.loopConfiguration(connectionsPerLoop: max(1, connections / loops))
+            var configuration = server.options.loopConfiguration(connectionsPerLoop: max(1, connections / loops))
+            configuration.addressLimiter = addressLimiter
             let box = server.application.box
             var started: [LoopThread] = []
             do {
                 for loop in 0..<loops {
-                    let core = plan.isPinned ? plan.cores[loop] : nil
+                    let core = plan.isPinned && server.options.pinsLoops ? plan.cores[loop] : nil
                     started.append(
-                        try LoopThread(index: loop, core: core, listeners: perLoop[loop], configuration: configuration, handler: box))
+                        try LoopThread(
+                            index: loop, core: core, listeners: opened.map { $0.listener(of: loop) }, configuration: configuration, handler: box))
                 }
             } catch {
+                // The loops that did start close their own descriptors; the rest is closed here.
                 for thread in started { mailbox.post(.abort, to: thread.target) }
                 for thread in started { thread.join() }
+                for listener in opened {
+                    for descriptor in listener.descriptors.dropFirst(started.count) { close(descriptor) }
+                    listener.removeFile()
+                }
+                opened = []
                 throw error
             }
             threads = started
         } catch {
-            for fd in opened { close(fd) }
+            for listener in opened { listener.abandon() }
             throw ServerError("\(error)")
         }
-    }
-
-    /// A socket per loop, all on one address (SO_REUSEPORT); a unix socket is shared.
-    private static func open(_ address: SocketAddress, loops: Int, _ options: ServerOptions) throws -> (SocketAddress, [LoopListener]) {
-        let backlog = Int32(clamping: options.backlog)
-        let deferSeconds: Int32 = options.deferAccept ? 1 : 0
-        if address.family == .unix {
-            if !address.path.hasPrefix("@") { UringKernel.removeStaleSocket(address) }
-            let fd = try UringKernel.openListener(address, backlog: backlog, deferAcceptSeconds: 0).get()
-            return (address, (0..<loops).map { LoopListener(fd: fd, address: address, closesWithLoop: $0 == 0) })
-        }
-        // Another program with SO_REUSEPORT on this address would share our clients: refuse, as every other server does.
-        if address.port != 0, let taken = UringKernel.isTaken(address) { throw taken }
-        var actual = address
-        var listeners: [LoopListener] = []
-        for _ in 0..<loops {
-            let fd = try UringKernel.openListener(actual, backlog: backlog, deferAcceptSeconds: deferSeconds).get()
-            if actual.port == 0 { actual = UringKernel.boundAddress(fd) ?? actual }
-            listeners.append(LoopListener(fd: fd, address: actual, closesWithLoop: true))
-        }
-        return (actual, listeners)
+        listeners = Mutex(opened)
     }
 
     /// Raises the soft descriptor limit to the hard one, and lowers `wanted` to what it then allows: beyond it clients wait in the backlog.
@@ -89,18 +70,63 @@ public final class RunningServer: Sendable {
     }
 
     /// `listening on http://127.0.0.1:8080 (loops: 2, cores 0,1: affinity mask)`, a line per listener, and the plan's remarks.
-    public var summary: [String] {
-        addresses.map { address in
-            "listening on \(address.hasPrefix("unix:") ? "http+" : "http://")\(address) (\(plan.summary))"
-        } + plan.notes
+    public var summary: [String] { addresses.map(summary(of:)) + plan.notes }
+
+    /// The line of one of `addresses`.
+    package func summary(of address: String) -> String {
+        "listening on \(address.hasPrefix("unix:") ? "http+" : "http://")\(address) (\(plan.summary))"
     }
 
     /// Replaces handler and settings on every loop. Connections stay; requests under way finish with what they began with.
     public func replace(options: ServerOptions, application: Application) {
         let connections = Self.connectionLimit(options.limits.connections)
         let configuration = options.loopConfiguration(connectionsPerLoop: max(1, connections / threads.count))
+        addressLimiter.limit = UInt32(clamping: options.limits.connectionsPerAddress)
         let box = application.box
         for thread in threads { mailbox.post(.replace(configuration, box), to: thread.target) }
+    }
+
+    /// As `replace`, and changes what is listened on: addresses that stay keep their sockets and the clients queued in them.
+    /// - Returns: the addresses that are new, as `addresses` tells them, and those that are gone.
+    /// - Throws: `ServerError` when a new address cannot be opened; then nothing has changed.
+    package func reload(
+        listeners wanted: [ListenerOptions], options: ServerOptions, application: Application
+    ) throws -> (added: [String], removed: [String]) {
+        try listeners.withLock { open in
+            let change = ListenerChange(from: open, to: wanted)
+            var added: [OpenListener] = []
+            do {
+                for listener in change.added {
+                    added.append(try OpenListener.open(listener, loops: threads.count, options, besides: open + added))
+                }
+            } catch {
+                for listener in added { listener.abandon() }
+                throw ServerError("\(error)")
+            }
+            replace(options: options, application: application)
+            for (loop, thread) in threads.enumerated() {
+                if !added.isEmpty, !mailbox.post(.listen(added.map { $0.listener(of: loop) }), to: thread.target) {
+                    for listener in added { close(listener.descriptors[loop]) }
+                }
+                if !change.removed.isEmpty { mailbox.post(.unlisten(change.removed.map { $0.descriptors[loop] }), to: thread.target) }
+            }
+            for listener in change.removed { listener.removeFile() }
+            open = change.kept + added
+            return (added.map(\.address.description), change.removed.map(\.address.description))
+        }
+    }
+
+    /// Runs something on each loop's thread, between two requests, and waits until all have. Skips loops that have ended.
+    package func onEachLoop(_ body: @escaping @Sendable (_ loop: Int) -> Void) {
+        for (loop, thread) in threads.enumerated() {
+            let answer = Answer<Bool>()
+            let isDelivered = mailbox.post(
+                .run {
+                    body(loop)
+                    answer.send(true)
+                }, to: thread.target)
+            if isDelivered { _ = answer.wait() }
+        }
     }
 
     /// Each loop's figures, gathered on the loops' threads. Missing: loops that have stopped.
@@ -113,18 +139,24 @@ public final class RunningServer: Sendable {
     }
 
     /// Stops accepting, lets requests under way finish, waits for the loops to end; after `limit` closes who is still connected.
-    public func stop(within limit: Duration) {
+    public func stop(within limit: Duration) { stop(limit: limit) }
+
+    /// - Parameter limit: nil waits as long as it takes, or until `abort`.
+    package func stop(limit: Duration?) {
         let isFirst = stopped.withLock { stopped in
             defer { stopped = true }
             return !stopped
         }
         guard isFirst else { return }
-        for path in unixPaths { unsafe unlink(path) }
+        listeners.withLock { for listener in $0 { listener.removeFile() } }
         for thread in threads { mailbox.post(.drain, to: thread.target) }
-        let watchdog = Watchdog(after: limit) { [mailbox, threads] in
-            for thread in threads { mailbox.post(.abort, to: thread.target) }
-        }
+        let watchdog = limit.map { limit in Watchdog(after: limit) { [self] in abort() } }
         for thread in threads { thread.join() }
-        watchdog.cancel()
+        watchdog?.cancel()
+    }
+
+    /// Closes every connection at once. For a server that is being stopped: `stop` then returns.
+    package func abort() {
+        for thread in threads { mailbox.post(.abort, to: thread.target) }
     }
 }

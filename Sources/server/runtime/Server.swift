@@ -12,7 +12,8 @@ internal import UringRing
 ///     }
 ///     try server.run()          // until SIGTERM; drains
 public struct Server: Sendable {
-    public var listen: [String]
+    /// The addresses to listen on, in full.
+    package var listeners: [ListenerOptions]
     public var options: ServerOptions
     let application: Application
 
@@ -24,9 +25,19 @@ public struct Server: Sendable {
     }
 
     public init(listen: [String], options: ServerOptions = ServerOptions(), application: Application) {
-        self.listen = listen
+        self.init(listeners: listen.map { ListenerOptions(address: $0) }, options: options, application: application)
+    }
+
+    package init(listeners: [ListenerOptions], options: ServerOptions, application: Application) {
+        self.listeners = listeners
         self.options = options
         self.application = application
+    }
+
+    /// `HOST:PORT`, `[V6]:PORT`, `*:PORT`, `unix:PATH` each.
+    public var listen: [String] {
+        get { listeners.map(\.address) }
+        set { listeners = newValue.map { ListenerOptions(address: $0) } }
     }
 
     /// Serves until SIGTERM or SIGINT, then drains. Prints a line per listener to standard error.
@@ -58,12 +69,18 @@ public struct Application: Sendable {
     public var wantsStream: (@Sendable (borrowing Request) -> Bool)?
     /// Told of every finished exchange, on the loop's thread.
     public var observe: (@Sendable (borrowing Request, ExchangeRecord) -> Void)?
+    /// Told on each loop's thread, with the loop's number, to write what `observe` collected: at the latest `flushInterval` after an
+    /// exchange, when another application takes over, and when the loop ends.
+    public var flush: (@Sendable (_ loop: Int) -> Void)?
+    public var flushInterval = Duration.seconds(1)
     public var reporter: (any ServerReporter)?
 
     public init(handler: @escaping Handler) { self.handler = handler }
 
     var box: HandlerBox {
-        HandlerBox(handle: handler, wantsStream: wantsStream, observe: observe, reporter: reporter ?? StandardErrorReporter.shared)
+        HandlerBox(
+            handle: handler, wantsStream: wantsStream, observe: observe, flush: flush, flushNs: ServerOptions.nanoseconds(flushInterval),
+            reporter: reporter ?? StandardErrorReporter.shared)
     }
 }
 

@@ -19,6 +19,8 @@ public struct ServerOptions: Sendable {
     public var backlog = 4096
     /// TCP_DEFER_ACCEPT: a connection reaches a loop with its first bytes. Off where clients wait for the server to speak first.
     public var deferAccept = true
+    /// Whether loops stay on their cores, where the plan says so. Off for a server beside the main one.
+    package var pinsLoops = true
 
     /// Zero switches a timeout off.
     public struct Timeouts: Sendable {
@@ -50,6 +52,9 @@ public struct ServerOptions: Sendable {
     public struct Limits: Sendable {
         /// Open connections, over all loops. Lowered at start to what the descriptor limit allows.
         public var connections = 100_000
+        /// Open connections of one peer address (IPv6: of one /64), over all loops; 0 = unlimited. Connections from this machine do not count.
+        /// Beyond it a connection is reset.
+        public var connectionsPerAddress = 1000
         /// Requests one connection may make; 0 = unlimited.
         public var requestsPerConnection = 0
         /// 414 beyond.

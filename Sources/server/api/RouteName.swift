@@ -1,0 +1,49 @@
+// RouteName: a route's name as requests carry it: an address and a length, no reference count. Any thread.
+
+internal import Glibc
+internal import Synchronization
+
+/// The name of a route, for stall reports, logs and metrics. Its bytes live as long as the process, so that a request, a log line or a
+/// response that outlasts a reload can hold it at no cost.
+@safe
+public struct RouteName: Sendable, CustomStringConvertible {
+    /// Valid as long as the process.
+    nonisolated(unsafe) private let base: UnsafePointer<UInt8>
+    public let count: Int
+
+    private init(base: UnsafePointer<UInt8>, count: Int) {
+        unsafe self.base = unsafe base
+        self.count = count
+    }
+
+    public init(_ literal: StaticString) { unsafe self.init(base: literal.utf8Start, count: literal.utf8CodeUnitCount) }
+
+    /// A name known at run time only. The first use of each name takes its bytes for good: names of a configuration are few, and a
+    /// reload brings mostly the same ones. Not for text that clients choose.
+    public init(registering name: String) {
+        self = Self.registered.withLock { names in
+            if let known = names[name] { return known }
+            let bytes = Array(name.utf8)
+            // Never freed: see above.
+            let memory = UnsafeMutablePointer<UInt8>.allocate(capacity: max(1, bytes.count))
+            unsafe bytes.withUnsafeBufferPointer { if let from = $0.baseAddress { unsafe memory.update(from: from, count: $0.count) } }
+            let made = unsafe RouteName(base: UnsafePointer(memory), count: bytes.count)
+            names[name] = made
+            return made
+        }
+    }
+
+    private static let registered = Mutex<[String: RouteName]>([:])
+
+    /// The name's UTF-8.
+    public var bytes: Span<UInt8> {
+        @_lifetime(immortal)
+        get {
+            let span = unsafe Span(_unsafeStart: base, count: count)
+            // SAFETY: the bytes are never freed.
+            return unsafe _overrideLifetime(span, copying: ())
+        }
+    }
+
+    public var description: String { unsafe String(decoding: UnsafeBufferPointer(start: base, count: count), as: UTF8.self) }
+}

@@ -1,0 +1,90 @@
+// ListenerSet: which addresses a running server listens on, and the sockets it gave its loops. The thread that starts, reloads or stops the
+// server; the sockets themselves belong to the loops from the moment they are handed over.
+
+internal import Glibc
+internal import UringRing
+
+/// One address, with a socket for each loop.
+struct OpenListener {
+    let options: ListenerOptions
+    /// As bound: the port is filled in.
+    let address: SocketAddress
+    /// A descriptor per loop, in their order. Each loop closes its own.
+    let descriptors: [Int32]
+
+    func listener(of loop: Int) -> LoopListener { LoopListener(fd: descriptors[loop], address: address, closesWithLoop: true) }
+
+    /// Before the loops have taken the descriptors over.
+    func abandon() {
+        for descriptor in descriptors { close(descriptor) }
+        removeFile()
+    }
+
+    /// Removes the file of a unix socket.
+    func removeFile() {
+        guard address.family == .unix, !address.path.hasPrefix("@") else { return }
+        unsafe unlink(address.path)
+    }
+
+    /// Opens a socket per loop, all on one address (SO_REUSEPORT); a unix socket is one, with a descriptor per loop.
+    static func open(_ listener: ListenerOptions, loops: Int, _ options: ServerOptions, besides own: [OpenListener]) throws -> OpenListener {
+        let address = try SocketAddress.parse(listener.address).get()
+        let backlog = Int32(clamping: listener.backlog ?? options.backlog)
+        if address.family == .unix { return try openUnix(listener, address, loops, backlog) }
+        // Another program with SO_REUSEPORT on this address would share our clients: refuse, as every other server does. Our own sockets
+        // on that port (a reload that goes from 0.0.0.0 to one address) are no reason.
+        if address.port != 0, !own.contains(where: { $0.address.port == address.port }), let taken = UringKernel.isTaken(address) { throw taken }
+        var actual = address
+        var descriptors: [Int32] = []
+        do {
+            for _ in 0..<loops {
+                let fd = try UringKernel.openListener(
+                    actual, backlog: backlog, deferAcceptSeconds: options.deferAccept ? 1 : 0, isIPv6Only: listener.isIPv6Only
+                ).get()
+                descriptors.append(fd)
+                if actual.port == 0 { actual = UringKernel.boundAddress(fd) ?? actual }
+            }
+        } catch {
+            for fd in descriptors { close(fd) }
+            throw error
+        }
+        return OpenListener(options: listener, address: actual, descriptors: descriptors)
+    }
+
+    private static func openUnix(_ listener: ListenerOptions, _ address: SocketAddress, _ loops: Int, _ backlog: Int32) throws -> OpenListener {
+        if !address.path.hasPrefix("@") { UringKernel.removeStaleSocket(address) }
+        let fd = try UringKernel.openListener(address, backlog: backlog, deferAcceptSeconds: 0, mode: listener.unixMode).get()
+        var descriptors = [fd]
+        while descriptors.count < loops {
+            // A descriptor of its own for each loop: closing one must not free a number that another loop still uses.
+            let copy = fcntl(fd, F_DUPFD_CLOEXEC, 3)
+            guard copy >= 0 else {
+                let error = SystemError("duplicating the socket of \(address.description)", code: errno, remedy: UringKernel.remedy(for: errno))
+                OpenListener(options: listener, address: address, descriptors: descriptors).abandon()
+                throw error
+            }
+            descriptors.append(copy)
+        }
+        return OpenListener(options: listener, address: address, descriptors: descriptors)
+    }
+}
+
+/// What a reload does to the listeners.
+struct ListenerChange {
+    var kept: [OpenListener] = []
+    var removed: [OpenListener] = []
+    var added: [ListenerOptions] = []
+
+    /// An address that is wanted again keeps its sockets, whatever else changed about it: the kernel's queue of clients is in them.
+    init(from open: [OpenListener], to wanted: [ListenerOptions]) {
+        var rest = open
+        for listener in wanted {
+            if let index = rest.firstIndex(where: { $0.options.address == listener.address }) {
+                kept.append(rest.remove(at: index))
+            } else {
+                added.append(listener)
+            }
+        }
+        removed = rest
+    }
+}
