@@ -9,6 +9,8 @@ package enum OperationKind: UInt8, Sendable {
     case receive
     case send
     case close
+    /// A close whose link was lost and which was therefore not carried out.
+    case closeDropped
     case poll
     case open
     case read

@@ -52,6 +52,14 @@ static inline void ur_cq_advance(ur_ring *ring, unsigned count) {
   __atomic_store_n(ring->cq.khead, *ring->cq.khead + count, __ATOMIC_RELEASE);
 }
 
+// The first entry that is queued and not consumed, when it is a close; NULL otherwise.
+static inline ur_sqe *ur_first_pending_close(ur_ring *ring) {
+  unsigned head = __atomic_load_n(ring->sq.khead, __ATOMIC_ACQUIRE);
+  if (head == ring->sq.sqe_tail) return NULL;
+  ur_sqe *sqe = &ring->sq.sqes[head & ring->sq.ring_mask];
+  return sqe->opcode == IORING_OP_CLOSE ? sqe : NULL;
+}
+
 static inline void ur_sqe_tag(ur_sqe *sqe, uint64_t user_data, unsigned flags) {
   sqe->user_data = user_data;
   sqe->flags = (uint8_t)flags;

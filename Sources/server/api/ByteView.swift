@@ -91,6 +91,17 @@ public struct ByteView: ~Escapable {
     }
 }
 
+/// For a field or parameter that may be absent, which is equal to no text.
+@inlinable
+public func == (view: ByteView?, text: StaticString) -> Bool {
+    guard let view else { return false }
+    return view == text
+}
+
+/// For a field or parameter that may be absent, which is equal to no text.
+@inlinable
+public func != (view: ByteView?, text: StaticString) -> Bool { !(view == text) }
+
 /// ASCII letters compare without case, other bytes exactly.
 func foldedEqual(_ a: UnsafePointer<UInt8>?, _ b: UnsafePointer<UInt8>, _ count: Int) -> Bool {
     guard count > 0, let a = unsafe a else { return count == 0 }

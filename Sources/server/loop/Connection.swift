@@ -46,6 +46,8 @@ struct Connection {
     var fastBytes: UInt64 = 0
 
     var exchange: Unmanaged<Exchange>?
+    /// The counters of the limit per address, when there is one.
+    var addressTicket: AddressLimiter.Ticket?
     /// When a waiting producer is asked again; .max = never.
     var producerWakeAt = UInt64.max
     var requestsServed: UInt64 = 0

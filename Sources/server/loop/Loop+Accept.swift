@@ -76,6 +76,7 @@ extension Loop {
                 handle: handle, fd: fd, listener: UInt16(truncatingIfNeeded: listener), id: id,
                 machine: KeepAliveMachine(openedAt: state.pointee.now, settings.pointee.policy)))
         unsafe connection.pointee.flags = .open
+        if let limiter = unsafe state.pointee.addressLimiter, unsafe !admit(connection, limiter) { return unsafe refuse(connection) }
         unsafe meter.pointee.connectionsAccepted &+= 1
         if ur_probe_accept() { unsafe ur_fire_accept(id, fd, state.pointee.now) }
         if unsafe connections.pointee.count >= Int(connections.pointee.capacity) { stopAccepting() }
@@ -84,6 +85,22 @@ extension Loop {
         }
         unsafe armReceive(connection)
         unsafe armTimer(connection)
+    }
+
+    private func admit(_ connection: UnsafeMutablePointer<Connection>, _ limiter: AddressLimiter) -> Bool {
+        guard limiter.limit > 0, let address = unsafe kernel.peerAddress(connection.pointee.fd), !address.isLocal else { return true }
+        guard let ticket = limiter.enter(address) else { return false }
+        unsafe connection.pointee.addressTicket = ticket
+        return true
+    }
+
+    /// More connections than one address may have: reset, which costs the least on both sides.
+    private func refuse(_ connection: UnsafeMutablePointer<Connection>) {
+        unsafe meter.pointee.connectionsRefused &+= 1
+        unsafe kernel.resetOnClose(connection.pointee.fd)
+        unsafe kernel.close(connection.pointee.fd)
+        unsafe connection.pointee.flags = []
+        unsafe connections.pointee.release(connection.pointee.handle)
     }
 
     // MARK: draining

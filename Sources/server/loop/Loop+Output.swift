@@ -127,6 +127,7 @@ extension Loop {
         if unsafe !connection.pointee.queue.isEmpty { unsafe connection.pointee.queue.dropLeadingEmpty(pool: pool) }
         if unsafe connection.pointee.queue.isEmpty {
             guard unsafe connection.pointee.batchCount > 0 else { return }
+            reserveEntries(2)
             let sqe = unsafe entry()
             unsafe ur_prep_send(sqe, connection.pointee.fd, connection.pointee.batchStart, UInt32(connection.pointee.batchCount), flags, false)
             unsafe connection.pointee.fastBytes = unsafe UInt64(connection.pointee.batchCount)

@@ -135,7 +135,6 @@ extension Loop {
     /// Calls the handler on what `layOut` prepared; answers its duration in ticks.
     private func callHandler(_ connection: UnsafeMutablePointer<Connection>) -> UInt64 {
         if ur_probe_handler_start() { unsafe ur_fire_handler_start(connection.pointee.id, UInt64(context.pointee.bodyCount), kernel.now()) }
-        let began = kernel.ticks()
         let box = unsafe state.pointee.handler
         do {
             try unsafe box._withUnsafeGuaranteedRef { box throws in
@@ -146,7 +145,7 @@ extension Loop {
             handlerFailed(error)
         }
         if unsafe response.pointee.receiver != nil, unsafe !context.pointee.isStreaming { receiveWhole() }
-        let elapsed = kernel.ticks() &- began
+        let elapsed = lap()
         // A 2xx to CONNECT promises a tunnel (RFC 9110 section 9.3.6), which only an upgrade handler could make.
         if unsafe head.pointee.method == .connect && response.pointee.status.isSuccess && response.pointee.upgrade == nil {
             unsafe response.pointee.restart(.notImplemented)
@@ -155,6 +154,15 @@ extension Loop {
         unsafe state.pointee.handledInTurn &+= 1
         if unsafe elapsed > state.pointee.stallTicks { reportStall(elapsed) }
         if unsafe response.pointee.refusedField { refusedField() }
+        return elapsed
+    }
+
+    /// Ticks since the last lap or the beginning of the turn. One reading per request serves as the end of one handler and the beginning
+    /// of the next, so a duration includes parsing its request: nanoseconds, against a threshold of milliseconds.
+    func lap() -> UInt64 {
+        let now = kernel.ticks()
+        let elapsed = unsafe now &- state.pointee.lastTicks
+        unsafe state.pointee.lastTicks = now
         return elapsed
     }
 
@@ -190,7 +198,7 @@ extension Loop {
     }
 
     @inline(never)
-    private func reportStall(_ elapsed: UInt64) {
+    func reportStall(_ elapsed: UInt64) {
         unsafe meter.pointee.stalls &+= 1
         unsafe state.pointee.reporter?.stalled(LoopStall(loop: index, route: routeName, nanoseconds: kernel.nanoseconds(ticks: elapsed)))
     }
@@ -387,7 +395,7 @@ extension Loop {
         unsafe pending.restore(response)
         unsafe context.pointee.connection = unsafe connection
         let span = unsafe Span<UInt8>(_unsafeStart: UnsafePointer(bytes), count: count)
-        let began = kernel.ticks()
+        _ = lap()
         var finished = isLast
         do {
             var response = unsafe Response(self.response, context)
@@ -399,7 +407,8 @@ extension Loop {
             handlerFailed(error)
             finished = true
         }
-        if unsafe kernel.ticks() &- began > state.pointee.stallTicks { reportStall(kernel.ticks() &- began) }
+        let elapsed = lap()
+        if unsafe elapsed > state.pointee.stallTicks { reportStall(elapsed) }
         unsafe pending.save(response)
         if finished {
             exchange.receiver = nil

@@ -67,7 +67,7 @@ package final class Loop {
         unsafe head.initialize(to: RequestHead())
         unsafe captures.initialize(to: PathCaptures())
         unsafe settings.initialize(to: LoopSettings(configuration, fieldCapacity: configuration.fieldCapacity))
-        unsafe state.initialize(to: LoopState(now: now, handler: handler, listeners: listeners))
+        unsafe state.initialize(to: LoopState(now: now, handler: handler, listeners: listeners, addressLimiter: configuration.addressLimiter))
         unsafe meter.initialize(to: LoopMeter())
         unsafe context.initialize(
             to: RequestContext(
@@ -120,21 +120,25 @@ package final class Loop {
 
     /// One turn. Blocks while there is nothing to do.
     package func runOnce() {
+        closeEnded()
         flushOutput()
         unsafe buffers.pointee.publish()
         let idle = unsafe !state.pointee.hasWork
         unsafe state.pointee.hasWork = false
         unsafe state.pointee.enteredAt = unsafe state.pointee.now
-        let code = kernel.enter(waitFor: idle ? 1 : 0, timeoutNs: idle ? timeout() : 0)
+        let code = enter(waitFor: idle ? 1 : 0, timeoutNs: idle ? timeout() : 0)
         if code < 0 { enterFailed(-code) }
         unsafe state.pointee.now = kernel.now()
         let began = unsafe state.pointee.now
         let ready = unsafe ur_cq_ready(ring)
         settleSends(ready)
+        unsafe state.pointee.lastTicks = kernel.ticks()
         dispatch(ready)
         if unsafe began >= state.pointee.nextDateRefresh { refreshDate() }
+        unsafe state.pointee.lastTicks = kernel.ticks()
         resumeConnections()
         if unsafe wheel.pointee.nextExpiry <= state.pointee.now { runTimers() }
+        closeEnded()
         if unsafe state.pointee.flushAt <= state.pointee.now { flushObserver() }
         if ready > 0 {
             unsafe meter.pointee.record(depth: UInt64(ready), handled: state.pointee.handledInTurn, lagNs: kernel.now() &- began)
@@ -175,9 +179,33 @@ package final class Loop {
             case .open: opened(operation.handle, completion.res)
             case .message: message(completion.user_data, completion.res)
             case .close: closed(operation.handle, completion.res)
+            case .closeDropped: closed(operation.handle, -ECANCELED)
             case .cancel, .read, .batchSend: break
             case nil: preconditionFailure("BUG: a completion that this loop never asked for")
             }
+        }
+    }
+
+    /// Hands over what is queued. When the kernel takes only a part (it is short of memory) and that part ends within send → close, the
+    /// chain is broken: the close would run by itself, whatever became of the send, on a descriptor that is still in use.
+    private func enter(waitFor minimum: UInt32, timeoutNs: Int64) -> Int32 {
+        let code = kernel.enter(waitFor: minimum, timeoutNs: timeoutNs)
+        if let close = unsafe ur_first_pending_close(ring) {
+            let handle = unsafe Operation(raw: close.pointee.user_data).handle
+            unsafe ur_prep_nop(close)
+            unsafe ur_sqe_tag(close, Operation(.closeDropped, handle).raw, 0)
+        }
+        return code
+    }
+
+    /// Makes room for a chain of `count` entries, which must go to the kernel together.
+    func reserveEntries(_ count: UInt32) {
+        var attempts = 0
+        while unsafe ur_sq_space(ring) < count {
+            attempts &+= 1
+            precondition(attempts < 10_000, "BUG: the submission queue stays full")
+            unsafe meter.pointee.submissionQueueFull &+= 1
+            _ = enter(waitFor: 0, timeoutNs: 0)
         }
     }
 
@@ -188,7 +216,7 @@ package final class Loop {
         // Submits without waiting. What the kernel refuses for the moment (EBUSY, EAGAIN) it takes after completions were reaped, and those
         // are bounded: the queue is emptied by at least one entry each time it answers 0 or more.
         for _ in 0..<10_000 {
-            let code = kernel.enter(waitFor: 0, timeoutNs: 0)
+            let code = enter(waitFor: 0, timeoutNs: 0)
             if let entry = unsafe ur_get_sqe(ring) { return unsafe entry }
             if code < 0, code != -EINTR, code != -EAGAIN, code != -EBUSY, code != -ENOMEM { break }
         }

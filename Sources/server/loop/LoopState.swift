@@ -15,6 +15,8 @@ package struct LoopConfiguration: Sendable {
     package var connectionsMax = 100_000
     package var receiveBuffers: UInt32 = 512
     package var receiveBufferBytes = 8 * 1024
+    /// Shared by all loops; nil = no limit per address.
+    var addressLimiter: AddressLimiter?
     /// 16 KiB each; the default lets a loop hold 4 GiB for slow peers before it sheds them.
     package var chunksMax = 262_144
     /// A handler call that takes longer holds its loop, and all its connections, up: it is reported. 0 = never.
@@ -60,6 +62,8 @@ struct LoopState {
     var now: UInt64
     /// When the last enter was called.
     var enteredAt: UInt64
+    /// `Kernel.ticks` when the turn began or the last handler ended.
+    var lastTicks: UInt64 = 0
     var nextDateRefresh: UInt64 = 0
     var phase: Phase = .serving
     /// There is something to do without waiting for the kernel.
@@ -75,6 +79,8 @@ struct LoopState {
     private(set) var reporter: (any ServerReporter)?
     private(set) var streamsBodies = false
     private(set) var stallTicks = UInt64.max
+    /// For the loop's life: a reload keeps the counters.
+    let addressLimiter: AddressLimiter?
     /// The connection whose input is being worked off: it needs no reminder that there is more.
     var processing: UnsafeMutablePointer<Connection>?
     /// Why the coming error response is sent.
@@ -90,8 +96,11 @@ struct LoopState {
     var inFlight = unsafe ConnectionList()
     var resuming = unsafe ConnectionList()
     var starved = unsafe ConnectionList()
+    /// Torn down in this turn.
+    var ending = unsafe ConnectionList()
 
-    init(now: UInt64, handler: HandlerBox, listeners: [LoopListener]) {
+    init(now: UInt64, handler: HandlerBox, listeners: [LoopListener], addressLimiter: AddressLimiter?) {
+        unsafe self.addressLimiter = addressLimiter
         unsafe (self.now, enteredAt) = (now, now)
         unsafe self.handler = unsafe .passRetained(handler)
         unsafe self.listeners = listeners.map { ListenerState(listener: $0) }
@@ -122,6 +131,7 @@ struct LoopState {
         unsafe inFlight.destroy()
         unsafe resuming.destroy()
         unsafe starved.destroy()
+        unsafe ending.destroy()
     }
 }
 

@@ -9,6 +9,7 @@ public final class RunningServer: Sendable {
     /// How many loops on which cores, and why.
     public let plan: LoopPlan
     private let mailbox: LoopMailbox
+    private let addressLimiter: AddressLimiter
     private let threads: [LoopThread]
     private let listeners: Mutex<[OpenListener]>
     private let stopped = Mutex(false)
@@ -22,6 +23,7 @@ public final class RunningServer: Sendable {
         } catch {
             throw ServerError("\(error)")
         }
+        addressLimiter = AddressLimiter(limit: UInt32(clamping: server.options.limits.connectionsPerAddress))
         var opened: [OpenListener] = []
         do {
             mailbox = try LoopMailbox()
@@ -29,7 +31,8 @@ public final class RunningServer: Sendable {
             guard !server.listeners.isEmpty else { throw ServerError("no address to listen on") }
             for listener in server.listeners { opened.append(try OpenListener.open(listener, loops: loops, server.options, besides: opened)) }
             let connections = Self.connectionLimit(server.options.limits.connections)
-            let configuration = server.options.loopConfiguration(connectionsPerLoop: max(1, connections / loops))
+            var configuration = server.options.loopConfiguration(connectionsPerLoop: max(1, connections / loops))
+            configuration.addressLimiter = addressLimiter
             let box = server.application.box
             var started: [LoopThread] = []
             do {
@@ -78,6 +81,7 @@ public final class RunningServer: Sendable {
     public func replace(options: ServerOptions, application: Application) {
         let connections = Self.connectionLimit(options.limits.connections)
         let configuration = options.loopConfiguration(connectionsPerLoop: max(1, connections / threads.count))
+        addressLimiter.limit = UInt32(clamping: options.limits.connectionsPerAddress)
         let box = application.box
         for thread in threads { mailbox.post(.replace(configuration, box), to: thread.target) }
     }

@@ -52,6 +52,9 @@ public struct ServerOptions: Sendable {
     public struct Limits: Sendable {
         /// Open connections, over all loops. Lowered at start to what the descriptor limit allows.
         public var connections = 100_000
+        /// Open connections of one peer address (IPv6: of one /64), over all loops; 0 = unlimited. Connections from this machine do not count.
+        /// Beyond it a connection is reset.
+        public var connectionsPerAddress = 1000
         /// Requests one connection may make; 0 = unlimited.
         public var requestsPerConnection = 0
         /// 414 beyond.
