@@ -69,6 +69,9 @@ let package = Package(
         .testTarget(name: "UringGatewayTests", dependencies: ["UringGateway", "UringServer", "UringHTTP", "UringBase", "TestSupport"], path: "Tests/gateway", swiftSettings: swiftSettings),
         .testTarget(name: "SimulationTests", dependencies: ["UringSimulation", "UringServer", "UringRing", "UringHTTP", "UringHTTP1", "UringBase", "CUring", "TestSupport"], path: "Tests/Simulation", swiftSettings: swiftSettings),
         .testTarget(name: "ConformanceTests", dependencies: ["TestSupport"], path: "Tests/Conformance", swiftSettings: swiftSettings),
+        // What a request allocates is counted on this program (Tests/Allocation/run).
+        .target(name: "CAllocationCount", path: "Tests/Allocation/Counter"),
+        .executableTarget(name: "alloc-probe", dependencies: ["UringServer", "CAllocationCount"], path: "Tests/Allocation/Probe", swiftSettings: swiftSettings),
         .testTarget(name: "LayeringTests", dependencies: ["TestSupport"], path: "Tests/Layering", swiftSettings: swiftSettings),
     ],
     cLanguageStandard: .gnu11

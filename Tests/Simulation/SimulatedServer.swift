@@ -14,7 +14,7 @@ final class SimulatedServer {
     private(set) var problems: [String] = []
 
     init(
-        _ simulation: Simulation, loops count: Int = 1, handler: HandlerBox = Traffic.handler, features: KernelFeatures = SimulatedKernel.allFeatures,
+        _ simulation: Simulation, loops count: Int = 1, handler: HandlerBox? = nil, features: KernelFeatures = SimulatedKernel.allFeatures,
         configure: (inout LoopConfiguration) -> Void = { _ in }
     ) {
         self.simulation = simulation
@@ -26,6 +26,7 @@ final class SimulatedServer {
         configuration.receiveBufferBytes = 4096
         configuration.chunksMax = 20_000
         configure(&configuration)
+        let handler = handler ?? Traffic.handler(directory: Traffic.makeFiles(simulation))
         for index in 0..<count {
             let kernel = simulation.makeKernel(features: features).makeKernel()
             guard case .success(let fd) = kernel.listen(address, backlog: 128, deferAcceptSeconds: 0) else { preconditionFailure("BUG: listen") }
@@ -48,7 +49,7 @@ final class SimulatedServer {
     }
 
     /// Runs until `done`.
-    func run(turnsMax: Int = 200_000, until done: () -> Bool) {
+    func run(turnsMax: Int = 60_000, until done: () -> Bool) {
         let outcome = simulation.run(turns, turnsMax: turnsMax, until: done)
         if outcome != .finished { problems.append("the run was \(outcome)") }
     }

@@ -1,6 +1,8 @@
 // Traffic: requests of every shape the server knows, what must come back for each, and the application that answers them.
 
+import Glibc
 import UringHTTP
+import UringRing
 import UringServer
 import UringSimulation
 
@@ -43,7 +45,8 @@ enum Traffic {
     }
 
     /// One exchange. `id` must be unique within its connection.
-    static func exchange(_ id: Int, _ random: inout RandomSource, last: Bool, bytesMax: Int) -> Exchange {
+    /// - Parameter files: requests for files may be among them.
+    static func exchange(_ id: Int, _ random: inout RandomSource, last: Bool, bytesMax: Int, files: Bool = true) -> Exchange {
         let closes = last && random.chance(0.3)
         var common = "Host: sim.example\r\nX-Id: \(id)\r\n"
         // Fields that make heads of very different lengths.
@@ -55,7 +58,7 @@ enum Traffic {
                 name: name, request: Array((head + common + "\r\n").utf8) + requestBody, status: status, fields: [idField] + fields, body: body,
                 closes: closes)
         }
-        switch random.below(12) {
+        switch random.below(files ? 15 : 11) {
         case 0, 1, 2:
             return make("small", "GET /small?q=\(id) HTTP/1.1\r\n", answer: Array("small \(id)\n".utf8))
         case 3:
@@ -87,6 +90,14 @@ enum Traffic {
             let content = pattern(id, size(&random, 2000))
             return make(
                 "expect", "POST /echo HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: \(content.count)\r\n", sending: content, answer: content)
+        case 11:
+            let file = random.below(fileSizes.count)
+            return make("file \(fileSizes[file])", "GET /file/\(file) HTTP/1.1\r\n", answer: fileBytes(file))
+        case 12:
+            let file = random.below(fileSizes.count)
+            return make("parts of a file of \(fileSizes[file])", "GET /parts/\(file) HTTP/1.1\r\n", answer: partsBytes(file))
+        case 13:
+            return make("no such file", "GET /file/none HTTP/1.1\r\n", status: 404, answer: [])
         default:
             let content = pattern(id, size(&random, 2000))
             return make("ignored body", "POST /ignore HTTP/1.1\r\nContent-Length: \(content.count)\r\n", sending: content, answer: Array("ignored".utf8))
@@ -107,13 +118,60 @@ enum Traffic {
         return result + [13, 10]
     }
 
+    // MARK: files
+
+    /// Around the size from which files are sent without being read.
+    private static let fileSizes = [0, 1, 100, 5000, 40_000, 65_535, 65_536, 150_000]
+
+    private static func fileBytes(_ file: Int) -> [UInt8] { pattern(1000 + file, fileSizes[file]) }
+
+    /// Text and pieces of the file in turn, as for multipart/byteranges.
+    private static func pieces(_ file: Int, _ size: Int) -> [FilePiece] {
+        let (third, half) = (size / 3, size / 2)
+        return [
+            .text(Array("first:".utf8)), .range(offset: 0, count: UInt64(third)), .text([]), .text(Array("second:".utf8)),
+            .range(offset: UInt64(half), count: UInt64(size - half)), .range(offset: 0, count: UInt64(min(size, 10))), .text(Array("end".utf8)),
+        ]
+    }
+
+    private static func partsBytes(_ file: Int) -> [UInt8] {
+        let bytes = fileBytes(file)
+        return pieces(file, bytes.count).flatMap { piece -> [UInt8] in
+            switch piece {
+            case .text(let text): text
+            case .range(let offset, let count): Array(bytes[Int(offset)..<Int(offset + count)])
+            }
+        }
+    }
+
+    /// Puts the files there and opens their directory for the server.
+    static func makeFiles(_ simulation: Simulation) -> Int32 {
+        for file in fileSizes.indices { simulation.files.write("/www/\(file)", fileBytes(file)) }
+        return simulation.openDirectory("/www")
+    }
+
     // MARK: the application
 
-    static let handler = HandlerBox(handle: answer, wantsStream: { $0.path == "/sum" })
+    /// - Parameter directory: of `makeFiles`.
+    static func handler(directory: Int32) -> HandlerBox {
+        HandlerBox(handle: { try answer($0, &$1, directory) }, wantsStream: { $0.path == "/sum" })
+    }
+
+    private static func sendFile(_ path: String, _ response: inout Response, _ directory: Int32) {
+        let isParts = path.hasPrefix("/parts/")
+        let name = String(path.dropFirst(isParts ? 7 : 6))
+        switch unsafe name.withCString({ unsafe response.openFile(directory: directory, path: $0) }) {
+        case .pending: break
+        case .failed(let code): response.status = code == ENOENT ? .notFound : .internalServerError
+        case .opened(let file):
+            let size = Int(file.status.size)
+            response.send(file, pieces: isParts ? pieces(Int(name) ?? 0, size) : [.range(offset: 0, count: UInt64(size))])
+        }
+    }
 
     private static let shared = SharedBytes(sharedBody)
 
-    @Sendable private static func answer(_ request: borrowing Request, _ response: inout Response) throws {
+    private static func answer(_ request: borrowing Request, _ response: inout Response, _ directory: Int32) throws {
         var id = 0
         if let text = request.headers["x-id"] { id = Int(text.decimal ?? 0) }
         response.headers["x-id"] = String(id)
@@ -134,6 +192,7 @@ enum Traffic {
             }
         default:
             let path = String(request.path)
+            if path.hasPrefix("/file/") || path.hasPrefix("/parts/") { return sendFile(path, &response, directory) }
             if path.hasPrefix("/bytes/"), let count = Int(path.dropFirst(7)) { return response.write(pattern(id, count)) }
             guard path.hasPrefix("/stream/"), let count = Int(path.dropFirst(8)) else { return response.restart(.notFound) }
             let content = pattern(id, count)

@@ -84,7 +84,16 @@ extension Loop {
             unsafe ur_sqe_tag(sqe, Operation(.cancel, connection.pointee.handle).raw, 0)
         }
         unsafe cancelReceive(connection)
-        unsafe closeIfDone(connection)
+        unsafe state.pointee.ending.append(connection)
+    }
+
+    /// Ends what was torn down. Not at once: whoever works on a connection may find out only later that a call of his ended it, and until
+    /// he does, its slot must not be somebody else's.
+    func closeEnded() {
+        let count = unsafe state.pointee.ending.count
+        guard count > 0 else { return }
+        for index in 0..<count { unsafe closeIfDone(state.pointee.ending[index]) }
+        unsafe state.pointee.ending.removeFirst(count)
     }
 
     func closeIfDone(_ connection: UnsafeMutablePointer<Connection>) {
@@ -203,6 +212,6 @@ extension Loop {
         unsafe connection.pointee.flags.insert(.closing)
         unsafe wheel.pointee.cancel(connection.pointee.handle.index)
         unsafe cancelReceive(connection)
-        unsafe closeIfDone(connection)
+        unsafe state.pointee.ending.append(connection)
     }
 }

@@ -120,6 +120,7 @@ package final class Loop {
 
     /// One turn. Blocks while there is nothing to do.
     package func runOnce() {
+        closeEnded()
         flushOutput()
         unsafe buffers.pointee.publish()
         let idle = unsafe !state.pointee.hasWork
@@ -137,6 +138,7 @@ package final class Loop {
         unsafe state.pointee.lastTicks = kernel.ticks()
         resumeConnections()
         if unsafe wheel.pointee.nextExpiry <= state.pointee.now { runTimers() }
+        closeEnded()
         if unsafe state.pointee.flushAt <= state.pointee.now { flushObserver() }
         if ready > 0 {
             unsafe meter.pointee.record(depth: UInt64(ready), handled: state.pointee.handledInTurn, lagNs: kernel.now() &- began)

@@ -96,6 +96,8 @@ struct LoopState {
     var inFlight = unsafe ConnectionList()
     var resuming = unsafe ConnectionList()
     var starved = unsafe ConnectionList()
+    /// Torn down in this turn.
+    var ending = unsafe ConnectionList()
 
     init(now: UInt64, handler: HandlerBox, listeners: [LoopListener], addressLimiter: AddressLimiter?) {
         unsafe self.addressLimiter = addressLimiter
@@ -129,6 +131,7 @@ struct LoopState {
         unsafe inFlight.destroy()
         unsafe resuming.destroy()
         unsafe starved.destroy()
+        unsafe ending.destroy()
     }
 }
 

@@ -103,6 +103,8 @@ struct OutputQueue {
             left -= step
             if unsafe segment.pointee.count == 0 { unsafe removeFirst(pool: pool) }
         }
+        // Memory that was reserved for a small file and not filled may come next: sending its 0 bytes would never end.
+        unsafe dropLeadingEmpty(pool: pool)
         return left
     }
 

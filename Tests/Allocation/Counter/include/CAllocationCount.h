@@ -1,0 +1,16 @@
+// Counts heap allocations and Swift's reference counting of the process it is linked into. For `alloc-probe` only: no product links it.
+#pragma once
+#include <features.h>
+#include <stdint.h>
+
+struct ac_counts {
+  // malloc, calloc, realloc, memalign, aligned_alloc, posix_memalign.
+  uint64_t allocations;
+  uint64_t frees;
+  // swift_retain, swift_release and their relatives. Calls are counted: swift_retain_n(x, 2) is one.
+  uint64_t retains;
+  uint64_t releases;
+};
+
+// Since the process began. Exact while no other thread runs Swift code.
+struct ac_counts ac_read(void);
