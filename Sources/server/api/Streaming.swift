@@ -40,8 +40,8 @@ public enum BodyStep: Sendable {
     case finish
 }
 
-/// A piece of a streamed request body. Valid during the call it is passed to.
-public struct RequestBodyPart: ~Copyable, ~Escapable {
+/// A piece of a streamed request body. Valid during the call it is passed to; copyable for the reason that `Request` has.
+public struct RequestBodyPart: ~Escapable {
     public let bytes: ByteView
     /// Nothing follows; `bytes` may be empty.
     public let isLast: Bool
