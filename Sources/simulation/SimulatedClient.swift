@@ -62,6 +62,8 @@ package final class SimulatedClient {
     package private(set) var receivedCount = 0
     /// The moment of the last byte or of the end.
     package private(set) var lastActivityNs: UInt64 = 0
+    /// It was reset because it sent something when the server had closed already: what it had not read by then is lost (RFC 9112, 9.6).
+    package private(set) var sentIntoClosed = false
     /// Called after each read, and once more when the connection has ended.
     package var onReceive: ((SimulatedClient) -> Void)?
     package private(set) var connection: Connection?
@@ -209,7 +211,10 @@ package final class SimulatedClient {
                 simulation.trace(.fault, serial, 2)
                 return reset()
             }
-            guard let count = connection.clientSends(outgoing[outgoingStart...]) else { return end(.reset) }
+            guard let count = connection.clientSends(outgoing[outgoingStart...]) else {
+                sentIntoClosed = connection.serverGone
+                return end(.reset)
+            }
             simulation.trace(.clientSend, serial, Int64(count))
             outgoingStart += count
             guard outgoingStart == outgoing.count else { return }

@@ -167,7 +167,7 @@ package final class SimulatedKernel: KernelCalls {
                 return -EINTR
             }
             guard let next = simulation.nextMoment(seenFrom: self) else {
-                simulation.deadlock()
+                simulation.nothingToWaitFor()
                 return -EINTR
             }
             simulation.advance(to: next)

@@ -1,21 +1,20 @@
 // `uringd files`: a directory, no configuration.
 
 import ArgumentParser
-import UringServer
+import UringGateway
 
 struct FilesCommand: ParsableCommand {
-    static let configuration = CommandConfiguration(commandName: "files", abstract: "Serve the files of a directory.")
+    static let configuration = CommandConfiguration(
+        commandName: "files", abstract: "Serve the files of a directory.",
+        discussion: """
+            index.html answers for a directory. Ranges, conditional requests and files compressed beforehand (FILE.br, FILE.zst, FILE.gz \
+            beside FILE) are served; nothing outside the directory is, by whatever path or symbolic link, and no name that begins with a dot.
+            """)
 
     @Argument(help: "The directory.") var root: String
-    @Option(help: "Where to listen.") var listen: [String] = []
-    @Option var loops: String = "auto"
+    @OptionGroup var listening: ListenOption
 
     func run() throws {
-        var fileOptions = StaticFilesOptions()
-        fileOptions.precompressed = [.brotli, .zstd, .gzip]
-        let site = try StaticFiles(root: root, options: fileOptions)
-        var options = ServerOptions()
-        options.loops = try LoopSelection(parsing: loops)
-        try Server(listen: listen, options: options) { request, response in site.respond(to: request, &response) }.run()
+        try Service.run { try QuickConfiguration.files(root: root, listen: listening.listen, loops: listening.loops) }
     }
 }

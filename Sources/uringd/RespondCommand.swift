@@ -1,24 +1,26 @@
 // `uringd respond`: one fixed answer to every request.
 
 import ArgumentParser
-import UringServer
+import UringGateway
 
 struct RespondCommand: ParsableCommand {
     static let configuration = CommandConfiguration(commandName: "respond", abstract: "Answer every request with one fixed response.")
 
-    @Option(help: "Where to listen.") var listen: [String] = []
-    @Option var loops: String = "auto"
-    @Option(help: "Status code.") var status: Int = 200
-    @Option var header: [String] = []
-    @Option var body: String?
-    @Option var json: String?
+    @OptionGroup var listening: ListenOption
+    @Option(help: ArgumentHelp("The status code, 200 to 599.", valueName: "n")) var status = 200
+    @Option(help: ArgumentHelp("A header of the response; may be repeated.", valueName: "name: value")) var header: [String] = []
+    @Option(help: ArgumentHelp("The body, as text/plain unless --header says otherwise.", valueName: "text")) var body: String?
+    @Option(help: ArgumentHelp("The body, as application/json.", valueName: "text")) var json: String?
 
-    func run() throws {
-        var headers: [(name: String, value: String)] = []
-        if json != nil { headers.append((name: "content-type", value: "application/json")) } else { headers.append((name: "content-type", value: "text/plain; charset=utf-8")) }
-        let prepared = try PreparedResponse(headers: headers, body: Array((json ?? body ?? "").utf8))
-        var options = ServerOptions()
-        options.loops = try LoopSelection(parsing: loops)
-        try Server(listen: listen, options: options) { _, response in response.send(prepared) }.run()
+    /// Wrong arguments are told before anything is started, with the usage.
+    func validate() throws {
+        do { _ = try configuration() } catch { throw ValidationError("\(error)") }
+    }
+
+    func run() throws { try Service.run(configuration) }
+
+    private func configuration() throws -> Configuration {
+        try QuickConfiguration.respond(
+            status: status, headers: header, body: body, json: json, listen: listening.listen, loops: listening.loops)
     }
 }

@@ -8,13 +8,15 @@ struct Uringd: ParsableCommand {
         commandName: "uringd",
         abstract: "An HTTP server on io_uring.",
         discussion: """
-            `serve` runs a configuration file; `files` and `respond` need none.
+            `serve` runs a configuration file; `files` and `respond` need none. `doctor` says whether this machine will do.
 
-            ADDR is HOST:PORT, [V6]:PORT or unix:PATH; port 0 takes a free one. A running server ends on SIGTERM or SIGINT after the \
-            requests under way (a second signal ends it at once), reads its configuration again on SIGHUP and opens its logs anew on SIGUSR1.
+            ADDR is HOST:PORT, [V6]:PORT or unix:PATH; port 0 takes a free one.
+
+            Signals: SIGTERM and SIGINT end a server after the requests under way, a second one ends it at once; SIGHUP reads the \
+            configuration again; SIGUSR1 opens the access log anew.
 
             Exit status: 0 after a drain and for a good configuration; 1 when the configuration is wrong or the server cannot start; \
             64 for wrong arguments.
             """,
-        subcommands: [FilesCommand.self, RespondCommand.self])
+        subcommands: [ServeCommand.self, CheckCommand.self, FilesCommand.self, RespondCommand.self, DoctorCommand.self, SchemaCommand.self])
 }

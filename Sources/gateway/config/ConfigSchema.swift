@@ -134,4 +134,4 @@ enum ConfigLimits {
     static let headersMax = 64
 }
 
-enum ConfigSchema {}
+package enum ConfigSchema {}

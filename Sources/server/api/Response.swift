@@ -89,7 +89,8 @@ public struct Response: ~Copyable, ~Escapable {
     /// Hands the connection to another protocol after a 101 response (RFC 9110 section 7.8). The request must have asked for it.
     public func upgrade(to protocolName: String, _ handler: @escaping (UpgradedConnection) -> Void) {
         restart(.switchingProtocols)
-        unsafe state.pointee.fields.append("upgrade: ")
+        // The server itself adds no `Connection` to a 101, and RFC 9110 section 7.8 asks for this one.
+        unsafe state.pointee.fields.append("connection: upgrade\r\nupgrade: ")
         headers.appendValue(protocolName)
         unsafe state.pointee.upgrade = UpgradeHandler(handler)
     }
@@ -156,7 +157,10 @@ public struct ResponseHeaders: ~Escapable {
     public func add(dynamicName name: String, _ value: String) {
         var name = name
         let accepted = name.withUTF8 { bytes in
-            guard bytes.count > 0, unsafe FieldValidation.isName(bytes) else { return false }
+            guard bytes.count > 0, unsafe FieldValidation.isName(bytes) else {
+                unsafe state.pointee.refusedField = true
+                return false
+            }
             return unsafe begin(bytes.baseAddress!, bytes.count)
         }
         if accepted { appendValue(value) }

@@ -22,39 +22,21 @@ final class Exchange {
     var logged: LoggedExchange?
 }
 
-/// A response under construction that is set aside while the rest of the request arrives.
+/// A response under construction that is set aside while the rest of the request arrives. It has a state of its own, which changes places
+/// with the loop's: nothing is copied, whatever was written.
+@safe
 final class PendingResponse {
-    private(set) var head: RequestHead
-    private var fields: [UInt8] = []
-    private var body: [UInt8] = []
-    private var status: HTTPStatus = .ok
-    private var content: ResponseContent = .written
-    private var hasSpecialContent = false
-    private var setFields: ResponseState.SetFields = []
-    private var closes = false
-    private var routeName: RouteName?
+    let head: RequestHead
+    private var state = unsafe ResponseState()
 
+    /// Sets the loop's response aside.
     init(_ response: UnsafeMutablePointer<ResponseState>, head: RequestHead) {
         self.head = head
-        unsafe save(response)
+        unsafe exchange(response)
     }
 
-    /// Copies the loop's response state here; the loop's is free for the next request.
-    func save(_ response: UnsafeMutablePointer<ResponseState>) {
-        let state = unsafe response.pointee
-        fields = unsafe Array(UnsafeBufferPointer(start: state.fields.base, count: state.fields.count))
-        // What was written before stays; only what is new is copied.
-        unsafe body.append(contentsOf: UnsafeBufferPointer(start: state.body.base + body.count, count: state.body.count - body.count))
-        (status, content, hasSpecialContent) = unsafe (state.status, state.content, state.hasSpecialContent)
-        (setFields, closes, routeName) = unsafe (state.setFields, state.closesConnection, state.routeName)
-    }
+    deinit { unsafe state.destroy() }
 
-    /// Puts it back into the loop's response state.
-    func restore(_ response: UnsafeMutablePointer<ResponseState>) {
-        unsafe response.pointee.begin(isHead: head.method == .head, streaming: true)
-        unsafe fields.withUnsafeBufferPointer { if $0.count > 0 { unsafe response.pointee.fields.append($0.baseAddress!, $0.count) } }
-        unsafe body.withUnsafeBufferPointer { if $0.count > 0 { unsafe response.pointee.body.append($0.baseAddress!, $0.count) } }
-        unsafe (response.pointee.status, response.pointee.content, response.pointee.hasSpecialContent) = (status, content, hasSpecialContent)
-        unsafe (response.pointee.setFields, response.pointee.closesConnection, response.pointee.routeName) = (setFields, closes, routeName)
-    }
+    /// Puts this response into the loop's state, or back here.
+    func exchange(_ response: UnsafeMutablePointer<ResponseState>) { unsafe swap(&response.pointee, &state) }
 }

@@ -12,10 +12,10 @@ final class LoggedExchange {
     let head: RequestHead
     let fields: [FieldSlot]
     var status: UInt16
-    let route: RouteName?
+    var route: RouteName?
     let began: UInt64
     let sentBefore: UInt64
-    let headBytes: UInt64
+    var headBytes: UInt64
 
     init(_ context: UnsafeMutablePointer<RequestContext>, _ response: UnsafeMutablePointer<ResponseState>, began: UInt64) {
         head = unsafe context.pointee.head.pointee
@@ -52,7 +52,10 @@ extension Loop {
     /// A response was written, or its head was and the rest is produced later.
     func observeResponse(_ connection: UnsafeMutablePointer<Connection>, _ written: UInt64, _ elapsed: UInt64, ended: Bool) {
         if let logged = unsafe connection.pointee.exchange?.takeUnretainedValue().logged {
+            // It was made before the response was complete.
             logged.status = unsafe response.pointee.status.code
+            logged.route = unsafe response.pointee.routeName
+            logged.headBytes = unsafe response.pointee.headBytes
             if ended { unsafe observe(logged, connection) }
         } else if ended {
             observe(written, elapsed)

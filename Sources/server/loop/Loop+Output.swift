@@ -219,7 +219,7 @@ extension Loop {
     /// Concludes the sends of the last batch: those that posted nothing have left whole.
     func settleSends(_ ready: UInt32) {
         let count = unsafe state.pointee.inFlight.count
-        guard count > 0 else { return unsafe batch.pointee.reset() }
+        guard count > 0 else { return emptyBatch() }
         // In any case, and before anything else: the completions will be gone after this turn.
         markPostedSends(ready)
         // What the kernel has not consumed has not been sent, and a completion may wait behind an overflow: look again after the next enter.
@@ -229,9 +229,23 @@ extension Loop {
         }
         // First every connection's rest moves out of the batch arena, then the arena is empty, then what follows may write to it again.
         for index in 0..<count { unsafe takeResult(state.pointee.inFlight[index]) }
-        unsafe batch.pointee.reset()
+        emptyBatch()
         for index in 0..<count { unsafe conclude(state.pointee.inFlight[index]) }
         unsafe state.pointee.inFlight.removeFirst(count)
+    }
+
+    /// Empties the batch arena. What was written while this batch was being flushed (a file's last bytes left at once, and its producer
+    /// or the next request went on) is still in it and moves to memory of its connection first.
+    private func emptyBatch() {
+        let count = unsafe state.pointee.dirty.count
+        for index in 0..<count {
+            let connection = unsafe state.pointee.dirty[index]
+            guard unsafe connection.pointee.flags.contains(.dirty), unsafe connection.pointee.flags.isDisjoint(with: .closing),
+                unsafe connection.pointee.batchCount > 0
+            else { continue }
+            if unsafe !preserveBatch(connection) { unsafe shed(connection) }
+        }
+        unsafe batch.pointee.reset()
     }
 
     private func markPostedSends(_ ready: UInt32) {

@@ -91,6 +91,10 @@ extension Loop {
         unsafe context.pointee.connection = unsafe connection
         unsafe context.pointee.connectionID = unsafe connection.pointee.id
         unsafe captures.pointee.count = 0
+        if unsafe head.pointee.pathLength == 0, unsafe head.pointee.targetForm == .absolute {
+            // `http://host` asks for "/" (RFC 9110 section 4.2.3): the slash before the authority stands for it.
+            unsafe (head.pointee.pathOffset, head.pointee.pathLength) = unsafe (head.pointee.authorityOffset &- 1, 1)
+        }
     }
 
     /// The fast path: a request without a body, answered by what its handler wrote.
@@ -182,29 +186,31 @@ extension Loop {
     }
 
     /// Answers for an error that a handler threw.
+    /// - Parameter kept: the request, when its bytes are gone.
     @inline(never)
-    func handlerFailed(_ error: any Error) {
+    func handlerFailed(_ error: any Error, of kept: LoggedExchange? = nil) {
         let answer = ErrorAnswer(error)
         unsafe answer.write(to: Response(response, context))
         guard answer.isReported else { return }
         unsafe meter.pointee.handlerErrors &+= 1
-        unsafe state.pointee.reporter?.handlerFailed(routeName, error)
+        unsafe state.pointee.reporter?.handlerFailed(routeName(kept), error)
     }
 
     @inline(never)
-    private func refusedField() {
+    private func refusedField(of kept: LoggedExchange? = nil) {
         unsafe response.pointee.restart(.internalServerError)
-        unsafe state.pointee.reporter?.fieldRefused(routeName)
+        unsafe state.pointee.reporter?.fieldRefused(routeName(kept))
     }
 
     @inline(never)
-    func reportStall(_ elapsed: UInt64) {
+    func reportStall(_ elapsed: UInt64, of kept: LoggedExchange? = nil) {
         unsafe meter.pointee.stalls &+= 1
-        unsafe state.pointee.reporter?.stalled(LoopStall(loop: index, route: routeName, nanoseconds: kernel.nanoseconds(ticks: elapsed)))
+        unsafe state.pointee.reporter?.stalled(LoopStall(loop: index, route: routeName(kept), nanoseconds: kernel.nanoseconds(ticks: elapsed)))
     }
 
-    private var routeName: String {
+    private func routeName(_ kept: LoggedExchange?) -> String {
         if let name = unsafe response.pointee.routeName { return name.description }
+        if let kept { return String(decoding: kept.bytes.dropFirst(Int(kept.head.pathOffset)).prefix(min(Int(kept.head.pathLength), 256)), as: UTF8.self) }
         let target = unsafe head.pointee
         return unsafe String(decoding: UnsafeBufferPointer(start: context.pointee.base + target.pathOffset, count: min(target.pathLength, 256)), as: UTF8.self)
     }
@@ -330,9 +336,10 @@ extension Loop {
         if let receiver = unsafe response.pointee.receiver {
             let exchange = unsafe makeExchange(connection)
             exchange.receiver = receiver
+            unsafe response.pointee.receiver = nil
+            // The request's bytes are gone when the receiver runs: logs and reports need a copy.
+            exchange.logged = unsafe LoggedExchange(context, response, began: state.pointee.now)
             exchange.pendingResponse = unsafe PendingResponse(response, head: head.pointee)
-            // The request's bytes are gone when the response is complete: the access log needs a copy.
-            if unsafe state.pointee.observes { exchange.logged = unsafe LoggedExchange(context, response, began: state.pointee.now) }
             if unsafe head.pointee.expectContinue { unsafe sendContinue(connection) }
             unsafe armTimer(connection)
         } else {
@@ -392,7 +399,7 @@ extension Loop {
         guard unsafe connection.pointee.body.mode == .stream, let held = unsafe connection.pointee.exchange else { return }
         let exchange = unsafe held.takeUnretainedValue()
         guard let receiver = exchange.receiver, let pending = exchange.pendingResponse else { return }
-        unsafe pending.restore(response)
+        unsafe pending.exchange(response)
         unsafe context.pointee.connection = unsafe connection
         let span = unsafe Span<UInt8>(_unsafeStart: UnsafePointer(bytes), count: count)
         _ = lap()
@@ -404,12 +411,12 @@ extension Loop {
             case .finish: finished = true
             }
         } catch {
-            handlerFailed(error)
+            handlerFailed(error, of: exchange.logged)
             finished = true
         }
         let elapsed = lap()
-        if unsafe elapsed > state.pointee.stallTicks { reportStall(elapsed) }
-        unsafe pending.save(response)
+        if unsafe elapsed > state.pointee.stallTicks { reportStall(elapsed, of: exchange.logged) }
+        unsafe pending.exchange(response)
         if finished {
             exchange.receiver = nil
             if !isLast {
@@ -425,9 +432,12 @@ extension Loop {
             let pending = exchange.pendingResponse, unsafe !connection.pointee.machine.isEnding
         else { return }
         exchange.pendingResponse = nil
-        unsafe pending.restore(response)
+        unsafe pending.exchange(response)
         unsafe head.pointee = pending.head
+        if unsafe response.pointee.refusedField { refusedField(of: exchange.logged) }
         unsafe finishResponse(connection, nil, 0, unread: unreadBytes(connection), 0)
+        // Produced content and upgrades still need it; otherwise it would speak for the connection's next request.
+        if exchange.producer == nil, exchange.upgrade == nil { unsafe dropExchange(connection) }
     }
 
     func makeExchange(_ connection: UnsafeMutablePointer<Connection>) -> Exchange {

@@ -1,5 +1,6 @@
 // LoopMessage: what other threads may ask of a loop. Posted through IORING_OP_MSG_RING; taken up on the loop's thread.
 
+internal import CUring
 internal import UringBase
 internal import UringHTTP1
 internal import UringRing
@@ -44,6 +45,16 @@ package final class LoopMessage: Sendable {
 
 extension Loop {
     func message(_ userData: UInt64, _ result: Int32) { deliver(LoopMessage.take(userData)) }
+
+    /// What was posted between the last turn and the closing of the door. Only answers matter now: nothing is connected any more.
+    package func takeLastMessages() {
+        _ = kernel.enter(waitFor: 0, timeoutNs: 0)
+        while unsafe ur_cq_ready(ring) > 0 {
+            let completion = unsafe ur_cq_at(ring, 0)!.pointee
+            unsafe ur_cq_advance(ring, 1)
+            if Operation(raw: completion.user_data).kind == .message { message(completion.user_data, completion.res) }
+        }
+    }
 
     /// Takes a message up. On the loop's thread: simulations call it directly.
     package func deliver(_ message: LoopMessage) {

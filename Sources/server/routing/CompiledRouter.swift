@@ -7,10 +7,10 @@ internal import UringHTTP1
 /// A handler with its middleware.
 final class RouteEndpoint: Sendable {
     let handle: Handler
-    let name: StaticString?
+    let name: RouteName
     let streamsBody: Bool
 
-    init(_ handle: @escaping Handler, name: StaticString?, streamsBody: Bool = false) {
+    init(_ handle: @escaping Handler, name: RouteName, streamsBody: Bool = false) {
         (self.handle, self.name, self.streamsBody) = (handle, name, streamsBody)
     }
 }
@@ -38,7 +38,7 @@ final class CompiledRouter: @unchecked Sendable {
         let memory = UnsafeMutableBufferPointer<Unmanaged<RouteEndpoint>>.allocate(capacity: router.routes.count)  // freed in deinit
         for (index, route) in router.routes.enumerated() {
             let handler = Middleware.compose(router.middleware, around: route.handler)
-            let endpoint = RouteEndpoint(handler, name: route.name, streamsBody: route.streamsBody)
+            let endpoint = RouteEndpoint(handler, name: RouteName(registering: route.name ?? route.pattern), streamsBody: route.streamsBody)
             unsafe memory.initializeElement(at: index, to: .passRetained(endpoint))
         }
         unsafe endpoints = UnsafeBufferPointer(memory)
@@ -48,7 +48,7 @@ final class CompiledRouter: @unchecked Sendable {
                 { request, response in
                     try composed(request, &response)
                     response.nameStatus()
-                }, name: name)
+                }, name: RouteName(name))
         }
         let answer = router.notFoundHandler
         notFound = own("not found") { request, response in
@@ -93,7 +93,7 @@ final class CompiledRouter: @unchecked Sendable {
 
     @inline(__always)
     private static func run(_ endpoint: RouteEndpoint, _ request: borrowing Request, _ response: inout Response) throws {
-        if let name = endpoint.name { response.setRoute(name) }
+        response.setRoute(endpoint.name)
         try endpoint.handle(request, &response)
     }
 

@@ -33,7 +33,7 @@ struct RouteTrieBuilder {
     mutating func add(_ method: HTTPMethod?, _ pattern: String, endpoint: Int, at origin: RouteOrigin) {
         let segments: [RouteSegment]
         do {
-            segments = try RoutePathParser.parse(pattern)
+            segments = try RoutePatternParser.parse(pattern)
         } catch {
             problems.append("\(origin): \(pattern): \(error.text)")
             return

@@ -23,7 +23,8 @@ public struct Router: Sendable {
         /// nil = every method.
         let method: HTTPMethod?
         let pattern: String
-        let name: StaticString?
+        /// nil = the whole pattern.
+        let name: String?
         let streamsBody: Bool
         let handler: Handler
         let origin: RouteOrigin
@@ -44,69 +45,69 @@ public struct Router: Sendable {
     /// Adds a handler.
     /// - Parameters:
     ///   - method: a registered one. `.head` overrides what GET's handler would answer.
-    ///   - path: `/text/{parameter}/{rest*}`; see `RoutePath`.
-    ///   - name: in stall reports and the access log; the pattern when that is a literal outside of groups, else the request's path.
+    ///   - pattern: `/text/{parameter}/{rest*}`. Segments between slashes are text (compared after percent-decoding, with case), a parameter
+    ///     (a whole segment, not empty), or at the end a wildcard `{name*}` or `*`: whatever follows the slash, possibly nothing.
+    ///   - name: in stall reports, logs and metrics; the pattern, prefixes included, when nil.
     ///   - streamingBody: the handler is called before the body has arrived, and takes it with `Response.receiveBody`.
     public mutating func on(
-        _ method: HTTPMethod, _ path: RoutePath, name: StaticString? = nil, streamingBody: Bool = false, fileID: StaticString = #fileID,
+        _ method: HTTPMethod, _ pattern: String, name: String? = nil, streamingBody: Bool = false, fileID: StaticString = #fileID,
         line: UInt = #line, _ handler: @escaping Handler
     ) {
-        add(method, path, name, streamingBody, RouteOrigin(file: fileID, line: line), handler)
+        add(method, pattern, name, streamingBody, RouteOrigin(file: fileID, line: line), handler)
     }
 
     /// A handler for every method that has no other there, extension methods included (`Request.methodName`).
     public mutating func any(
-        _ path: RoutePath, name: StaticString? = nil, streamingBody: Bool = false, fileID: StaticString = #fileID, line: UInt = #line,
+        _ pattern: String, name: String? = nil, streamingBody: Bool = false, fileID: StaticString = #fileID, line: UInt = #line,
         _ handler: @escaping Handler
     ) {
-        add(nil, path, name, streamingBody, RouteOrigin(file: fileID, line: line), handler)
+        add(nil, pattern, name, streamingBody, RouteOrigin(file: fileID, line: line), handler)
     }
 
     /// `on(.get, …)`; HEAD is answered by the same handler.
     public mutating func get(
-        _ path: RoutePath, name: StaticString? = nil, fileID: StaticString = #fileID, line: UInt = #line, _ handler: @escaping Handler
+        _ pattern: String, name: String? = nil, fileID: StaticString = #fileID, line: UInt = #line, _ handler: @escaping Handler
     ) {
-        add(.get, path, name, false, RouteOrigin(file: fileID, line: line), handler)
+        add(.get, pattern, name, false, RouteOrigin(file: fileID, line: line), handler)
     }
 
     /// `on(.post, …)`.
     public mutating func post(
-        _ path: RoutePath, name: StaticString? = nil, streamingBody: Bool = false, fileID: StaticString = #fileID, line: UInt = #line,
+        _ pattern: String, name: String? = nil, streamingBody: Bool = false, fileID: StaticString = #fileID, line: UInt = #line,
         _ handler: @escaping Handler
     ) {
-        add(.post, path, name, streamingBody, RouteOrigin(file: fileID, line: line), handler)
+        add(.post, pattern, name, streamingBody, RouteOrigin(file: fileID, line: line), handler)
     }
 
     /// `on(.put, …)`.
     public mutating func put(
-        _ path: RoutePath, name: StaticString? = nil, streamingBody: Bool = false, fileID: StaticString = #fileID, line: UInt = #line,
+        _ pattern: String, name: String? = nil, streamingBody: Bool = false, fileID: StaticString = #fileID, line: UInt = #line,
         _ handler: @escaping Handler
     ) {
-        add(.put, path, name, streamingBody, RouteOrigin(file: fileID, line: line), handler)
+        add(.put, pattern, name, streamingBody, RouteOrigin(file: fileID, line: line), handler)
     }
 
     /// `on(.patch, …)`.
     public mutating func patch(
-        _ path: RoutePath, name: StaticString? = nil, streamingBody: Bool = false, fileID: StaticString = #fileID, line: UInt = #line,
+        _ pattern: String, name: String? = nil, streamingBody: Bool = false, fileID: StaticString = #fileID, line: UInt = #line,
         _ handler: @escaping Handler
     ) {
-        add(.patch, path, name, streamingBody, RouteOrigin(file: fileID, line: line), handler)
+        add(.patch, pattern, name, streamingBody, RouteOrigin(file: fileID, line: line), handler)
     }
 
     /// `on(.delete, …)`.
     public mutating func delete(
-        _ path: RoutePath, name: StaticString? = nil, fileID: StaticString = #fileID, line: UInt = #line, _ handler: @escaping Handler
+        _ pattern: String, name: String? = nil, fileID: StaticString = #fileID, line: UInt = #line, _ handler: @escaping Handler
     ) {
-        add(.delete, path, name, false, RouteOrigin(file: fileID, line: line), handler)
+        add(.delete, pattern, name, false, RouteOrigin(file: fileID, line: line), handler)
     }
 
     private mutating func add(
-        _ method: HTTPMethod?, _ path: RoutePath, _ name: StaticString?, _ streamsBody: Bool, _ origin: RouteOrigin, _ handler: @escaping Handler
+        _ method: HTTPMethod?, _ pattern: String, _ name: String?, _ streamsBody: Bool, _ origin: RouteOrigin, _ handler: @escaping Handler
     ) {
         routes.append(
             Route(
-                method: method, pattern: path.text, name: name ?? (isGroup ? nil : path.literal), streamsBody: streamsBody, handler: handler,
-                origin: origin))
+                method: method, pattern: pattern, name: name, streamsBody: streamsBody, handler: handler, origin: origin))
     }
 
     // MARK: groups and middleware
@@ -114,18 +115,18 @@ public struct Router: Sendable {
     /// Routes below a prefix, with middleware of their own, which lies within that of the router.
     /// - Parameter prefix: a pattern without a slash at its end; may have parameters.
     public mutating func group(
-        _ prefix: RoutePath, fileID: StaticString = #fileID, line: UInt = #line, _ build: (inout Router) throws -> Void
+        _ prefix: String, fileID: StaticString = #fileID, line: UInt = #line, _ build: (inout Router) throws -> Void
     ) rethrows {
         var group = Router(group: ())
         try build(&group)
         let origin = RouteOrigin(file: fileID, line: line)
-        if prefix.text.hasSuffix("/") { problems.append("\(origin): the prefix \(prefix.text) ends with a slash; its routes begin with one") }
+        if prefix.hasSuffix("/") { problems.append("\(origin): the prefix \(prefix) ends with a slash; its routes begin with one") }
         problems += group.problems
         for route in group.routes {
             if !route.pattern.hasPrefix("/") { problems.append("\(route.origin): \(route.pattern): a pattern begins with a slash") }
             routes.append(
                 Route(
-                    method: route.method, pattern: prefix.text + route.pattern, name: route.name, streamsBody: route.streamsBody,
+                    method: route.method, pattern: prefix + route.pattern, name: route.name, streamsBody: route.streamsBody,
                     handler: Middleware.compose(group.middleware, around: route.handler), origin: route.origin))
         }
     }

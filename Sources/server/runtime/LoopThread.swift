@@ -2,11 +2,16 @@
 
 internal import CUringBase
 internal import Glibc
+internal import Synchronization
 internal import UringRing
 
 final class LoopThread: Sendable {
-    /// The loop's ring, for messages. Valid until `join` returns.
-    let target: Int32
+    /// The loop's ring, for messages; nil when the loop has ended and the descriptor may be somebody else's. The lock is held while a
+    /// message is posted, so that every message that was accepted is taken up.
+    private final class Door: Sendable {
+        let target = Mutex<Int32?>(nil)
+    }
+    private let door = Door()
     private let thread: pthread_t
 
     private final class Start: Sendable {
@@ -19,15 +24,19 @@ final class LoopThread: Sendable {
     init(
         index: Int, core: Int?, listeners: [LoopListener], configuration: LoopConfiguration, handler: HandlerBox
     ) throws(SystemError) {
-        let signal = Answer<Result<Int32, SystemError>>()
-        let start = Start {
+        let signal = Answer<Result<Void, SystemError>>()
+        let start = Start { [door] in
             if let core { try? ThreadAffinity.pin(to: core) }
             unsafe ur_name_thread("loop-\(index)")
             do throws(SystemError) {
                 let kernel = try UringKernel.make()
                 let loop = try Loop(index: index, kernel: kernel, listeners: listeners, configuration: configuration, handler: handler)
-                signal.send(.success(kernel.messageTarget))
+                door.target.withLock { $0 = kernel.messageTarget }
+                signal.send(.success(()))
                 loop.run()
+                // Never waits for the lock: on kernels before 6.10 the sender that holds it waits for this ring to be entered.
+                while door.target.withLockIfAvailable({ $0 = nil }) == nil { loop.takeLastMessages() }
+                loop.takeLastMessages()
             } catch {
                 signal.send(.failure(error))
             }
@@ -44,10 +53,19 @@ final class LoopThread: Sendable {
         }
         self.thread = thread
         switch signal.wait() {
-        case .success(let target): self.target = target
+        case .success: break
         case .failure(let error):
             pthread_join(thread, nil)
             throw error
+        }
+    }
+
+    /// False when the loop has ended: the message was dropped.
+    @discardableResult
+    func post(_ content: LoopMessage.Content, by mailbox: LoopMailbox) -> Bool {
+        door.target.withLock { target in
+            guard let target else { return false }
+            return mailbox.post(content, to: target)
         }
     }
 

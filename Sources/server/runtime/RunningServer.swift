@@ -44,7 +44,7 @@ public final class RunningServer: Sendable {
                 }
             } catch {
                 // The loops that did start close their own descriptors; the rest is closed here.
-                for thread in started { mailbox.post(.abort, to: thread.target) }
+                for thread in started { thread.post(.abort, by: mailbox) }
                 for thread in started { thread.join() }
                 for listener in opened {
                     for descriptor in listener.descriptors.dropFirst(started.count) { close(descriptor) }
@@ -83,7 +83,7 @@ public final class RunningServer: Sendable {
         let configuration = options.loopConfiguration(connectionsPerLoop: max(1, connections / threads.count))
         addressLimiter.limit = UInt32(clamping: options.limits.connectionsPerAddress)
         let box = application.box
-        for thread in threads { mailbox.post(.replace(configuration, box), to: thread.target) }
+        for thread in threads { thread.post(.replace(configuration, box), by: mailbox) }
     }
 
     /// As `replace`, and changes what is listened on: addresses that stay keep their sockets and the clients queued in them.
@@ -105,10 +105,10 @@ public final class RunningServer: Sendable {
             }
             replace(options: options, application: application)
             for (loop, thread) in threads.enumerated() {
-                if !added.isEmpty, !mailbox.post(.listen(added.map { $0.listener(of: loop) }), to: thread.target) {
+                if !added.isEmpty, !thread.post(.listen(added.map { $0.listener(of: loop) }), by: mailbox) {
                     for listener in added { close(listener.descriptors[loop]) }
                 }
-                if !change.removed.isEmpty { mailbox.post(.unlisten(change.removed.map { $0.descriptors[loop] }), to: thread.target) }
+                if !change.removed.isEmpty { thread.post(.unlisten(change.removed.map { $0.descriptors[loop] }), by: mailbox) }
             }
             for listener in change.removed { listener.removeFile() }
             open = change.kept + added
@@ -120,11 +120,11 @@ public final class RunningServer: Sendable {
     package func onEachLoop(_ body: @escaping @Sendable (_ loop: Int) -> Void) {
         for (loop, thread) in threads.enumerated() {
             let answer = Answer<Bool>()
-            let isDelivered = mailbox.post(
+            let isDelivered = thread.post(
                 .run {
                     body(loop)
                     answer.send(true)
-                }, to: thread.target)
+                }, by: mailbox)
             if isDelivered { _ = answer.wait() }
         }
     }
@@ -133,7 +133,7 @@ public final class RunningServer: Sendable {
     public func snapshots() -> [LoopSnapshot] {
         threads.compactMap { thread in
             let answer = Answer<LoopSnapshot>()
-            guard mailbox.post(.snapshot({ answer.send($0) }), to: thread.target) else { return nil }
+            guard thread.post(.snapshot({ answer.send($0) }), by: mailbox) else { return nil }
             return answer.wait()
         }
     }
@@ -149,7 +149,7 @@ public final class RunningServer: Sendable {
         }
         guard isFirst else { return }
         listeners.withLock { for listener in $0 { listener.removeFile() } }
-        for thread in threads { mailbox.post(.drain, to: thread.target) }
+        for thread in threads { thread.post(.drain, by: mailbox) }
         let watchdog = limit.map { limit in Watchdog(after: limit) { [self] in abort() } }
         for thread in threads { thread.join() }
         watchdog?.cancel()
@@ -157,6 +157,6 @@ public final class RunningServer: Sendable {
 
     /// Closes every connection at once. For a server that is being stopped: `stop` then returns.
     package func abort() {
-        for thread in threads { mailbox.post(.abort, to: thread.target) }
+        for thread in threads { thread.post(.abort, by: mailbox) }
     }
 }

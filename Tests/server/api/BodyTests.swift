@@ -137,8 +137,14 @@ import UringServer
         var application = Application { request, response in
             response.write("dropped")
             let fails = request.path == "/http"
+            let restarts = request.path == "/restart"
             response.receiveBody { part, response in
                 guard part.isLast || part.bytes.count > 0 else { return .more }
+                if restarts {
+                    response.restart(.conflict)
+                    response.write("much longer than what was dropped")
+                    return .finish
+                }
                 if fails { throw HTTPError(.unprocessableContent, "no") }
                 throw SomeError()
             }
@@ -146,6 +152,9 @@ import UringServer
         application.wantsStream = { _ in true }
         let server = try TestServer(application: application)
         #expect(try server.exchange("POST /http HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc").bodyText == "no\n")
+        let restarted = try server.exchange("POST /restart HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc")
+        #expect(restarted.status == 409)
+        #expect(restarted.bodyText == "much longer than what was dropped")
         #expect(try server.exchange("POST /else HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc").status == 500)
     }
 
@@ -236,8 +245,13 @@ import UringServer
     @Test func observerSeesTheStreamedRequest() throws {
         let reports = Reports()
         var application = Self.streamingEcho()
-        let wants: @Sendable (borrowing Request) -> Bool = { request in request.method == .post }
-        application.wantsStream = wants
+        let inner = application.handler
+        application.handler = { request, response in
+            try inner(request, &response)
+            // Too large for the shortest way out.
+            if request.path == "/next" { response.write(String(repeating: "x", count: 40_000)) }
+        }
+        application.wantsStream = { request in request.method == .post }
         application.reporter = reports
         application.observe = { request, record in
             guard let mark = request.headers["x-mark"] else { return }
@@ -251,6 +265,12 @@ import UringServer
         #expect(try other.readResponse().bodyText == "not streaming")
         try uploader.send("cd")
         #expect(try uploader.readResponse().bodyText == "abcd$")
-        #expect(reports.all == ["failed /a-rather-long-path-of-another-request other 200: SomeError()", "failed /upload?one mine 200: SomeError()"])
+        // What was kept for one request does not speak for the next on its connection.
+        try uploader.send("GET /next HTTP/1.1\r\nHost: a\r\nX-Mark: next\r\n\r\n")
+        #expect(try uploader.readResponse().bodyText == "not streaming" + String(repeating: "x", count: 40_000))
+        #expect(reports.all == [
+            "failed /a-rather-long-path-of-another-request other 200: SomeError()", "failed /upload?one mine 200: SomeError()",
+            "failed /next next 200: SomeError()",
+        ])
     }
 }

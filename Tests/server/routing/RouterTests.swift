@@ -10,7 +10,7 @@ import UringServer
     private static func router() -> Router {
         var router = Router()
         func route(_ pattern: String, _ names: StaticString...) {
-            router.get(RoutePath(pattern)) { request, response in
+            router.get(pattern) { request, response in
                 response.write(pattern)
                 for name in names {
                     response.write(" ")
@@ -201,7 +201,7 @@ import UringServer
     @Test func manyRoutes() throws {
         var router = Router()
         for number in 0..<500 {
-            router.get(RoutePath("/r\(number)/x")) { _, response in response.write("\(number)") }
+            router.get("/r\(number)/x") { _, response in response.write("\(number)") }
         }
         let server = try TestServer(router: router)
         let client = try server.client()
@@ -218,6 +218,6 @@ import UringServer
         router.group("/group") { $0.get("/{id}") { _, _ in throw SomeError() } }
         let server = try TestServer(router: router)
         for target in ["/users/7", "/named", "/group/7"] { #expect(try server.get(target).status == 500) }
-        #expect(server.reports.all == ["failed /users/{id}: SomeError()", "failed my name: SomeError()", "failed /group/7: SomeError()"])
+        #expect(server.reports.all == ["failed /users/{id}: SomeError()", "failed my name: SomeError()", "failed /group/{id}: SomeError()"])
     }
 }

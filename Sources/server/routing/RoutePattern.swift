@@ -1,25 +1,4 @@
-// RoutePath: the pattern of a route, as written and as parsed. Plain values, used while a router is built.
-
-/// Where a route lies: `/users/{id}/files/{rest*}`.
-///
-/// Segments between slashes are text, a parameter `{name}` (a whole segment, not empty), or at the end a wildcard `{name*}` or `*` (whatever
-/// follows the slash, further slashes included, possibly nothing). Text is compared after percent-decoding, and with case.
-public struct RoutePath: ExpressibleByStringLiteral, Sendable {
-    public let text: String
-    /// The pattern itself when it was a literal: it then names the route in stall reports and logs.
-    let literal: StaticString?
-
-    public init(stringLiteral literal: StaticString) {
-        text = literal.description
-        self.literal = literal
-    }
-
-    /// A pattern made at run time. Such a route has no name unless it is given one.
-    public init(_ text: String) {
-        self.text = text
-        literal = nil
-    }
-}
+// RoutePattern: the pattern of a route, taken apart. Plain values, used while a router is built.
 
 /// One segment of a parsed pattern.
 enum RouteSegment: Equatable {
@@ -30,7 +9,7 @@ enum RouteSegment: Equatable {
     case wildcard(String?)
 }
 
-enum RoutePathParser {
+enum RoutePatternParser {
     /// A trie is searched to the depth of its longest pattern, by recursion: this bounds the stack, far beyond any real path.
     static let segmentsMax = 64
 

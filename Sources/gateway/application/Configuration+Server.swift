@@ -1,0 +1,100 @@
+// From a configuration to what the server library takes. Plain values, but for host names, which are looked up here: at start and on a
+// reload, never on a loop.
+
+internal import Glibc
+package import UringServer
+
+extension Configuration {
+    package var serverOptions: ServerOptions {
+        var options = ServerOptions()
+        options.loops = loops.selection
+        options.timeouts.header = Self.duration(timeouts.headerNs)
+        options.timeouts.body = Self.duration(timeouts.bodyNs)
+        options.timeouts.handler = Self.duration(timeouts.handlerNs)
+        options.timeouts.write = Self.duration(timeouts.writeNs)
+        options.timeouts.idle = Self.duration(timeouts.idleNs)
+        options.timeouts.linger = Self.duration(timeouts.lingerNs)
+        options.timeouts.bodyRate = .init(
+            bytesPerSecond: Int(clamping: timeouts.bodyBytesPerSecondMin), grace: Self.duration(timeouts.rateGraceNs))
+        options.timeouts.writeRate = .init(
+            bytesPerSecond: Int(clamping: timeouts.writeBytesPerSecondMin), grace: Self.duration(timeouts.rateGraceNs))
+        options.limits.connections = limits.connections
+        options.limits.requestsPerConnection = limits.requestsPerConnection
+        options.limits.requestLineBytes = limits.requestLineBytes
+        options.limits.headerBytes = limits.headerBytes
+        options.limits.headerCount = limits.headerCount
+        options.limits.bodyBytes = limits.bodyBytes == 0 ? .max : Int(clamping: limits.bodyBytes)
+        options.drainTimeout = Self.duration(timeouts.drainNs)
+        return options
+    }
+
+    /// nil: as long as it takes.
+    package var drainLimit: Duration? { timeouts.drainNs == 0 ? nil : Self.duration(timeouts.drainNs) }
+
+    /// - Throws: when a host name has no address.
+    package func listenerOptions() throws -> [ListenerOptions] { try listeners.map { try $0.options() } }
+
+    private static func duration(_ nanoseconds: UInt64) -> Duration { .nanoseconds(Int64(clamping: nanoseconds)) }
+}
+
+extension LoopSelection {
+    package var selection: UringServer.LoopSelection {
+        switch self {
+        case .auto: .automatic
+        case .count(let count): .count(count)
+        case .cores(let cores): .cores(cores)
+        }
+    }
+
+    package init(_ selection: UringServer.LoopSelection) {
+        switch selection {
+        case .automatic: self = .auto
+        case .count(let count): self = .count(count)
+        case .cores(let cores): self = .cores(cores)
+        }
+    }
+}
+
+extension ListenerConfiguration {
+    package func options() throws -> ListenerOptions {
+        var options = ListenerOptions(address: try address.numeric())
+        options.backlog = backlog
+        options.isIPv6Only = isIPv6Only
+        if case .unix = address { options.unixMode = unixMode }
+        return options
+    }
+}
+
+extension ListenAddress {
+    /// The address with its host as a number. A name stands for its first IPv4 address, or its first IPv6 address when it has no other.
+    package func numeric() throws -> String {
+        switch self {
+        case .ipv4, .unix: return description
+        case .ipv6(_, let zone, _):
+            guard zone.isEmpty else {
+                throw GatewayError("cannot listen on \(self): addresses of one link (%\(zone)) are not supported; use another address of the interface")
+            }
+            return description
+        case .name(let name, let port):
+            guard let host = Self.lookUp(name, AF_INET) ?? Self.lookUp(name, AF_INET6).map({ "[\($0)]" }) else {
+                throw GatewayError("cannot listen on \(self): the name has no address; write the address itself, or add the name to /etc/hosts")
+            }
+            return "\(host):\(port)"
+        }
+    }
+
+    private static func lookUp(_ name: String, _ family: CInt) -> String? {
+        var hints = unsafe addrinfo()
+        unsafe hints.ai_family = family
+        unsafe hints.ai_socktype = CInt(SOCK_STREAM.rawValue)
+        var list: UnsafeMutablePointer<addrinfo>?
+        guard unsafe getaddrinfo(name, nil, &hints, &list) == 0, let first = unsafe list else { return nil }
+        // The list is ours until freeaddrinfo; the text is copied.
+        defer { unsafe freeaddrinfo(first) }
+        var text = [CChar](repeating: 0, count: Int(NI_MAXHOST))
+        let code = unsafe getnameinfo(
+            first.pointee.ai_addr, first.pointee.ai_addrlen, &text, socklen_t(text.count), nil, 0, NI_NUMERICHOST)
+        guard code == 0 else { return nil }
+        return String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    }
+}

@@ -1,0 +1,145 @@
+// Gateway: a configuration at work. Starts, reloads and stops the servers; reached from the thread that takes the signals, and from the one
+// that waits for the drain. Loops are reached through `RunningServer` only.
+
+internal import Synchronization
+internal import UringServer
+
+package final class Gateway: Sendable {
+    private struct State {
+        var configuration: Configuration
+        var application: GatewayApplication
+        var admin: RunningServer?
+    }
+
+    private let server: RunningServer
+    private let readiness: Readiness
+    private let log: OperationalLog
+    private let reporter: LogReporter
+    private let state: Mutex<State>
+
+    /// How long probes that are being answered may take when their server stops.
+    private static let adminDrain = Duration.seconds(1)
+    /// Probes come from a handful of places.
+    private static let adminConnectionsMax = 256
+
+    /// Starts to serve.
+    /// - Throws: when an address is in use, a file cannot be opened, io_uring is forbidden: a sentence with the remedy.
+    package init(_ configuration: Configuration, log: OperationalLog) throws {
+        let readiness = Readiness()
+        let reporter = LogReporter(log)
+        let options = configuration.serverOptions
+        let loops = try Self.plan(options.loops).cores.count
+        let application = try GatewayApplication(configuration, loops: loops)
+        // First, so that probes see "starting" instead of a refused connection.
+        let admin = try configuration.admin.map { try Self.startAdmin($0, readiness, reporter) }
+        do {
+            server = try Server(
+                listeners: try configuration.listenerOptions(), options: options, application: application.application(reporter: reporter)
+            ).start()
+        } catch {
+            admin?.stop(within: .zero)
+            throw error
+        }
+        (self.readiness, self.log, self.reporter) = (readiness, log, reporter)
+        state = Mutex(State(configuration: configuration, application: application, admin: admin))
+        readiness.current = .serving
+    }
+
+    private static func plan(_ selection: UringServer.LoopSelection) throws -> LoopPlan {
+        do throws(LoopPlanError) { return try LoopPlan(selection) } catch { throw GatewayError("\(error)") }
+    }
+
+    private static func startAdmin(_ admin: AdminConfiguration, _ readiness: Readiness, _ reporter: LogReporter) throws -> RunningServer {
+        var listener = ListenerOptions(address: try admin.address.numeric())
+        if case .unix = admin.address { listener.unixMode = 0o660 }
+        var options = ServerOptions()
+        options.loops = .count(1)
+        options.pinsLoops = false
+        options.limits.connections = adminConnectionsMax
+        return try Server(listeners: [listener], options: options, application: AdminApplication.make(readiness, reporter: reporter)).start()
+    }
+
+    /// `listening on …`, a line per listener.
+    package var listening: [String] {
+        server.addresses.map { server.summary(of: $0) } + state.withLock { $0.admin.map(Self.lines) ?? [] }
+    }
+
+    /// What the choice of loops means here, a sentence each.
+    package var notes: [String] { server.plan.notes }
+
+    private static func lines(_ admin: RunningServer) -> [String] {
+        admin.addresses.map { "listening on \($0.hasPrefix("unix:") ? "http+" : "http://")\($0) (admin)" }
+    }
+
+    // MARK: reload
+
+    /// Goes over to another configuration: requests under way finish with the old one, connections and listeners that stay are untouched.
+    /// - Returns: the `listening on …` lines of listeners that are new.
+    /// - Throws: what cannot be opened; then the old configuration goes on as it was.
+    package func reload(_ new: Configuration) throws -> [String] {
+        try state.withLock { state in
+            let application = try GatewayApplication(new, loops: server.plan.cores.count)
+            let listeners = try new.listenerOptions()
+            let keepsAdmin = new.admin == state.configuration.admin
+            let admin = keepsAdmin ? state.admin : try new.admin.map { try Self.startAdmin($0, readiness, reporter) }
+            let change: (added: [String], removed: [String])
+            do {
+                change = try server.reload(
+                    listeners: listeners, options: new.serverOptions, application: application.application(reporter: reporter))
+            } catch {
+                if !keepsAdmin { admin?.stop(within: .zero) }
+                throw error
+            }
+            for remark in Self.remarks(from: state.configuration, to: new) { log.warning(remark) }
+            for address in change.removed { log.info("no longer listening on \(address)") }
+            let oldAdmin = keepsAdmin ? nil : state.admin
+            state = State(configuration: new, application: application, admin: admin)
+            log.level = new.logLevel
+            oldAdmin?.stop(within: Self.adminDrain)
+            return change.added.map { server.summary(of: $0) } + (keepsAdmin ? [] : admin.map(Self.lines) ?? [])
+        }
+    }
+
+    /// What a reload cannot change.
+    static func remarks(from old: Configuration, to new: Configuration) -> [String] {
+        var remarks: [String] = []
+        if new.loops != old.loops { remarks.append("`loops` changed: takes effect when the server is restarted") }
+        if new.limits.connections != old.limits.connections {
+            remarks.append("`limits.connections` changed: takes effect when the server is restarted")
+        }
+        for listener in new.listeners where !old.listeners.contains(listener) && old.listeners.contains(where: { $0.address == listener.address }) {
+            remarks.append("options of the listener \(listener.address) changed: they take effect when the server is restarted")
+        }
+        return remarks
+    }
+
+    // MARK: logs
+
+    /// Opens the access log anew on every loop, for log rotation.
+    package func reopenLogs() {
+        guard let logs = state.withLock({ $0.application.logs }) else { return }
+        let failure = Mutex<CInt>(0)
+        server.onEachLoop { loop in
+            let code = logs.reopen(loop)
+            if code != 0 { failure.withLock { $0 = code } }
+        }
+        let code = failure.withLock { $0 }
+        if code == 0 {
+            log.info("opened the access log anew")
+        } else {
+            log.error("cannot open the access log anew, the old file stays in use: \(ConfigFileChecks.reason(code))")
+        }
+    }
+
+    // MARK: stop
+
+    /// Drains, and returns when every connection is gone. Once.
+    package func stop() {
+        readiness.current = .draining
+        server.stop(limit: state.withLock { $0.configuration.drainLimit })
+        state.withLock { $0.admin }?.stop(within: Self.adminDrain)
+    }
+
+    /// Closes every connection at once: `stop` then returns. Any thread.
+    package func abort() { server.abort() }
+}

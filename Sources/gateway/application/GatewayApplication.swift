@@ -1,0 +1,38 @@
+// GatewayApplication: a configuration as what the server's loops call. Made at start and on each reload, on the thread that does so;
+// everything it holds is immutable or belongs to one loop, and lives until the last loop has gone over to its successor.
+
+internal import UringHTTP
+package import UringServer
+
+package struct GatewayApplication: Sendable {
+    package let routes: Routes
+    /// nil: no access log.
+    package let logs: AccessLogs?
+
+    /// - Throws: what cannot be opened: a directory of `files`, the access log.
+    package init(_ configuration: Configuration, loops: Int) throws {
+        routes = try Routes(configuration.routes)
+        logs = try configuration.accessLog.map { log throws in
+            do throws(TextProblem) { return try AccessLogs(log, loops: loops) } catch { throw GatewayError(error.reason) }
+        }
+    }
+
+    /// What the loops get.
+    package func application(reporter: any ServerReporter) -> Application {
+        let routes = routes
+        var application = Application { request, response in routes.respond(to: request, &response) }
+        if let logs {
+            application.observe = { request, record in logs.record(request, record) }
+            application.flush = { loop in logs.flush(loop) }
+            application.flushInterval = .nanoseconds(Int64(clamping: logs.flushNs))
+        }
+        application.reporter = reporter
+        return application
+    }
+}
+
+/// Why something could not be done, in a sentence for an operator.
+package struct GatewayError: Error, CustomStringConvertible, Sendable {
+    package let description: String
+    package init(_ description: String) { self.description = description }
+}

@@ -1,0 +1,88 @@
+// The server's own messages, on standard error through swift-log. Any thread.
+
+package import Logging
+internal import Glibc
+internal import Synchronization
+package import UringServer
+
+/// One logger, whose level a reload may change.
+package final class OperationalLog: Sendable {
+    private let logger: Mutex<Logger>
+
+    package init(level: LogLevel) {
+        var logger = Logger(label: "uringd") { StreamLogHandler.standardError(label: $0) }
+        logger.logLevel = Logger.Level(level)
+        self.logger = Mutex(logger)
+    }
+
+    package var level: LogLevel {
+        get { LogLevel(rawValue: logger.withLock(\.logLevel).rawValue) ?? .info }
+        set { logger.withLock { $0.logLevel = Logger.Level(newValue) } }
+    }
+
+    package func log(_ level: Logger.Level, _ text: String) { logger.withLock { $0.log(level: level, "\(text)", source: "gateway") } }
+    package func info(_ text: String) { log(.info, text) }
+    package func notice(_ text: String) { log(.notice, text) }
+    package func warning(_ text: String) { log(.warning, text) }
+    package func error(_ text: String) { log(.error, text) }
+}
+
+extension Logger.Level {
+    fileprivate init(_ level: LogLevel) { self = Logger.Level(rawValue: level.rawValue) ?? .info }
+}
+
+/// What loops report, as log lines. A fault that every request meets must not turn into a flood that holds the loops up: beyond a few lines a
+/// second they are counted instead.
+package final class LogReporter: ServerReporter {
+    /// Enough to see each kind of fault once a second; a page of log in ten.
+    static let linesPerSecondMax = 10
+
+    private struct Window {
+        var second: Int = 0
+        var lines = 0
+        var suppressed = 0
+    }
+
+    private let log: OperationalLog
+    private let window = Mutex(Window())
+    private let clock: @Sendable () -> Int
+
+    package convenience init(_ log: OperationalLog) {
+        self.init(log) {
+            var time = timespec()
+            unsafe clock_gettime(CLOCK_MONOTONIC_COARSE, &time)
+            return time.tv_sec
+        }
+    }
+
+    /// - Parameter clock: whole seconds.
+    init(_ log: OperationalLog, clock: @escaping @Sendable () -> Int) {
+        self.log = log
+        self.clock = clock
+    }
+
+    package func stalled(_ stall: LoopStall) {
+        report(.warning, "loop \(stall.loop) was held for \(stall.nanoseconds / 1_000_000) ms by \(stall.route): every connection of the loop waited")
+    }
+    package func handlerFailed(_ route: String, _ error: any Error) { report(.error, "the handler of \(route) failed: \(error)") }
+    package func fieldRefused(_ route: String) {
+        report(.error, "a response of \(route) became a 500: a header value contains a control character")
+    }
+    package func lengthMismatch() { report(.error, "a response was cut: its content is longer or shorter than announced") }
+
+    private func report(_ level: Logger.Level, _ text: @autoclosure () -> String) {
+        let second = clock()
+        let (isWritten, suppressed) = window.withLock { window -> (Bool, Int) in
+            var before = 0
+            if window.second != second {
+                before = window.suppressed
+                window = Window(second: second)
+            }
+            window.lines += 1
+            if window.lines > Self.linesPerSecondMax { window.suppressed += 1 }
+            return (window.lines <= Self.linesPerSecondMax, before)
+        }
+        if suppressed > 0 { log.warning("\(suppressed) more reports of loops were not written: too many in one second") }
+        if isWritten { log.log(level, text()) }
+    }
+}

@@ -1,0 +1,54 @@
+// The configurations of the commands that need no file. Built from arguments, checked by the same rules as a file.
+
+internal import UringServer
+
+package enum QuickConfiguration {
+    /// `uringd files`: everything below `root`, precompressed siblings included.
+    package static func files(root: String, listen: [ListenAddress], loops: LoopSelection) throws -> Configuration {
+        if let problem = ConfigFileChecks.system.directoryProblem(root) { throw GatewayError(problem) }
+        let files = FilesConfiguration(root: root, precompressed: [.br, .zstd, .gzip])
+        return configuration(listen, loops, RouteConfiguration(name: "files", action: .files(files)))
+    }
+
+    /// `uringd respond`: one answer to everything.
+    /// - Parameter headers: `NAME: VALUE` each.
+    package static func respond(
+        status: Int, headers: [String], body: String?, json: String?, listen: [ListenAddress], loops: LoopSelection
+    ) throws -> Configuration {
+        guard (200...599).contains(status) else { throw GatewayError("--status \(status): a status from 200 to 599 is possible") }
+        if body != nil, json != nil { throw GatewayError("--body and --json exclude each other: give one of them") }
+        var respond = RespondConfiguration(status: status, headers: try headers.map(header), body: Array((json ?? body ?? "").utf8))
+        if !respond.body.isEmpty, [204, 205, 304].contains(status) {
+            throw GatewayError("a response with status \(status) has no body: leave --body or --json out, or choose another status")
+        }
+        if let json, !JSONSyntax.isValid(Array(json.utf8)) {
+            throw GatewayError("--json \(json.prefix(60)): not JSON; strings and names stand in double quotes, as in '{\"status\":\"ok\"}'")
+        }
+        if json != nil || body != nil, !respond.headers.contains(where: { $0.name.lowercased() == "content-type" }) {
+            respond.headers.append(.init(name: "content-type", value: json != nil ? "application/json" : "text/plain; charset=utf-8"))
+        }
+        return configuration(listen, loops, RouteConfiguration(name: "respond", action: .respond(respond)))
+    }
+
+    private static func configuration(_ listen: [ListenAddress], _ loops: LoopSelection, _ route: RouteConfiguration) -> Configuration {
+        var configuration = Configuration(listeners: listen.map(ListenerConfiguration.init(address:)), routes: [route])
+        configuration.loops = loops
+        return configuration
+    }
+
+    private static func header(_ text: String) throws -> RespondConfiguration.Header {
+        guard let colon = text.firstIndex(of: ":") else { throw GatewayError("--header '\(text)': NAME: VALUE is expected, with a colon") }
+        let name = String(text[..<colon])
+        let value = text[text.index(after: colon)...].trimmedBlanks
+        if let problem = HeaderSyntax.nameProblem(name) { throw GatewayError("--header '\(text)': the name '\(name)': \(problem)") }
+        if let problem = HeaderSyntax.valueProblem(value) { throw GatewayError("--header '\(name)': the value: \(problem)") }
+        return .init(name: name, value: value)
+    }
+}
+
+extension Substring {
+    fileprivate var trimmedBlanks: String {
+        let isBlank: (Character) -> Bool = { $0 == " " || $0 == "\t" }
+        return String(drop(while: isBlank).reversed().drop(while: isBlank).reversed())
+    }
+}

@@ -1,0 +1,144 @@
+// Routes: what answers which request, compiled from a configuration. Made at start and on each reload; immutable; shared by all loops, which
+// keep it alive through their handler. Answering costs no reference count: what a route needs is held here, unmanaged, for as long as this
+// object lives.
+
+internal import UringHTTP
+package import UringServer
+
+@safe
+package final class Routes: Sendable {
+    /// Safe: only this file touches what is unmanaged in it, and `Routes` keeps that alive.
+    @safe private struct Entry {
+        let name: RouteName
+        /// One of the two. Retained by this object until its deinit.
+        let prepared: Unmanaged<PreparedResponse>?
+        let files: Unmanaged<StaticFiles>?
+    }
+
+    private let table: RouteTable
+    /// Freed in deinit; never written after init.
+    nonisolated(unsafe) private let entries: UnsafeMutableBufferPointer<Entry>
+    /// The first route takes every request, so nothing needs to be compared.
+    private let takesAll: Bool
+
+    /// - Throws: when a directory cannot be opened any more, or a header cannot be sent.
+    package init(_ routes: [RouteConfiguration]) throws {
+        table = RouteTable(routes.map(\.match))
+        takesAll = routes.first.map { $0.match == RouteMatchRule() } ?? false
+        let made = try Self.entries(routes)
+        unsafe entries = .allocate(capacity: made.count)
+        _ = unsafe entries.initialize(from: made)
+    }
+
+    private static func entries(_ routes: [RouteConfiguration]) throws -> [Entry] {
+        var made: [Entry] = []
+        do {
+            for route in routes { made.append(try entry(route)) }
+            return made
+        } catch {
+            for entry in made { release(entry) }
+            throw error
+        }
+    }
+
+    deinit {
+        // Whoever answered through these entries held this object.
+        for index in unsafe entries.indices { unsafe Self.release(entries[index]) }
+        unsafe entries.deallocate()
+    }
+
+    private static func release(_ entry: Entry) {
+        unsafe entry.prepared?.release()
+        unsafe entry.files?.release()
+    }
+
+    private static func entry(_ route: RouteConfiguration) throws -> Entry {
+        let name = RouteName(registering: route.name)
+        switch route.action {
+        case .respond(let respond):
+            let prepared = try PreparedResponse(
+                status: HTTPStatus(UInt16(clamping: respond.status)), headers: respond.headers.map { ($0.name, $0.value) }, body: respond.body)
+            return unsafe Entry(name: name, prepared: .passRetained(prepared), files: nil)
+        case .files(let files):
+            let directory = try StaticFiles(root: files.root, options: StaticFilesOptions(files))
+            return unsafe Entry(name: name, prepared: nil, files: .passRetained(directory))
+        }
+    }
+
+    // MARK: answering
+
+    /// Answers one request. On a loop's thread.
+    package func respond(to request: borrowing Request, _ response: inout Response) {
+        // A 2xx would make the connection a tunnel to nowhere (RFC 9110 section 9.3.6).
+        guard request.method != .connect else { return response.fail(.notImplemented) }
+        if takesAll { return answer(0, request, &response) }
+        let path = request.path
+        switch match(request, path) {
+        case .route(let index): answer(index, request, &response)
+        case .notFound: refuse(request, &response)
+        case .methodNotAllowed(let allowed): refuse(request, &response, allowed: allowed)
+        case nil: response.fail(.badRequest)
+        }
+    }
+
+    /// nil: the path is malformed.
+    private func match(_ request: borrowing Request, _ path: ByteView) -> RouteMatch? {
+        if RoutePath.isNormal(path.span) {
+            return table.match(method: request.methodName.span, host: request.authority.span, path: path.span)
+        }
+        // Off the fast path: browsers and proxies send paths in their normal form, but for escapes.
+        let room = UnsafeMutableBufferPointer<UInt8>.allocate(capacity: path.count)
+        // SAFETY: freed when this function has returned; the span below lives within it.
+        defer { unsafe room.deallocate() }
+        var normal = unsafe OutputSpan(buffer: room, initializedCount: 0)
+        guard RoutePath.normalize(path.span, into: &normal) else { return nil }
+        return table.match(method: request.methodName.span, host: request.authority.span, path: normal.span)
+    }
+
+    private func answer(_ index: Int, _ request: borrowing Request, _ response: inout Response) {
+        // SAFETY: this object retains what its entries point to, and the loop retains this object through its handler.
+        let entry = unsafe entries[index]
+        response.setRoute(entry.name)
+        if let prepared = unsafe entry.prepared {
+            unsafe prepared._withUnsafeGuaranteedRef { response.send($0) }
+        } else if let files = unsafe entry.files {
+            unsafe files._withUnsafeGuaranteedRef { $0.respond(to: request, &response) }
+        }
+    }
+
+    /// No route takes the request: 404, or 405 with the methods that would be taken; `OPTIONS` is told them with 204.
+    private func refuse(_ request: borrowing Request, _ response: inout Response, allowed: RouteMethods? = nil) {
+        let isOptions = request.method == .options
+        guard let allowed else {
+            // `OPTIONS *` asks whether the server as a whole is there (RFC 9110 section 9.3.7).
+            if isOptions, request.path == "*" { return response.restart(.noContent) }
+            return response.fail(.notFound)
+        }
+        if isOptions { response.restart(.noContent) } else { response.fail(.methodNotAllowed) }
+        response.headers["allow"] = allow(allowed)
+    }
+
+    private func allow(_ methods: RouteMethods) -> String {
+        let names = unsafe String(unsafeUninitializedCapacity: table.allowBytesMax) { buffer in
+            // SAFETY: the buffer is the string's own during the call.
+            unsafe table.writeAllow(methods, into: UnsafeMutableRawBufferPointer(buffer))
+        }
+        return names.split(separator: ", ").contains("OPTIONS") ? names : names + ", OPTIONS"
+    }
+}
+
+extension StaticFilesOptions {
+    init(_ files: FilesConfiguration) {
+        self.init()
+        index = files.index
+        cacheControl = files.cacheControl
+        precompressed = files.precompressed.map {
+            switch $0 {
+            case .br: .brotli
+            case .zstd: .zstd
+            case .gzip: .gzip
+            }
+        }
+        symbolicLinks = files.symlinks == .deny ? .deny : .inside
+    }
+}

@@ -1,0 +1,58 @@
+// `uringd serve` and `uringd check`: a configuration file, run or judged.
+
+import ArgumentParser
+import UringGateway
+import UringServer
+
+struct ServeCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(commandName: "serve", abstract: "Serve what a configuration file says.")
+
+    @Option(help: ArgumentHelp("The configuration file.", valueName: "file")) var config = "uringd.yaml"
+    @Flag(help: "Only judge the configuration, as `uringd check` does.") var check = false
+    @OptionGroup var loopsOption: LoopsOption
+
+    func run() throws {
+        if check { return try CheckCommand.judge(config) }
+        let source = ConfigurationFile(path: config, loops: loopsOption.loops.map { LoopSelection($0) })
+        try Service.run(source.load, reload: source.load)
+    }
+}
+
+struct CheckCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "check", abstract: "Judge a configuration file: every problem at once.",
+        discussion: "Problems are printed as FILE:LINE:COL: message, each with its line. Exit status 1 when there is an error; warnings leave it 0.")
+
+    @Option(help: ArgumentHelp("The configuration file.", valueName: "file")) var config = "uringd.yaml"
+
+    func run() throws { try Self.judge(config) }
+
+    static func judge(_ path: String) throws {
+        let result = ConfigLoader.load(path: path)
+        Console.error(result.render(excerpts: true))
+        guard result.configuration != nil else { throw ExitCode(1) }
+        let warnings = result.diagnostics.count
+        Console.out("\(path): good\(warnings == 0 ? "" : ", with \(warnings) warning\(warnings == 1 ? "" : "s")")\n")
+    }
+}
+
+/// A configuration file that is read at start and on each reload.
+struct ConfigurationFile {
+    let path: String
+    /// From the command line: wins over the file.
+    let loops: UringGateway.LoopSelection?
+
+    /// Prints every problem; throws when there is an error among them.
+    func load() throws -> Configuration {
+        let result = ConfigLoader.load(path: path)
+        Console.error(result.render(excerpts: true))
+        guard var configuration = result.configuration else { throw GatewayError("\(path) is not usable: \(Self.count(result)) above") }
+        if let loops { configuration.loops = loops }
+        return configuration
+    }
+
+    private static func count(_ result: ConfigLoadResult) -> String {
+        let errors = result.diagnostics.count { $0.severity == .error }
+        return errors == 1 ? "one error" : "\(errors) errors"
+    }
+}

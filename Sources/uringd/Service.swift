@@ -1,0 +1,102 @@
+// Service: a gateway as a process. Takes the signals on the main thread, tells the service manager, ends the process.
+
+import ArgumentParser
+import Glibc
+import UringGateway
+import UringServer
+
+enum Service {
+    /// Serves until a signal ends it, and ends the process with status 0; throws `ExitCode(1)` when it cannot start, the reason printed.
+    /// - Parameter reload: makes the configuration anew on SIGHUP; nil where there is no file.
+    static func run(_ configuration: () throws -> Configuration, reload: (() throws -> Configuration)? = nil) throws {
+        // Before any thread starts: all of them inherit the blocked signals, and this one takes them.
+        let signals = SignalSet([SIGTERM, SIGINT, SIGHUP, SIGUSR1])
+        let manager = ServiceManager()
+        let log: OperationalLog
+        let gateway: Gateway
+        do {
+            let configuration = try configuration()
+            log = OperationalLog(level: configuration.logLevel)
+            gateway = try start(configuration, log)
+        } catch let error as ExitCode {
+            throw error
+        } catch {
+            Console.error("uringd: \(error)\n")
+            throw ExitCode(1)
+        }
+        Console.out(gateway.listening.map { $0 + "\n" }.joined())
+        for note in gateway.notes { log.notice(note) }
+        manager.tell("READY=1")
+        var isDraining = false
+        while true {
+            switch signals.wait() {
+            case SIGHUP where !isDraining: self.reload(gateway, reload, log, manager)
+            case SIGUSR1: gateway.reopenLogs()
+            case SIGTERM, SIGINT:
+                if isDraining {
+                    log.notice("a second signal: closing every connection")
+                    gateway.abort()
+                } else {
+                    isDraining = true
+                    log.notice("draining: requests under way finish; another signal ends them")
+                    manager.tell("STOPPING=1")
+                    onThread { gateway.stop(); exit(0) }
+                }
+            default: break
+            }
+        }
+    }
+
+    private static func start(_ configuration: Configuration, _ log: OperationalLog) throws -> Gateway {
+        do {
+            return try Gateway(configuration, log: log)
+        } catch {
+            Console.error("uringd: \(error)\n")
+            // Often the machine is the reason: then the failing lines of the doctor say what to change.
+            var needs = DoctorNeeds()
+            needs.loops = configuration.loops.selection
+            let failures = DoctorReport.live(needs: needs).failures
+            if !failures.isEmpty { Console.error("What `uringd doctor` finds wrong with this machine:\n" + DoctorReport.lines(of: failures)) }
+            throw ExitCode(1)
+        }
+    }
+
+    private static func reload(
+        _ gateway: Gateway, _ configuration: (() throws -> Configuration)?, _ log: OperationalLog, _ manager: ServiceManager
+    ) {
+        guard let configuration else { return log.warning("there is no configuration file to read again") }
+        manager.tell("RELOADING=1\nMONOTONIC_USEC=\(monotonicMicroseconds())")
+        do {
+            let added = try gateway.reload(configuration())
+            Console.out(added.map { $0 + "\n" }.joined())
+            log.notice("reloaded the configuration")
+        } catch {
+            log.error("the configuration was not reloaded, the old one goes on: \(error)")
+        }
+        manager.tell("READY=1")
+    }
+
+    private static func monotonicMicroseconds() -> Int {
+        var time = timespec()
+        unsafe clock_gettime(CLOCK_MONOTONIC, &time)
+        return time.tv_sec * 1_000_000 + time.tv_nsec / 1000
+    }
+
+    private final class Body: Sendable {
+        let run: @Sendable () -> Void
+        init(_ run: @escaping @Sendable () -> Void) { self.run = run }
+    }
+
+    private static func onThread(_ body: @escaping @Sendable () -> Void) {
+        var thread = pthread_t()
+        // The thread takes over the retained reference.
+        let code = unsafe pthread_create(
+            &thread, nil,
+            {
+                unsafe Unmanaged<Body>.fromOpaque($0!).takeRetainedValue().run()
+                return nil
+            }, unsafe Unmanaged.passRetained(Body(body)).toOpaque())
+        // Without a thread the drain runs here; only the second signal is not taken then.
+        if code == 0 { pthread_detach(thread) } else { body() }
+    }
+}

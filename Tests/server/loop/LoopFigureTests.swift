@@ -1,0 +1,81 @@
+// A loop's own figures (M11) and the report of a handler that holds it (M12), against a server in the process.
+
+import Synchronization
+import TestSupport
+import Testing
+import UringServer
+
+@Suite struct LoopFigureTests {
+    @Test func figuresCountWhatWasServed() throws {
+        let server = try TestServer { request, response in
+            if request.path == "/fail" { throw SomeError() }
+            response.write("ok")
+        }
+        let client = try server.client()
+        for _ in 0..<20 {
+            try client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            #expect(try client.readFinalResponse(toHead: false).status == 200)
+        }
+        #expect(try server.get("/fail").status == 500)
+        #expect(try server.exchange("GET / HTTP/1.1\r\n\r\n").status == 400)
+
+        let loop = try #require(server.running.snapshots().first)
+        #expect(loop.requests == 21)
+        #expect(loop.handlerErrors == 1)
+        #expect(loop.requestFaults == 1)
+        #expect(loop.connectionsAccepted == 3)
+        #expect(loop.connections >= 1 && loop.connections <= 3)
+        #expect(loop.connectionsHighWater >= 1)
+        // Every turn that found completions left one sample in each distribution; every request lies in one batch.
+        #expect(loop.batchSize.sum == 21)
+        #expect(loop.queueDepth.count == loop.batchSize.count && loop.lagNs.count == loop.batchSize.count)
+        #expect(loop.queueDepth.count > 0 && loop.queueDepth.max >= 1)
+        #expect(loop.queueDepth.buckets.reduce(0) { $0 + $1.count } == loop.queueDepth.count)
+        #expect(loop.lagNs.p50 <= loop.lagNs.p99 && loop.lagNs.p99 <= loop.lagNs.p999)
+        #expect(loop.queueDepth.slidingMeanThousandths >= 1000)
+        #expect(loop.outputHighWater > 0)
+    }
+
+    @Test func aHandlerThatHoldsItsLoopIsReportedWithItsRouteAndDuration() throws {
+        final class Stalls: ServerReporter {
+            let seen = Mutex<[LoopStall]>([])
+            func stalled(_ stall: LoopStall) { seen.withLock { $0.append(stall) } }
+            func handlerFailed(_ route: String, _ error: any Error) {}
+            func fieldRefused(_ route: String) {}
+            func lengthMismatch() {}
+        }
+        let stalls = Stalls()
+        // Spins on the processor until the clock has moved: the loop is held for at least that long, however busy the machine is.
+        var application = Application { request, response in
+            if request.path == "/slow" {
+                let end = ContinuousClock.now + .milliseconds(120)
+                while ContinuousClock.now < end {}
+            }
+            response.write("done")
+        }
+        application.reporter = stalls
+        var options = ServerOptions()
+        options.loops = .count(1)
+        options.stallThreshold = .milliseconds(100)
+        let server = try Server(listen: ["127.0.0.1:0"], options: options, application: application).start()
+        defer { server.stop(within: .seconds(20)) }
+        let client = try RawClient(try #require(Endpoint(line: "listening on http://\(server.addresses[0])")))
+        try client.send("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")
+        _ = try client.readFinalResponse(toHead: false)
+
+        let loop = try #require(server.snapshots().first)
+        #expect(loop.stalls == 1)
+        let seen = stalls.seen.withLock { $0 }
+        #expect(seen.map(\.route) == ["/slow"])
+        #expect(seen.allSatisfy { $0.nanoseconds >= 100_000_000 && $0.loop == 0 })
+    }
+
+    @Test func everyLoopAnswersForItself() throws {
+        var options = ServerOptions()
+        options.loops = .count(3)
+        let server = try Server(listen: ["127.0.0.1:0"], options: options) { _, response in response.write("x") }.start()
+        #expect(server.snapshots().map(\.loop) == [0, 1, 2])
+        server.stop(within: .seconds(20))
+        #expect(server.snapshots().isEmpty)
+    }
+}
