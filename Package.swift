@@ -72,6 +72,7 @@ let package = Package(
         // What a request allocates is counted on this program (Tests/Allocation/run).
         .target(name: "CAllocationCount", path: "Tests/Allocation/Counter"),
         .executableTarget(name: "alloc-probe", dependencies: ["UringServer", "CAllocationCount"], path: "Tests/Allocation/Probe", swiftSettings: swiftSettings),
+        .testTarget(name: "LifetimesTests", dependencies: ["UringServer"], path: "Tests/Lifetimes", swiftSettings: swiftSettings),
         .testTarget(name: "LayeringTests", dependencies: ["TestSupport"], path: "Tests/Layering", swiftSettings: swiftSettings),
     ],
     cLanguageStandard: .gnu11

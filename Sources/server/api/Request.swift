@@ -6,12 +6,15 @@ internal import UringBase
 internal import UringHTTP1
 internal import UringRing
 
-/// One HTTP request, valid during the handler call it is passed to and never after: it is neither copyable nor escapable, and every
-/// view taken from it inherits that. Keeping one past the call does not compile.
+/// One HTTP request, valid during the handler call it is passed to and never after: it is not escapable, and every view taken from it
+/// inherits that. Keeping one past the call does not compile.
+///
+/// It is copyable, and copies are bound to the same call. The compiler (6.3) lets an escaping closure capture a parameter that is not copyable
+/// when a closure literal leaves its type to be inferred, as handlers do, and that hole would reach every handler.
 ///
 /// Nothing is allocated or reference-counted to make it; its bytes lie where the kernel received them.
 @safe
-public struct Request: ~Copyable, ~Escapable {
+public struct Request: ~Escapable {
     let context: UnsafePointer<RequestContext>
 
     /// The loop promises that `context`, and all it points to, stays unchanged until the handler has returned. Nobody else makes requests,

@@ -34,6 +34,7 @@ extension Loop {
                 }
                 start &+= used
             case .stream, .discard:
+                if unsafe connection.pointee.flags.contains(.bodyPaused) { return start }
                 let used = unsafe consumeBody(connection, bytes + start, count &- start)
                 start &+= used
                 if used == 0 { return unsafe connection.pointee.machine.isEnding ? discardInput(connection, count &- start, count) : start }
@@ -408,6 +409,7 @@ extension Loop {
             var response = unsafe Response(self.response, context)
             switch try receiver.receive(RequestBodyPart(ByteView(span), isLast: isLast), &response) {
             case .more: break
+            case .pause: if !isLast { unsafe pauseBody(connection) }
             case .finish: finished = true
             }
         } catch {
@@ -420,6 +422,7 @@ extension Loop {
         if finished {
             exchange.receiver = nil
             if !isLast {
+                unsafe connection.pointee.flags.remove(.bodyPaused)
                 unsafe connection.pointee.body.mode = .discard
                 unsafe completePending(connection)
             }

@@ -17,7 +17,8 @@ extension Loop {
             unsafe connection.pointee.body.mode = .discard
             unsafe resumeReading(connection)
             unsafe resume(connection)
-        case .resumeHandler: unsafe produce(connection)
+        // A producer that waits has nothing to write, however much room there is.
+        case .resumeHandler: if unsafe connection.pointee.producerWakeAt == .max { unsafe produce(connection) }
         case .respond(let status): unsafe respondAndClose(connection, HTTPStatus(status))
         case .linger:
             unsafe kernel.shutdownWrite(connection.pointee.fd)

@@ -33,11 +33,16 @@ package final class Loop {
     /// What the request context points to before the first request. Never used.
     private let nobody: UnsafeMutablePointer<Connection>
     let index: Int
+    /// Where others, and handlers of this loop, post messages to it.
+    let port: LoopPort
 
     /// - Parameters:
     ///   - index: this loop's number, 0…
     ///   - handler: kept for the loop's life or until a message replaces it.
-    package init(index: Int, kernel: Kernel, listeners: [LoopListener], configuration: LoopConfiguration, handler: HandlerBox) throws(SystemError) {
+    package init(index: Int, kernel: Kernel, listeners: [LoopListener], configuration: LoopConfiguration, handler: HandlerBox,
+        port: LoopPort? = nil
+    ) throws(SystemError) {
+        self.port = port ?? LoopPort(mailbox: nil)
         self.index = index
         self.kernel = kernel
         unsafe ring = unsafe kernel.ring
@@ -76,6 +81,7 @@ package final class Loop {
                 loop: Unmanaged.passUnretained(self)))
         unsafe scratch.initialize(to: ByteBuffer(capacity: 16 * 1024))
         unsafe state.pointee.install(handler, ticksPerSecond: kernel.ticksPerSecond, stallNs: configuration.stallThresholdNs)
+        self.port.open(target: kernel.messageTarget)
         refreshDate()
         for listener in 0..<listeners.count { armAccept(listener) }
     }
@@ -123,7 +129,7 @@ package final class Loop {
         closeEnded()
         flushOutput()
         unsafe buffers.pointee.publish()
-        let idle = unsafe !state.pointee.hasWork
+        let idle = unsafe !state.pointee.hasWork && !port.hasPending
         unsafe state.pointee.hasWork = false
         unsafe state.pointee.enteredAt = unsafe state.pointee.now
         let code = enter(waitFor: idle ? 1 : 0, timeoutNs: idle ? timeout() : 0)
@@ -136,6 +142,7 @@ package final class Loop {
         dispatch(ready)
         if unsafe began >= state.pointee.nextDateRefresh { refreshDate() }
         unsafe state.pointee.lastTicks = kernel.ticks()
+        if let messages = port.takeLocal() { for message in messages { deliver(message) } }
         resumeConnections()
         if unsafe wheel.pointee.nextExpiry <= state.pointee.now { runTimers() }
         closeEnded()

@@ -1,0 +1,61 @@
+// Runs the Swift compiler on programs that use the built UringServer, as a client package would: without the package's experimental
+// features. One process per program; used by tests on any thread.
+
+import Foundation
+
+struct Compiler {
+    struct Failure: Error, CustomStringConvertible {
+        let description: String
+    }
+
+    /// What the compiler said of a program that it refused; nil when it accepted it.
+    typealias Verdict = String?
+
+    private let swiftc: String
+    private let arguments: [String]
+
+    /// Finds the compiler, and the modules beside the running tests.
+    init() throws {
+        let build = try URL(fileURLWithPath: FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")).deletingLastPathComponent()
+        var arguments = ["-swift-version", "6", "-enable-upcoming-feature", "MemberImportVisibility", "-I", build.appending(path: "Modules").path]
+        for shim in ["CUring", "CUringBase"] {
+            let map = build.appending(path: "\(shim).build/module.modulemap").path
+            guard FileManager.default.fileExists(atPath: map) else { throw Failure(description: "no module map at \(map)") }
+            arguments += ["-Xcc", "-fmodule-map-file=\(map)"]
+        }
+        self.arguments = arguments
+        swiftc = try Self.find("swiftc")
+    }
+
+    private static func find(_ tool: String) throws -> String {
+        let path = ProcessInfo.processInfo.environment["PATH"] ?? ""
+        for directory in path.split(separator: ":") where FileManager.default.isExecutableFile(atPath: "\(directory)/\(tool)") {
+            return "\(directory)/\(tool)"
+        }
+        throw Failure(description: "no \(tool) in PATH")
+    }
+
+    /// Compiles a whole program, up to and including the passes that check lifetimes; these run on SIL, so type checking alone would not
+    /// see an escape.
+    func compile(_ program: String) throws -> Verdict {
+        let directory = FileManager.default.temporaryDirectory.appending(path: "uring-lifetimes-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(at: directory) }
+        let (source, log) = (directory.appending(path: "main.swift"), directory.appending(path: "log"))
+        try Data(program.utf8).write(to: source)
+        _ = FileManager.default.createFile(atPath: log.path, contents: nil)
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: swiftc)
+        process.arguments = arguments + ["-emit-sil", "-o", "/dev/null", source.path]
+        // A file takes whatever the compiler says, however long.
+        let output = try FileHandle(forWritingTo: log)
+        process.standardOutput = output
+        process.standardError = output
+        try process.run()
+        process.waitUntilExit()
+        try output.close()
+        let text = try String(contentsOf: log, encoding: .utf8)
+        guard process.terminationReason == .exit else { throw Failure(description: "the compiler crashed:\n\(text)") }
+        return process.terminationStatus == 0 ? nil : text
+    }
+}
