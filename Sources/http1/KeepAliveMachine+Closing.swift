@@ -13,15 +13,16 @@ extension KeepAliveMachine {
 
     /// Event **drain**: the server is stopping. May be repeated.
     ///
-    /// An idle connection closes at once; an active one completes its response, announcing the close if the head has not
-    /// left yet. A new connection that has not sent a byte may do so within the linger timeout (none when that is 0):
-    /// unlike an idle one its client has had no answer, and many clients do not repeat the first request of a connection.
+    /// An idle connection closes at once, or lingers when it still takes a response; an active one completes its response, announcing
+    /// the close if the head has not left yet. A new connection that has not sent a byte may do so within the linger timeout (none when
+    /// that is 0): unlike an idle one its client has had no answer, and many clients do not repeat the first request of a connection.
     @inlinable package mutating func drain(now: UInt64, _ policy: KeepAlivePolicy) -> KeepAliveStep {
         guard !hasLeft else { return .wait }
         flags.insert(.serverCloses)
         switch reading {
         case .idle:
-            return closeWhenSent(lingers: false, now: now, policy)
+            // A peer that still takes responses knows nothing of the end and may be pipelining: without lingering it would lose them.
+            return closeWhenSent(lingers: output != .drained, now: now, policy)
         case .head(let deadline, anyBytes: false):
             guard policy.lingerTimeoutNs > 0 else { return closeWhenSent(lingers: false, now: now, policy) }
             let sooner = min(deadline, now.advancedSaturating(by: policy.lingerTimeoutNs))

@@ -62,8 +62,12 @@ package final class SimulatedClient {
     package private(set) var receivedCount = 0
     /// The moment of the last byte or of the end.
     package private(set) var lastActivityNs: UInt64 = 0
-    /// It was reset because it sent something when the server had closed already: what it had not read by then is lost (RFC 9112, 9.6).
+    /// It was reset because it sent something when the server had closed already, or was about to: what it had not read by then is lost
+    /// (RFC 9112, 9.6).
     package private(set) var sentIntoClosed = false
+    private var lastSentNs: UInt64 = 0
+    /// What is sent so shortly before a close may be on its way through the server's kernel: longer than any delay of a fault plan.
+    private static let raceNs: UInt64 = 25_000_000
     /// Called after each read, and once more when the connection has ended.
     package var onReceive: ((SimulatedClient) -> Void)?
     package private(set) var connection: Connection?
@@ -151,6 +155,7 @@ package final class SimulatedClient {
     func refused() { end(.refused) }
 
     func wasReset() {
+        if simulation.now - lastSentNs <= Self.raceNs { sentIntoClosed = true }
         // The RST travels as the data does; what was not read by then is gone already.
         simulation.schedule(after: delay()) { [self] in
             if state == .established { end(.reset) }
@@ -215,6 +220,7 @@ package final class SimulatedClient {
                 sentIntoClosed = connection.serverGone
                 return end(.reset)
             }
+            if count > 0 { lastSentNs = simulation.now }
             simulation.trace(.clientSend, serial, Int64(count))
             outgoingStart += count
             guard outgoingStart == outgoing.count else { return }

@@ -75,6 +75,27 @@ package final class RawClient {
         }
     }
 
+    /// Sends what the socket takes, giving up when it takes nothing for `patienceMs`; answers how many bytes went.
+    package func sendUntilHeldBack(_ bytes: [UInt8], patienceMs: Int32) throws -> Int {
+        var sent = 0
+        while sent < bytes.count {
+            // The array owns the bytes through the call.
+            let result = unsafe bytes.withUnsafeBytes {
+                unsafe Glibc.send(socket, $0.baseAddress! + sent, $0.count - sent, Int32(MSG_NOSIGNAL) | Int32(MSG_DONTWAIT))
+            }
+            if result >= 0 {
+                sent += result
+            } else if errno == EAGAIN {
+                var poller = pollfd(fd: socket, events: Int16(POLLOUT), revents: 0)
+                // The kernel writes the entry during the call only.
+                if unsafe poll(&poller, 1, patienceMs) == 0 { return sent }
+            } else if errno != EINTR {
+                throw RawClientError.system(call: "send", errno: errno)
+            }
+        }
+        return sent
+    }
+
     /// Sends text whose characters stand for bytes (ISO 8859-1), so that any byte can be written as `\u{ff}`.
     package func send(_ text: String) throws {
         try send(RawClient.bytes(text))

@@ -153,7 +153,7 @@ private let seconds: UInt64 = 1_000_000_000
         _ = pending.exchanged()
         #expect(pending.drain() == .wait)
         #expect(pending.drain() == .wait)
-        #expect(pending.flushed() == .close)
+        #expect(pending.flushed() == .linger)
     }
 
     @Test func drainGivesANewConnectionALittleTime() {

@@ -8,7 +8,7 @@ public enum StreamStep: Sendable {
     case more
     /// The content is complete.
     case end
-    /// Nothing to write now; call again after `ResponseHandle.wake()`, at the latest after this many milliseconds.
+    /// Nothing to write now; call again after `ExchangeHandle.resume()`, at the latest after this many milliseconds.
     case wait(milliseconds: UInt32)
 }
 
@@ -34,6 +34,8 @@ public struct ResponseWriter: ~Copyable, ~Escapable {
 /// What a body receiver wants.
 public enum BodyStep: Sendable {
     case more
+    /// Nothing more for now: the client is held back until `ExchangeHandle.resume()`. The handler's timeout runs meanwhile.
+    case pause
     /// The response is ready; the rest of the body is not wanted.
     case finish
 }

@@ -79,6 +79,8 @@ struct Connection {
         static let upgrading = Flags(rawValue: 2048)
         /// The kernel has closed the descriptor behind the last send; its number may be another connection's.
         static let descriptorClosed = Flags(rawValue: 8192)
+        /// The receiver of the body under way takes no more for now.
+        static let bodyPaused = Flags(rawValue: 16384)
         /// The fast send met an error: the connection is lost.
         static let sendFailed = Flags(rawValue: 4096)
     }

@@ -113,6 +113,7 @@ extension Loop {
     /// Reports the end of input once every whole request before it was taken up.
     func finishInput(_ connection: UnsafeMutablePointer<Connection>) {
         guard unsafe connection.pointee.flags.contains(.endOfInput), unsafe !connection.pointee.flags.contains(.closing) else { return }
+        if unsafe connection.pointee.carryCount > 0, unsafe connection.pointee.flags.contains(.bodyPaused) { return }
         if unsafe connection.pointee.carryCount > 0, unsafe connection.pointee.machine.isWaitingForRoom(settings.pointee.policy) { return }
         if unsafe connection.pointee.carryCount > 0, unsafe !connection.pointee.machine.isBetweenExchanges, unsafe connection.pointee.body.mode == .none { return }
         unsafe perform(connection, connection.pointee.machine.peerHalfClosed(now: state.pointee.now, settings.pointee.policy))

@@ -34,6 +34,7 @@ extension Loop {
                 }
                 start &+= used
             case .stream, .discard:
+                if unsafe connection.pointee.flags.contains(.bodyPaused) { return start }
                 let used = unsafe consumeBody(connection, bytes + start, count &- start)
                 start &+= used
                 if used == 0 { return unsafe connection.pointee.machine.isEnding ? discardInput(connection, count &- start, count) : start }
@@ -91,6 +92,7 @@ extension Loop {
         unsafe context.pointee.connection = unsafe connection
         unsafe context.pointee.connectionID = unsafe connection.pointee.id
         unsafe captures.pointee.count = 0
+        if unsafe arena.pointee.used > 0 { unsafe arena.pointee.reset() }
         if unsafe head.pointee.pathLength == 0, unsafe head.pointee.targetForm == .absolute {
             // `http://host` asks for "/" (RFC 9110 section 4.2.3): the slash before the authority stands for it.
             unsafe (head.pointee.pathOffset, head.pointee.pathLength) = unsafe (head.pointee.authorityOffset &- 1, 1)
@@ -408,6 +410,7 @@ extension Loop {
             var response = unsafe Response(self.response, context)
             switch try receiver.receive(RequestBodyPart(ByteView(span), isLast: isLast), &response) {
             case .more: break
+            case .pause: if !isLast { unsafe pauseBody(connection) }
             case .finish: finished = true
             }
         } catch {
@@ -420,6 +423,7 @@ extension Loop {
         if finished {
             exchange.receiver = nil
             if !isLast {
+                unsafe connection.pointee.flags.remove(.bodyPaused)
                 unsafe connection.pointee.body.mode = .discard
                 unsafe completePending(connection)
             }

@@ -28,16 +28,23 @@ package final class Loop {
     let settings: UnsafeMutablePointer<LoopSettings>
     let state: UnsafeMutablePointer<LoopState>
     let meter: UnsafeMutablePointer<LoopMeter>
+    /// Scratch memory of the request under way.
+    let arena: UnsafeMutablePointer<Arena>
     /// For the pieces that producers write.
     let scratch: UnsafeMutablePointer<ByteBuffer>
     /// What the request context points to before the first request. Never used.
     private let nobody: UnsafeMutablePointer<Connection>
     let index: Int
+    /// Where others, and handlers of this loop, post messages to it.
+    let port: LoopPort
 
     /// - Parameters:
     ///   - index: this loop's number, 0…
     ///   - handler: kept for the loop's life or until a message replaces it.
-    package init(index: Int, kernel: Kernel, listeners: [LoopListener], configuration: LoopConfiguration, handler: HandlerBox) throws(SystemError) {
+    package init(index: Int, kernel: Kernel, listeners: [LoopListener], configuration: LoopConfiguration, handler: HandlerBox,
+        port: LoopPort? = nil
+    ) throws(SystemError) {
+        self.port = port ?? LoopPort(mailbox: nil)
         self.index = index
         self.kernel = kernel
         unsafe ring = unsafe kernel.ring
@@ -55,10 +62,12 @@ package final class Loop {
         unsafe state = .allocate(capacity: 1)
         unsafe meter = .allocate(capacity: 1)
         unsafe scratch = .allocate(capacity: 1)
+        unsafe arena = .allocate(capacity: 1)
         unsafe buffers = .allocate(capacity: 1)
         unsafe buffers.initialize(
             to: try BufferRing.make(kernel: kernel, count: configuration.receiveBuffers, bytesEach: configuration.receiveBufferBytes))
         unsafe pool.initialize(to: ChunkPool(chunksMax: configuration.chunksMax))
+        unsafe arena.initialize(to: Arena(pool: pool)!)  // a pool has room for its first chunk
         unsafe connections.initialize(to: Slab(capacity: configuration.connectionsMax))
         let now = kernel.now()
         unsafe wheel.initialize(to: TimerWheel(now: now))
@@ -76,6 +85,7 @@ package final class Loop {
                 loop: Unmanaged.passUnretained(self)))
         unsafe scratch.initialize(to: ByteBuffer(capacity: 16 * 1024))
         unsafe state.pointee.install(handler, ticksPerSecond: kernel.ticksPerSecond, stallNs: configuration.stallThresholdNs)
+        self.port.open(target: kernel.messageTarget)
         refreshDate()
         for listener in 0..<listeners.count { armAccept(listener) }
     }
@@ -100,7 +110,7 @@ package final class Loop {
             unsafe pointer.deinitialize(count: 1)
             unsafe pointer.deallocate()
         }
-        unsafe end(context); unsafe end(head); unsafe end(captures); unsafe end(settings); unsafe end(meter); unsafe end(wheel); unsafe end(connections); unsafe end(batch); unsafe end(response); unsafe end(state); unsafe end(scratch)
+        unsafe end(context); unsafe end(head); unsafe end(captures); unsafe end(settings); unsafe end(meter); unsafe end(wheel); unsafe end(connections); unsafe end(batch); unsafe end(response); unsafe end(state); unsafe end(scratch); unsafe end(arena)
         unsafe end(pool)
         unsafe buffers.pointee.publish()
         // The receive buffers' memory goes after the kernel's ring: the loop's owner destroys the kernel with this object, last.
@@ -123,7 +133,7 @@ package final class Loop {
         closeEnded()
         flushOutput()
         unsafe buffers.pointee.publish()
-        let idle = unsafe !state.pointee.hasWork
+        let idle = unsafe !state.pointee.hasWork && !port.hasPending
         unsafe state.pointee.hasWork = false
         unsafe state.pointee.enteredAt = unsafe state.pointee.now
         let code = enter(waitFor: idle ? 1 : 0, timeoutNs: idle ? timeout() : 0)
@@ -136,6 +146,7 @@ package final class Loop {
         dispatch(ready)
         if unsafe began >= state.pointee.nextDateRefresh { refreshDate() }
         unsafe state.pointee.lastTicks = kernel.ticks()
+        if let messages = port.takeLocal() { for message in messages { deliver(message) } }
         resumeConnections()
         if unsafe wheel.pointee.nextExpiry <= state.pointee.now { runTimers() }
         closeEnded()

@@ -20,6 +20,8 @@ package final class LoopMessage: Sendable {
         case listen([LoopListener])
         /// Stop accepting on these descriptors; their connections stay.
         case unlisten([Int32])
+        /// A waiting producer or a paused body goes on.
+        case resume(ExchangeHandle)
         /// Run on the loop's thread.
         case run(@Sendable () -> Void)
     }
@@ -65,6 +67,7 @@ extension Loop {
         case .snapshot(let body): body(snapshot())
         case .listen(let added): listen(added)
         case .unlisten(let removed): unlisten(removed)
+        case .resume(let exchange): resumeExchange(exchange)
         case .run(let body): body()
         }
     }

@@ -2,16 +2,10 @@
 
 internal import CUringBase
 internal import Glibc
-internal import Synchronization
 internal import UringRing
 
 final class LoopThread: Sendable {
-    /// The loop's ring, for messages; nil when the loop has ended and the descriptor may be somebody else's. The lock is held while a
-    /// message is posted, so that every message that was accepted is taken up.
-    private final class Door: Sendable {
-        let target = Mutex<Int32?>(nil)
-    }
-    private let door = Door()
+    private let port: LoopPort
     private let thread: pthread_t
 
     private final class Start: Sendable {
@@ -22,20 +16,20 @@ final class LoopThread: Sendable {
     /// Starts the thread and waits until its loop accepts connections.
     /// - Parameter core: what the thread is pinned to; nil = not pinned.
     init(
-        index: Int, core: Int?, listeners: [LoopListener], configuration: LoopConfiguration, handler: HandlerBox
+        index: Int, core: Int?, listeners: [LoopListener], configuration: LoopConfiguration, handler: HandlerBox, mailbox: LoopMailbox
     ) throws(SystemError) {
+        let port = LoopPort(mailbox: mailbox)
+        self.port = port
         let signal = Answer<Result<Void, SystemError>>()
-        let start = Start { [door] in
+        let start = Start {
             if let core { try? ThreadAffinity.pin(to: core) }
             unsafe ur_name_thread("loop-\(index)")
             do throws(SystemError) {
                 let kernel = try UringKernel.make()
-                let loop = try Loop(index: index, kernel: kernel, listeners: listeners, configuration: configuration, handler: handler)
-                door.target.withLock { $0 = kernel.messageTarget }
+                let loop = try Loop(index: index, kernel: kernel, listeners: listeners, configuration: configuration, handler: handler, port: port)
                 signal.send(.success(()))
                 loop.run()
-                // Never waits for the lock: on kernels before 6.10 the sender that holds it waits for this ring to be entered.
-                while door.target.withLockIfAvailable({ $0 = nil }) == nil { loop.takeLastMessages() }
+                while !port.close() { loop.takeLastMessages() }
                 loop.takeLastMessages()
             } catch {
                 signal.send(.failure(error))
@@ -62,12 +56,7 @@ final class LoopThread: Sendable {
 
     /// False when the loop has ended: the message was dropped.
     @discardableResult
-    func post(_ content: LoopMessage.Content, by mailbox: LoopMailbox) -> Bool {
-        door.target.withLock { target in
-            guard let target else { return false }
-            return mailbox.post(content, to: target)
-        }
-    }
+    func post(_ content: LoopMessage.Content) -> Bool { port.post(content) }
 
     func join() { pthread_join(thread, nil) }
 }

@@ -8,7 +8,6 @@ internal import UringRing
 public final class RunningServer: Sendable {
     /// How many loops on which cores, and why.
     public let plan: LoopPlan
-    private let mailbox: LoopMailbox
     private let addressLimiter: AddressLimiter
     private let threads: [LoopThread]
     private let listeners: Mutex<[OpenListener]>
@@ -26,7 +25,7 @@ public final class RunningServer: Sendable {
         addressLimiter = AddressLimiter(limit: UInt32(clamping: server.options.limits.connectionsPerAddress))
         var opened: [OpenListener] = []
         do {
-            mailbox = try LoopMailbox()
+            let mailbox = try LoopMailbox()
             let loops = plan.cores.count
             guard !server.listeners.isEmpty else { throw ServerError("no address to listen on") }
             for listener in server.listeners { opened.append(try OpenListener.open(listener, loops: loops, server.options, besides: opened)) }
@@ -40,11 +39,12 @@ public final class RunningServer: Sendable {
                     let core = plan.isPinned && server.options.pinsLoops ? plan.cores[loop] : nil
                     started.append(
                         try LoopThread(
-                            index: loop, core: core, listeners: opened.map { $0.listener(of: loop) }, configuration: configuration, handler: box))
+                            index: loop, core: core, listeners: opened.map { $0.listener(of: loop) }, configuration: configuration, handler: box,
+                            mailbox: mailbox))
                 }
             } catch {
                 // The loops that did start close their own descriptors; the rest is closed here.
-                for thread in started { thread.post(.abort, by: mailbox) }
+                for thread in started { thread.post(.abort) }
                 for thread in started { thread.join() }
                 for listener in opened {
                     for descriptor in listener.descriptors.dropFirst(started.count) { close(descriptor) }
@@ -83,7 +83,7 @@ public final class RunningServer: Sendable {
         let configuration = options.loopConfiguration(connectionsPerLoop: max(1, connections / threads.count))
         addressLimiter.limit = UInt32(clamping: options.limits.connectionsPerAddress)
         let box = application.box
-        for thread in threads { thread.post(.replace(configuration, box), by: mailbox) }
+        for thread in threads { thread.post(.replace(configuration, box)) }
     }
 
     /// As `replace`, and changes what is listened on: addresses that stay keep their sockets and the clients queued in them.
@@ -105,10 +105,10 @@ public final class RunningServer: Sendable {
             }
             replace(options: options, application: application)
             for (loop, thread) in threads.enumerated() {
-                if !added.isEmpty, !thread.post(.listen(added.map { $0.listener(of: loop) }), by: mailbox) {
+                if !added.isEmpty, !thread.post(.listen(added.map { $0.listener(of: loop) })) {
                     for listener in added { close(listener.descriptors[loop]) }
                 }
-                if !change.removed.isEmpty { thread.post(.unlisten(change.removed.map { $0.descriptors[loop] }), by: mailbox) }
+                if !change.removed.isEmpty { thread.post(.unlisten(change.removed.map { $0.descriptors[loop] })) }
             }
             for listener in change.removed { listener.removeFile() }
             open = change.kept + added
@@ -124,7 +124,7 @@ public final class RunningServer: Sendable {
                 .run {
                     body(loop)
                     answer.send(true)
-                }, by: mailbox)
+                })
             if isDelivered { _ = answer.wait() }
         }
     }
@@ -133,7 +133,7 @@ public final class RunningServer: Sendable {
     public func snapshots() -> [LoopSnapshot] {
         threads.compactMap { thread in
             let answer = Answer<LoopSnapshot>()
-            guard thread.post(.snapshot({ answer.send($0) }), by: mailbox) else { return nil }
+            guard thread.post(.snapshot({ answer.send($0) })) else { return nil }
             return answer.wait()
         }
     }
@@ -149,7 +149,7 @@ public final class RunningServer: Sendable {
         }
         guard isFirst else { return }
         listeners.withLock { for listener in $0 { listener.removeFile() } }
-        for thread in threads { thread.post(.drain, by: mailbox) }
+        for thread in threads { thread.post(.drain) }
         let watchdog = limit.map { limit in Watchdog(after: limit) { [self] in abort() } }
         for thread in threads { thread.join() }
         watchdog?.cancel()
@@ -157,6 +157,6 @@ public final class RunningServer: Sendable {
 
     /// Closes every connection at once. For a server that is being stopped: `stop` then returns.
     package func abort() {
-        for thread in threads { thread.post(.abort, by: mailbox) }
+        for thread in threads { thread.post(.abort) }
     }
 }

@@ -26,6 +26,12 @@ let server = Server(listen: ["127.0.0.1:0"], options: options) { request, respon
         }
         return
     }
+    if request.path == "/text" {
+        response.headers["content-type"] = "application/json"
+        response.write(#"{"status":"ok","agent":""#)
+        if let agent = request.headers["user-agent"] { response.write(agent) }
+        return response.write(#""}"#)
+    }
     response.json { json in
         json["status"] = "ok"
         if wastes, let agent = request.headers["user-agent"] { json["agent"] = String(agent) + "." } else { json["agent"] = request.headers["user-agent"] }
