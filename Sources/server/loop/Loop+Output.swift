@@ -75,6 +75,7 @@ extension Loop {
 
     func appendFile(_ connection: UnsafeMutablePointer<Connection>, _ content: FileContent) {
         for piece in content.pieces {
+            if unsafe connection.pointee.flags.contains(.closing) { return }  // no memory for a piece before: shed
             switch piece {
             case .text(let bytes): unsafe bytes.withUnsafeBufferPointer { if $0.count > 0 { unsafe appendOutput(connection, $0.baseAddress!, $0.count) } }
             case .range(let offset, let count):

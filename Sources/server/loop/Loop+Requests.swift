@@ -92,6 +92,7 @@ extension Loop {
         unsafe context.pointee.connection = unsafe connection
         unsafe context.pointee.connectionID = unsafe connection.pointee.id
         unsafe captures.pointee.count = 0
+        if unsafe arena.pointee.used > 0 { unsafe arena.pointee.reset() }
         if unsafe head.pointee.pathLength == 0, unsafe head.pointee.targetForm == .absolute {
             // `http://host` asks for "/" (RFC 9110 section 4.2.3): the slash before the authority stands for it.
             unsafe (head.pointee.pathOffset, head.pointee.pathLength) = unsafe (head.pointee.authorityOffset &- 1, 1)
