@@ -82,25 +82,26 @@ extension Loop {
         if persistence == .keepAlive { unsafe connection.pointee.flags.insert(.keptAlive) }
         var written = UInt64(0)
         let content = unsafe response.pointee.content
+        // Below, a head of 0 bytes: no memory for it, and the connection is gone.
         var ended = true
         switch content {
         case .written:
             written = unsafe UInt64(writeWritten(connection, plan, persistence))
         case .shared(let bytes):
             written = unsafe UInt64(writeHead(connection, plan.framing, persistence, following: 0))
-            if plan.sendsBody, bytes.count > 0 {
+            if plan.sendsBody, bytes.count > 0, written > 0 {
                 unsafe appendShared(connection, bytes)
                 written &+= UInt64(bytes.count)
             }
         case .file(let content):
             written = unsafe UInt64(writeHead(connection, plan.framing, persistence, following: 0))
-            if plan.sendsBody {
+            if plan.sendsBody, written > 0 {
                 unsafe appendFile(connection, content)
                 written &+= content.length
             }
         case .produced(let producer, let length):
             written = unsafe UInt64(writeHead(connection, plan.framing, persistence, following: 0))
-            if plan.sendsBody {
+            if plan.sendsBody, written > 0 {
                 let exchange = unsafe makeExchange(connection)
                 exchange.producer = producer
                 exchange.isChunked = plan.framing == .chunked
@@ -108,8 +109,8 @@ extension Loop {
                 ended = false
             }
         }
-        if unsafe response.pointee.untimed, !ended { unsafe connection.pointee.machine.handlerUntimed() }
         if unsafe connection.pointee.flags.contains(.closing) { return }  // no memory for the response: shed
+        if unsafe response.pointee.untimed, !ended { unsafe connection.pointee.machine.handlerUntimed() }
         unsafe connection.pointee.machine.outputQueued(written, now: now, policy)
         unsafe markDirty(connection)
         if unsafe state.pointee.observes { unsafe observeResponse(connection, written, elapsed, ended: ended) }
@@ -142,6 +143,7 @@ extension Loop {
             return unsafe writeHead(connection, plan.framing, persistence, following: following) &+ following
         }
         let headBytes = unsafe writeHead(connection, plan.framing, persistence, following: 0)
+        guard headBytes > 0 else { return 0 }
         let (memory, bytes) = unsafe response.pointee.body.detach(replacement: 8192)
         unsafe appendBlock(connection, memory, bytes)
         return headBytes &+ bytes
@@ -205,6 +207,7 @@ extension Loop {
             unsafe commit(connection, bytes)
         } else {
             unsafe appendOutput(connection, scratch.pointee.base, count)
+            if unsafe connection.pointee.flags.contains(.closing) { return true }
         }
         unsafe connection.pointee.machine.outputQueued(UInt64(bytes), now: state.pointee.now, settings.pointee.policy)
         unsafe markDirty(connection)

@@ -115,7 +115,8 @@ extension Loop {
         }
         if let ticket = unsafe connection.pointee.addressTicket { unsafe state.pointee.addressLimiter?.leave(ticket) }
         unsafe meter.pointee.connectionsClosed &+= 1
-        unsafe connection.pointee.flags = []
+        // Whoever called what ended the connection sees it by this, until the slot is claimed again.
+        unsafe connection.pointee.flags = .closing
         unsafe connections.pointee.release(connection.pointee.handle)
         if unsafe state.pointee.acceptRetryAt != .max { unsafe state.pointee.acceptRetryAt = unsafe state.pointee.now }
     }

@@ -89,10 +89,11 @@ struct OutputQueue {
         unsafe first = node
     }
 
-    /// Drops the first `count` bytes, releasing segments that are used up; answers what is left of `count`.
+    /// Drops the first `count` bytes, releasing segments that are used up; answers what is left of `count`. A segment without bytes (room
+    /// that was made for a read that came to nothing) is never left at the front, where it would be sent again and again.
     mutating func advance(_ count: UInt64, pool: UnsafeMutablePointer<ChunkPool>) -> UInt64 {
         var left = count
-        while left > 0, let segment = unsafe first {
+        while let segment = unsafe first, unsafe left > 0 || segment.pointee.count == 0 {
             let step = unsafe min(left, segment.pointee.count)
             unsafe segment.pointee.count -= step
             if unsafe segment.pointee.owner == .file {

@@ -1,0 +1,74 @@
+// Peers that mean harm, in the simulated world: the server runs out of what they take, forgets them, and leaves nothing behind.
+
+import Testing
+import UringHTTP1
+import UringServer
+import UringSimulation
+
+@Suite struct AttackSimulationTests {
+    private struct World {
+        let simulation: Simulation
+        let tokens = Token.Count()
+        let server: SimulatedServer
+
+        init(_ seed: UInt64, _ faults: FaultPlan = .none, configure: (inout LoopConfiguration) -> Void = { _ in }) {
+            simulation = Simulation(seed: seed, faults: faults)
+            simulation.files.write("/site/file", AttackTarget.fileBytes)
+            let directory = simulation.openDirectory("/site")
+            server = SimulatedServer(simulation, handler: AttackTarget.application(directory, tokens), configure: configure)
+        }
+
+        /// What is wrong at the end of the world.
+        func end() -> [String] {
+            server.stop()
+            var problems = server.problems
+            if tokens.alive != 0 { problems.append("\(tokens.alive) closures are still held") }
+            return problems
+        }
+    }
+
+    private func options(_ random: inout RandomSource) -> ClientOptions {
+        var options = ClientOptions()
+        options.delayNs = 1000...200_000
+        options.serverSendBytes = random.within(100...4000)
+        options.reads = random.chance(0.5)
+        options.closesAtEnd = true
+        return options
+    }
+
+    /// The pool is empty whenever somebody needs a chunk: connections are shed, nobody traps, nothing stays.
+    @Test(arguments: [1, 2, 3, 5, 9], 1...12 as ClosedRange<UInt64>)
+    func memoryRefused(chunks: Int, seed: UInt64) {
+        let world = World(seed) { $0.chunksMax = chunks }
+        var random = RandomSource(seed: seed &* 31 &+ UInt64(chunks))
+        var clients: [SimulatedClient] = []
+        for _ in 0..<25 {
+            let client = world.simulation.connect(to: world.server.address, options: options(&random))
+            let requests = (0..<random.within(1...8)).flatMap { _ in AttackTarget.request(AttackTarget.paths[random.below(AttackTarget.paths.count - 1)]) }
+            client.run([.sendInPieces(requests, pieces: random.within(1...5), pauseNsMax: 300_000), .wait(200_000_000), .reset])
+            clients.append(client)
+        }
+        world.server.run { clients.allSatisfy { !$0.isOpen } }
+        #expect(world.end() == [], "seed \(seed), \(chunks) chunks")
+    }
+
+    /// A second range that is not in the page cache, behind a first that goes by sendfile: the order of the parts is kept, and the loop
+    /// does not wait for a segment without bytes.
+    @Test(arguments: 1...20 as ClosedRange<UInt64>, ["/multipart", "/small"])
+    func coldRanges(seed: UInt64, path: String) {
+        var faults = FaultPlan()
+        (faults.readNotCached, faults.shortRead, faults.shortSend) = (0.7, 0.2, 0.3)
+        let world = World(seed, faults)
+        var options = ClientOptions()
+        options.delayNs = 1000...20_000
+        options.serverSendBytes = 3000
+        let content = path == "/small" ? AttackTarget.smallRange : AttackTarget.multipart
+        let exchanges = (0..<4).map { _ in
+            Exchange(name: path, request: AttackTarget.request(path), status: 200, fields: [], body: content)
+        }
+        let client = TestClient(world.simulation, to: world.server.address, exchanges, .pipelined, options, RandomSource(seed: seed))
+        world.server.run { client.isDone }
+        #expect(client.problem == nil, "seed \(seed)")
+        #expect(world.end() == [], "seed \(seed)")
+    }
+}
