@@ -133,6 +133,7 @@ extension SimulatedKernel {
             }
             if !isSame {
                 simulation.violation("the bytes of a send on descriptor \(operation.entry.descriptor) changed while it was in flight")
+                operation.snapshot = []
                 return
             }
             offset += part.count

@@ -34,7 +34,7 @@ struct ListenOption: ParsableArguments {
         switch ListenAddress.parse(text) {
         case .success(let address): return address
         case .failure(let problem):
-            throw ValidationError("--listen \(text): \(problem.reason); HOST:PORT, [V6]:PORT or unix:PATH is expected")
+            throw ValidationError("\(problem.reason); HOST:PORT, [V6]:PORT or unix:PATH is expected")
         }
     }
 }

@@ -11,6 +11,14 @@ struct Compiler {
     /// What the compiler said of a program that it refused; nil when it accepted it.
     typealias Verdict = String?
 
+    enum Kind {
+        case program
+        /// Without top-level statements.
+        case library
+        /// A Package.swift.
+        case manifest
+    }
+
     private let swiftc: String
     private let arguments: [String]
 
@@ -37,7 +45,7 @@ struct Compiler {
 
     /// Compiles a whole program, up to and including the passes that check lifetimes; these run on SIL, so type checking alone would not
     /// see an escape.
-    func compile(_ program: String) throws -> Verdict {
+    func compile(_ program: String, as kind: Kind = .program) throws -> Verdict {
         let directory = FileManager.default.temporaryDirectory.appending(path: "uring-lifetimes-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
         defer { try? FileManager.default.removeItem(at: directory) }
@@ -46,7 +54,7 @@ struct Compiler {
         _ = FileManager.default.createFile(atPath: log.path, contents: nil)
         let process = Process()
         process.executableURL = URL(fileURLWithPath: swiftc)
-        process.arguments = arguments + ["-emit-sil", "-o", "/dev/null", source.path]
+        process.arguments = arguments(kind) + [source.path]
         // A file takes whatever the compiler says, however long.
         let output = try FileHandle(forWritingTo: log)
         process.standardOutput = output
@@ -57,5 +65,17 @@ struct Compiler {
         let text = try String(contentsOf: log, encoding: .utf8)
         guard process.terminationReason == .exit else { throw Failure(description: "the compiler crashed:\n\(text)") }
         return process.terminationStatus == 0 ? nil : text
+    }
+
+    private func arguments(_ kind: Kind) -> [String] {
+        switch kind {
+        case .program: arguments + ["-emit-sil", "-o", "/dev/null"]
+        case .library: arguments + ["-emit-sil", "-parse-as-library", "-o", "/dev/null"]
+        case .manifest:
+            [
+                "-typecheck", "-package-description-version", "6.2", "-I",
+                URL(fileURLWithPath: swiftc).resolvingSymlinksInPath().appending(path: "../../lib/swift/pm/ManifestAPI").standardized.path,
+            ]
+        }
     }
 }

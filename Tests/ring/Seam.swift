@@ -122,6 +122,8 @@ final class Seam {
         note(text)
     }
 
+    var buffersOutstanding: Int { buffers!.currentlyOutstanding() }
+
     /// False: the test gives buffers back itself.
     var recycles = true
     var held: [UInt16] = []
@@ -147,6 +149,11 @@ final class Seam {
         kernel.close(listener.fd)
         return (accepted[accepted.count - 1], peer)
     }
+}
+
+extension BufferRing {
+    /// Mutating, because a class can lend a value that cannot be copied only for writing.
+    mutating func currentlyOutstanding() -> Int { outstanding }
 }
 
 func bytes(_ text: String) -> [UInt8] { Array(text.utf8) }

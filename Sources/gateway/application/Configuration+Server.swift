@@ -19,6 +19,7 @@ extension Configuration {
         options.timeouts.writeRate = .init(
             bytesPerSecond: Int(clamping: timeouts.writeBytesPerSecondMin), grace: Self.duration(timeouts.rateGraceNs))
         options.limits.connections = limits.connections
+        options.limits.connectionsPerAddress = limits.connectionsPerAddress
         options.limits.requestsPerConnection = limits.requestsPerConnection
         options.limits.requestLineBytes = limits.requestLineBytes
         options.limits.headerBytes = limits.headerBytes

@@ -5,9 +5,11 @@ internal import UringRing
 
 extension Loop {
     /// Pool chunks that connections hold. 0 when no request or response is under way.
-    package var chunksHeld: Int { unsafe pool.pointee.outstanding }
+    package var chunksHeld: Int { unsafe pool.pointee.outstanding &- Self.arenaChunks }
+    /// The request arena keeps its first chunk for the loop's life.
+    static var arenaChunks: Int { 1 }
     /// The most pool chunks that were ever held at once.
-    package var chunksHighWater: Int { unsafe pool.pointee.highWater }
+    package var chunksHighWater: Int { unsafe pool.pointee.highWater &- Self.arenaChunks }
     package var connectionsOpen: Int { unsafe connections.pointee.count }
     /// Receive buffers that completions have named and that are not given back yet. 0 between turns.
     package var buffersHeld: Int { unsafe buffers.pointee.outstanding }

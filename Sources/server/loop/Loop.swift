@@ -28,6 +28,8 @@ package final class Loop {
     let settings: UnsafeMutablePointer<LoopSettings>
     let state: UnsafeMutablePointer<LoopState>
     let meter: UnsafeMutablePointer<LoopMeter>
+    /// Scratch memory of the request under way.
+    let arena: UnsafeMutablePointer<Arena>
     /// For the pieces that producers write.
     let scratch: UnsafeMutablePointer<ByteBuffer>
     /// What the request context points to before the first request. Never used.
@@ -60,10 +62,12 @@ package final class Loop {
         unsafe state = .allocate(capacity: 1)
         unsafe meter = .allocate(capacity: 1)
         unsafe scratch = .allocate(capacity: 1)
+        unsafe arena = .allocate(capacity: 1)
         unsafe buffers = .allocate(capacity: 1)
         unsafe buffers.initialize(
             to: try BufferRing.make(kernel: kernel, count: configuration.receiveBuffers, bytesEach: configuration.receiveBufferBytes))
         unsafe pool.initialize(to: ChunkPool(chunksMax: configuration.chunksMax))
+        unsafe arena.initialize(to: Arena(pool: pool)!)  // a pool has room for its first chunk
         unsafe connections.initialize(to: Slab(capacity: configuration.connectionsMax))
         let now = kernel.now()
         unsafe wheel.initialize(to: TimerWheel(now: now))
@@ -106,7 +110,7 @@ package final class Loop {
             unsafe pointer.deinitialize(count: 1)
             unsafe pointer.deallocate()
         }
-        unsafe end(context); unsafe end(head); unsafe end(captures); unsafe end(settings); unsafe end(meter); unsafe end(wheel); unsafe end(connections); unsafe end(batch); unsafe end(response); unsafe end(state); unsafe end(scratch)
+        unsafe end(context); unsafe end(head); unsafe end(captures); unsafe end(settings); unsafe end(meter); unsafe end(wheel); unsafe end(connections); unsafe end(batch); unsafe end(response); unsafe end(state); unsafe end(scratch); unsafe end(arena)
         unsafe end(pool)
         unsafe buffers.pointee.publish()
         // The receive buffers' memory goes after the kernel's ring: the loop's owner destroys the kernel with this object, last.

@@ -113,6 +113,9 @@ public struct LoopSnapshot: Sendable {
     /// Blocks of 16 KiB that are out now, and the most that ever were.
     public let chunksOutstanding: Int
     public let chunksHighWater: Int
+    /// Scratch bytes of one request, at most, so far, and how many pieces were larger than a block and came from malloc.
+    public let arenaHighWater: Int
+    public let arenaOversized: UInt64
     /// Bytes of one batch's output, at most, so far.
     public let outputHighWater: Int
 }
@@ -131,7 +134,7 @@ extension Loop {
             timeouts: names.map { ("\($0)", unsafe meter.pointee.timeouts[Int($0.rawValue)]) },
             queueDepth: LoopDistribution(meter.pointee.depth, meter.pointee.depthMean),
             batchSize: LoopDistribution(meter.pointee.batch, meter.pointee.batchMean),
-            lagNs: LoopDistribution(meter.pointee.lag, meter.pointee.lagMean), chunksOutstanding: pool.pointee.outstanding,
-            chunksHighWater: pool.pointee.highWater, outputHighWater: batch.pointee.highWater)
+            lagNs: LoopDistribution(meter.pointee.lag, meter.pointee.lagMean), chunksOutstanding: chunksHeld,
+            chunksHighWater: chunksHighWater, arenaHighWater: arena.pointee.highWater, arenaOversized: arena.pointee.oversized, outputHighWater: batch.pointee.highWater)
     }
 }
