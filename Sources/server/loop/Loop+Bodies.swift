@@ -67,12 +67,14 @@ extension Loop {
                 unsafe connection.pointee.body.rawPosition = available
                 return nil
             }
-            unsafe bodyComplete(connection, base, base + progress.headLength, Int(progress.remaining))
+            unsafe bodyComplete(connection, base, base + progress.headLength, Int(progress.remaining), trailerBase: base, 0)
             return Int(total)
         }
         var (to, from) = unsafe (progress.bodyEnd, progress.rawPosition)
         while true {
-            switch unsafe connection.pointee.body.decoder.decode(base + from, count: available &- from) {
+            switch unsafe connection.pointee.body.decoder.decode(
+                base + from, count: available &- from, trailers: trailers, trailerCapacity: ParserLimits.trailerCountMax)
+            {
             case .data(let offset, let length):
                 unsafe memmove(base + to, base + from + offset, length)
                 to &+= length
@@ -84,8 +86,8 @@ extension Loop {
                 unsafe (connection.pointee.body.bodyEnd, connection.pointee.body.rawPosition) = (to, to)
                 available = to &+ tail
                 return nil
-            case .end(let consumed, _):
-                unsafe bodyComplete(connection, base, base + progress.headLength, to &- progress.headLength)
+            case .end(let consumed, let trailerCount):
+                unsafe bodyComplete(connection, base, base + progress.headLength, to &- progress.headLength, trailerBase: base + from, trailerCount)
                 return from &+ consumed
             case .malformed(let fault):
                 unsafe connection.pointee.body = unsafe BodyProgress()
@@ -96,7 +98,8 @@ extension Loop {
     }
 
     func bodyComplete(
-        _ connection: UnsafeMutablePointer<Connection>, _ base: UnsafeMutablePointer<UInt8>, _ body: UnsafeMutablePointer<UInt8>, _ bodyCount: Int
+        _ connection: UnsafeMutablePointer<Connection>, _ base: UnsafeMutablePointer<UInt8>, _ body: UnsafeMutablePointer<UInt8>, _ bodyCount: Int,
+        trailerBase: UnsafePointer<UInt8>, _ trailerCount: Int
     ) {
         // The head was parsed once already; parsing it again is cheaper than keeping a table of fields for every connection with a body.
         let outcome = unsafe RequestParser.parse(
@@ -105,6 +108,7 @@ extension Loop {
         unsafe connection.pointee.body = unsafe BodyProgress()
         guard case .complete = outcome else { return unsafe fault(connection, .badLeadingLines) }
         unsafe layOut(connection, base, body: body, bodyCount)
+        unsafe layOutTrailers(trailerBase, trailerCount)
         _ = unsafe connection.pointee.machine.bodyEnded(now: state.pointee.now, settings.pointee.policy)
         unsafe connection.pointee.machine.handlerStarted(now: state.pointee.now, settings.pointee.policy)
         unsafe response.pointee.begin(isHead: head.pointee.method == .head, streaming: false)

@@ -94,6 +94,7 @@ extension Loop {
         unsafe context.pointee.connection = unsafe connection
         unsafe context.pointee.connectionID = unsafe connection.pointee.id
         unsafe captures.pointee.count = 0
+        unsafe context.pointee.trailerCount = 0
         if unsafe arena.pointee.used > 0 { unsafe arena.pointee.reset() }
         if unsafe head.pointee.pathLength == 0, unsafe head.pointee.targetForm == .absolute {
             // `http://host` asks for "/" (RFC 9110 section 4.2.3): the slash before the authority stands for it.
@@ -165,6 +166,17 @@ extension Loop {
         return elapsed
     }
 
+    /// Where the decoder left the trailer fields of the body that has just ended.
+    func layOutTrailers(_ base: UnsafePointer<UInt8>, _ count: Int) {
+        unsafe (context.pointee.trailerBase, context.pointee.trailerCount) = unsafe (base, count)
+    }
+
+    var trailerFields: RequestHeaders {
+        @_lifetime(immortal) get {
+            unsafe RequestHeaders(context.pointee.trailerBase, context.pointee.trailerFields, count: context.pointee.trailerCount)
+        }
+    }
+
     /// Ticks since the last lap or the beginning of the turn. One reading per request serves as the end of one handler and the beginning
     /// of the next, so a duration includes parsing its request: nanoseconds, against a threshold of milliseconds.
     func lap() -> UInt64 {
@@ -183,7 +195,7 @@ extension Loop {
             var response = unsafe Response(self.response, context)
             // The loop keeps the body in place until this call returns.
             let body = unsafe Span<UInt8>(_unsafeStart: context.pointee.body, count: context.pointee.bodyCount)
-            _ = try receiver.receive(RequestBodyPart(ByteView(body), isLast: true), &response)
+            _ = try receiver.receive(RequestBodyPart(ByteView(body), isLast: true, trailerFields), &response)
         } catch {
             handlerFailed(error)
         }

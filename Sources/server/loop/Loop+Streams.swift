@@ -58,7 +58,9 @@ extension Loop {
             if ended { unsafe streamedBodyEnded(connection) }
             return take
         }
-        switch unsafe connection.pointee.body.decoder.decode(base, count: count) {
+        switch unsafe connection.pointee.body.decoder.decode(
+            base, count: count, trailers: trailers, trailerCapacity: ParserLimits.trailerCountMax)
+        {
         case .data(let offset, let length):
             unsafe connection.pointee.machine.bodyBytes(UInt64(offset &+ length), now: state.pointee.now, policy)
             unsafe deliver(connection, base + offset, length, isLast: false)
@@ -66,8 +68,10 @@ extension Loop {
         case .needMore(let consumed):
             unsafe connection.pointee.machine.bodyBytes(UInt64(consumed), now: state.pointee.now, policy)
             return consumed
-        case .end(let consumed, _):
+        case .end(let consumed, let trailerCount):
+            unsafe layOutTrailers(base, trailerCount)
             unsafe deliver(connection, base, 0, isLast: true)
+            unsafe context.pointee.trailerCount = 0
             unsafe streamedBodyEnded(connection)
             return consumed
         case .malformed(let fault):
@@ -95,7 +99,7 @@ extension Loop {
         var finished = isLast
         do {
             var response = unsafe Response(self.response, context)
-            switch try receiver.receive(RequestBodyPart(ByteView(span), isLast: isLast), &response) {
+            switch try receiver.receive(RequestBodyPart(ByteView(span), isLast: isLast, trailerFields), &response) {
             case .more: break
             case .pause: if !isLast { unsafe pauseBody(connection) }
             case .finish: finished = true
