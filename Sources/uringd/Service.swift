@@ -10,7 +10,7 @@ enum Service {
     /// - Parameter reload: makes the configuration anew on SIGHUP; nil where there is no file.
     static func run(_ configuration: () throws -> Configuration, reload: (() throws -> Configuration)? = nil) throws {
         // Before any thread starts: all of them inherit the blocked signals, and this one takes them.
-        let signals = SignalSet([SIGTERM, SIGINT, SIGHUP, SIGUSR1])
+        let signals = SignalSet([SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2])
         let manager = ServiceManager()
         let log: OperationalLog
         let gateway: Gateway
@@ -32,6 +32,8 @@ enum Service {
             switch signals.wait() {
             case SIGHUP where !isDraining: self.reload(gateway, reload, log, manager)
             case SIGUSR1: gateway.reopenLogs()
+            // Its default would end the process.
+            case SIGUSR2: log.warning("SIGUSR2 has no meaning in this version: to change the binary, drain this server and start the other")
             case SIGTERM, SIGINT:
                 if isDraining {
                     log.notice("a second signal: closing every connection")
@@ -55,6 +57,7 @@ enum Service {
             // Often the machine is the reason: then the failing lines of the doctor say what to change.
             var needs = DoctorNeeds()
             needs.loops = configuration.loops.selection
+            needs.connections = UInt64(configuration.limits.connections)
             let failures = DoctorReport.live(needs: needs).failures
             if !failures.isEmpty { Console.error("What `uringd doctor` finds wrong with this machine:\n" + DoctorReport.lines(of: failures)) }
             throw ExitCode(1)

@@ -66,6 +66,21 @@ import TestSupport
         #expect(try ask(first, get()).bodyText == answer)
     }
 
+    /// Where the machine is the reason, the doctor's failing lines follow the error.
+    @Test func lackOfDescriptorsIsExplained() throws {
+        let command = "ulimit -n 8; exec \"$0\" respond --listen 127.0.0.1:0 --loops 1 --body x"
+        let shell = try ServerProcess(["-c", command, ServerProcess.defaultBinary], listeners: 0, binary: "/bin/sh")
+        #expect(try shell.waitForExit() == .code(1))
+        for part in ["Too many open files", "LimitNOFILE", "What `uringd doctor` finds wrong", "remedy:"] { #expect(shell.output.contains(part), "\(part)") }
+    }
+
+    @Test func otherSignalsDoNotEndAServer() throws {
+        let server = try Uringd.respond()
+        for signal in [SIGUSR2, SIGUSR1, SIGHUP, SIGPIPE] { server.send(signal: signal) }
+        #expect(eventually { server.output.contains("no configuration file to read again") })
+        #expect(try ask(server, get()).bodyText == answer)
+    }
+
     @Test func unixSocketInUse() throws {
         let site = try Site()
         let first = try Uringd.respond(listen: "unix:\(site.path)/s")

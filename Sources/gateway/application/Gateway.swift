@@ -64,8 +64,14 @@ package final class Gateway: Sendable {
         server.addresses.map { server.summary(of: $0) } + state.withLock { $0.admin.map(Self.lines) ?? [] }
     }
 
-    /// What the choice of loops means here, a sentence each.
-    package var notes: [String] { server.plan.notes }
+    /// What the choice of loops and the limits of the process mean here, a sentence each.
+    package var notes: [String] {
+        let wanted = state.withLock { $0.configuration.limits.connections }
+        guard server.connectionsMax < wanted else { return server.plan.notes }
+        return server.plan.notes + [
+            "\(server.connectionsMax) connections fit under the limit of open files, not \(wanted): raise LimitNOFILE (ulimit -n), or lower limits.connections"
+        ]
+    }
 
     private static func lines(_ admin: RunningServer) -> [String] {
         admin.addresses.map { "listening on \($0.hasPrefix("unix:") ? "http+" : "http://")\($0) (admin)" }

@@ -8,6 +8,8 @@ internal import UringRing
 public final class RunningServer: Sendable {
     /// How many loops on which cores, and why.
     public let plan: LoopPlan
+    /// Open connections over all loops: `limits.connections`, or what the descriptor limit allowed at start.
+    package let connectionsMax: Int
     private let addressLimiter: AddressLimiter
     private let threads: [LoopThread]
     private let listeners: Mutex<[OpenListener]>
@@ -30,6 +32,7 @@ public final class RunningServer: Sendable {
             guard !server.listeners.isEmpty else { throw ServerError("no address to listen on") }
             for listener in server.listeners { opened.append(try OpenListener.open(listener, loops: loops, server.options, besides: opened)) }
             let connections = Self.connectionLimit(server.options.limits.connections)
+            connectionsMax = connections
             var configuration = server.options.loopConfiguration(connectionsPerLoop: max(1, connections / loops))
             configuration.addressLimiter = addressLimiter
             let box = server.application.box
