@@ -200,10 +200,19 @@ package final class UringKernel: Kernel {
         return sent < 0 ? -Int(errno) : sent
     }
 
+    /// sendfile(2) has no flag that forbids waiting, and the sockets are blocking ones: on a non-blocking socket the ring answers -EAGAIN where
+    /// it should wait. So the socket is non-blocking for the length of this call; the ring prepares nothing meanwhile.
     package override func sendFile(_ fd: Int32, file: Int32, offset: UInt64, count: Int) -> Int {
+        setNonBlocking(fd, 1)
+        defer { setNonBlocking(fd, 0) }
         var position = off_t(clamping: offset)
         let sent = unsafe sendfile(fd, file, &position, count)
         return sent < 0 ? -Int(errno) : sent
+    }
+
+    private func setNonBlocking(_ fd: Int32, _ isOn: Int32) {
+        var isOn = isOn
+        _ = unsafe ioctl(fd, UInt(FIONBIO), &isOn)
     }
 
     package override func shutdownWrite(_ fd: Int32) { _ = shutdown(fd, Int32(SHUT_WR)) }

@@ -276,3 +276,25 @@ import TestSupport
         #expect(try Curl.run(["--fail", "http://\(server.endpoint)/none"]).exit == .code(22))
     }
 }
+
+/// The site that the README's first command serves.
+@Suite(.timeLimit(.minutes(3))) struct ShippedSiteTests {
+    private static let root = #filePath.split(separator: "/").dropLast(3).reduce("") { $0 + "/" + $1 } + "/docs/site"
+
+    @Test func everyFileIsServedAndCompressedOnesAgree() throws {
+        let server = try ServerProcess(["files", Self.root, "--listen", "127.0.0.1:0"])
+        let base = "http://\(server.endpoint)"
+        for (path, type) in [("/", "text/html"), ("/guide/", "text/html"), ("/style.css", "text/css"), ("/ring.svg", "image/svg+xml")] {
+            let response = try ask(server, get(path))
+            #expect(response.status == 200, "\(path)")
+            #expect(response.value("content-type")?.hasPrefix(type) == true, "\(path)")
+        }
+        let plain = try ask(server, get("/style.css")).bodyText
+        for coding in ["gzip", "br"] {
+            #expect(try ask(server, get("/style.css", "Accept-Encoding: \(coding)")).value("content-encoding") == coding)
+            // A sibling that was forgotten after a change would differ. curl knows the codings that its build has.
+            let (decoded, exit) = try Curl.run(["--compressed", "--header", "Accept-Encoding: \(coding)", base + "/style.css"])
+            #expect(exit == .code(0) && decoded == plain, "\(coding)")
+        }
+    }
+}

@@ -161,6 +161,7 @@ private final class Served {
         #expect(server.isRunning)
         #expect(try client.readResponse().body.count == size)
         expectEnd(client, "drained")
+        client.finishSending()
         #expect(try server.waitForExit() == .code(0))
     }
 

@@ -9,13 +9,14 @@ import UringSimulation
     private struct World {
         let simulation: Simulation
         let tokens = Token.Count()
+        let pauses = Pauses()
         let server: SimulatedServer
 
         init(_ seed: UInt64, _ faults: FaultPlan = .none, configure: (inout LoopConfiguration) -> Void = { _ in }) {
             simulation = Simulation(seed: seed, faults: faults)
             simulation.files.write("/site/file", AttackTarget.fileBytes)
             let directory = simulation.openDirectory("/site")
-            server = SimulatedServer(simulation, handler: AttackTarget.application(directory, tokens), configure: configure)
+            server = SimulatedServer(simulation, handler: AttackTarget.application(directory, tokens, pauses), configure: configure)
         }
 
         /// What is wrong at the end of the world.
@@ -50,6 +51,43 @@ import UringSimulation
         }
         world.server.run { clients.allSatisfy { !$0.isOpen } }
         #expect(world.end() == [], "seed \(seed), \(chunks) chunks")
+    }
+
+    /// A receiver that takes no more holds the client back, whatever was on its way when it paused.
+    @Test(arguments: 1...20 as ClosedRange<UInt64>) func pausedBody(seed: UInt64) {
+        let world = World(seed)
+        var options = ClientOptions()
+        options.delayNs = 1000...20_000
+        options.serverReceiveBytes = 60_000
+        let size = 2_000_000
+        let client = world.simulation.connect(to: world.server.address, options: options)
+        // Behind a first request: then receives are multishot, and more arrives between the pause and its effect.
+        client.run([.send(AttackTarget.request("/plain")), .awaitBytes(1)])
+        client.run([.send(Array("POST /pause HTTP/1.1\r\nHost: a\r\nContent-Length: \(size)\r\n\r\n".utf8) + Traffic.pattern(1, size))])
+        var isLater = false
+        world.simulation.schedule(after: 1_000_000_000) { isLater = true }
+        world.server.run { isLater }
+        // What sockets and receive buffers hold is out of the client's hands.
+        #expect(client.unsentCount > size - 300_000, "the server went on reading: seed \(seed)")
+        world.pauses.isOver = true
+        world.pauses.handle?.resume()
+        world.server.run { client.unsentCount == 0 && client.received.suffix(7) == Array("\(size)".utf8)[...] }
+        #expect(String(decoding: client.received.suffix(7), as: UTF8.self) == "\(size)", "seed \(seed)")
+        client.close()
+        #expect(world.end() == [], "seed \(seed)")
+    }
+
+    /// The peer is gone before the 101 has left: the other protocol never begins.
+    @Test(arguments: 1...10 as ClosedRange<UInt64>) func upgradeOfADeadConnection(seed: UInt64) {
+        let world = World(seed)
+        var options = ClientOptions()
+        options.serverSendBytes = 10
+        options.reads = false
+        let client = world.simulation.connect(to: world.server.address, options: options)
+        client.run([.send(Array("GET /upgrade HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n".utf8)), .wait(100_000_000), .reset])
+        world.server.run { !client.isOpen }
+        #expect(world.end() == [], "seed \(seed)")
+        #expect(world.pauses.upgrades == 0, "seed \(seed)")
     }
 
     /// A second range that is not in the page cache, behind a first that goes by sendfile: the order of the parts is kept, and the loop

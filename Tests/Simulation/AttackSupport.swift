@@ -19,6 +19,13 @@ final class Token {
     deinit { count.alive -= 1 }
 }
 
+/// What a receiver that pauses after each piece leaves for the test. One thread.
+final class Pauses: @unchecked Sendable {
+    var handle: ExchangeHandle?
+    var isOver = false
+    var upgrades = 0
+}
+
 enum AttackTarget {
     static let fileBytes = Traffic.pattern(3, 150_000)
     /// Two ranges of the file, the first long enough for sendfile, the second to be read into memory.
@@ -28,13 +35,13 @@ enum AttackTarget {
     static let paths = ["/plain", "/large", "/shared", "/chunked", "/untimed", "/counted", "/multipart", "/small", "/sum", "/finish", "/upgrade"]
 
     /// - Parameter directory: of `file`, in the simulated file system.
-    static func application(_ directory: Int32, _ tokens: Token.Count) -> HandlerBox {
+    static func application(_ directory: Int32, _ tokens: Token.Count, _ pauses: Pauses = Pauses()) -> HandlerBox {
         HandlerBox(
-            handle: { request, response in try answer(request, &response, directory, tokens) },
-            wantsStream: { $0.path == "/sum" || $0.path == "/finish" }, observe: { request, _ in _ = request.path.count })
+            handle: { request, response in try answer(request, &response, directory, tokens, pauses) },
+            wantsStream: { $0.path == "/sum" || $0.path == "/finish" || $0.path == "/pause" }, observe: { request, _ in _ = request.path.count })
     }
 
-    private static func answer(_ request: borrowing Request, _ response: inout Response, _ directory: Int32, _ tokens: Token.Count) throws {
+    private static func answer(_ request: borrowing Request, _ response: inout Response, _ directory: Int32, _ tokens: Token.Count, _ pauses: Pauses) throws {
         switch request.path {
         case "/plain": response.write("plain\n")
         case "/large": response.write(Traffic.pattern(1, 40_000))
@@ -44,6 +51,14 @@ enum AttackTarget {
         case "/untimed":
             response.disableTimeout()
             produce(&response, length: 30_000, tokens)
+        case "/pause":
+            pauses.handle = response.exchange
+            var received = 0
+            response.receiveBody { part, response in
+                received += part.bytes.count
+                if part.isLast { response.write("\(received)") }
+                return part.isLast ? .finish : pauses.isOver ? .more : .pause
+            }
         case "/sum", "/finish":
             let token = Token(tokens)
             let stops = request.path == "/finish"
@@ -54,7 +69,7 @@ enum AttackTarget {
             }
         case "/upgrade":
             let token = Token(tokens)
-            response.upgrade(to: "echo") { _ in withExtendedLifetime(token) {} }
+            response.upgrade(to: "echo") { _ in withExtendedLifetime(token) { pauses.upgrades += 1 } }
         case "/multipart":
             try sendFile(&response, directory) {
                 [.text(Array("<one>".utf8)), .range(offset: ranges[0].offset, count: ranges[0].count), .text(Array("<two>".utf8)),

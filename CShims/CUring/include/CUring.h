@@ -66,9 +66,9 @@ static inline void ur_sqe_tag(ur_sqe *sqe, uint64_t user_data, unsigned flags) {
 }
 static inline void ur_prep_nop(ur_sqe *sqe) { io_uring_prep_nop(sqe); }
 static inline void ur_prep_multishot_accept(ur_sqe *sqe, int fd) {
-  io_uring_prep_multishot_accept(sqe, fd, NULL, NULL, SOCK_CLOEXEC);
+  io_uring_prep_multishot_accept(sqe, fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 }
-static inline void ur_prep_accept(ur_sqe *sqe, int fd) { io_uring_prep_accept(sqe, fd, NULL, NULL, SOCK_CLOEXEC); }
+static inline void ur_prep_accept(ur_sqe *sqe, int fd) { io_uring_prep_accept(sqe, fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK); }
 // Receive into a buffer that the kernel picks from `group`. The caller's flags must contain IOSQE_BUFFER_SELECT.
 static inline void ur_prep_recv(ur_sqe *sqe, int fd, int group, bool multishot) {
   if (multishot) io_uring_prep_recv_multishot(sqe, fd, NULL, 0, 0);

@@ -59,7 +59,17 @@ public struct Request: ~Escapable {
 
     /// The header fields, in the order they were sent.
     public var headers: RequestHeaders {
-        @_lifetime(borrow self) get { unsafe RequestHeaders(context) }
+        @_lifetime(borrow self) get {
+            unsafe RequestHeaders(context.pointee.base, context.pointee.fields, count: context.pointee.head.pointee.fieldCount)
+        }
+    }
+
+    /// The fields behind a chunked body (RFC 9112 section 7.1.2); none for other requests. Those that would change how the message is read
+    /// are refused with 400. For a streamed body: `RequestBodyPart.trailers`.
+    public var trailers: RequestHeaders {
+        @_lifetime(borrow self) get {
+            unsafe RequestHeaders(context.pointee.trailerBase, context.pointee.trailerFields, count: context.pointee.trailerCount)
+        }
     }
 
     /// The whole body, chunked coding removed. Empty when there is none, and while a body is streamed (`isStreaming`).
@@ -107,28 +117,28 @@ public struct Request: ~Escapable {
     }
 }
 
-/// The header fields of one request.
+/// The header fields, or the trailer fields, of one request.
 @safe
 public struct RequestHeaders: ~Escapable {
-    let context: UnsafePointer<RequestContext>
-
-    @_lifetime(immortal)
-    init(_ context: UnsafePointer<RequestContext>) { unsafe self.context = context }
-
+    private let base: UnsafePointer<UInt8>
+    private let fields: UnsafePointer<FieldSlot>
     /// Number of field lines.
-    public var count: Int { unsafe Int(context.pointee.head.pointee.fieldCount) }
+    public let count: Int
+
+    /// The loop keeps `base` and `fields` in place until the handler has returned.
+    @_lifetime(immortal)
+    init(_ base: UnsafePointer<UInt8>, _ fields: UnsafePointer<FieldSlot>, count: Int) {
+        unsafe (self.base, self.fields, self.count) = unsafe (base, fields, count)
+    }
 
     /// The value of the first field line of that name (names compare without case), surrounding white space removed; nil when absent.
     public subscript(name: StaticString) -> ByteView? {
         @_lifetime(copy self) get {
             let length = name.utf8CodeUnitCount
-            let context = unsafe self.context
             for index in 0..<count {
-                let slot = unsafe context.pointee.fields + index
+                let slot = unsafe fields + index
                 guard unsafe Int(slot.pointee.nameLength) == length else { continue }
-                if unsafe foldedEqual(context.pointee.base + Int(slot.pointee.nameOffset), name.utf8Start, length) {
-                    return value(at: index)
-                }
+                if unsafe foldedEqual(base + Int(slot.pointee.nameOffset), name.utf8Start, length) { return value(at: index) }
             }
             return nil
         }
@@ -138,7 +148,7 @@ public struct RequestHeaders: ~Escapable {
     @_lifetime(copy self)
     public func name(at index: Int) -> ByteView {
         precondition(index >= 0 && index < count, "field index out of range")
-        let slot = unsafe context.pointee.fields + index
+        let slot = unsafe fields + index
         return unsafe view(Int(slot.pointee.nameOffset), Int(slot.pointee.nameLength))
     }
 
@@ -146,13 +156,13 @@ public struct RequestHeaders: ~Escapable {
     @_lifetime(copy self)
     public func value(at index: Int) -> ByteView {
         precondition(index >= 0 && index < count, "field index out of range")
-        let slot = unsafe context.pointee.fields + index
+        let slot = unsafe fields + index
         return unsafe view(Int(slot.pointee.valueOffset), Int(slot.pointee.valueLength))
     }
 
     @_lifetime(copy self)
     private func view(_ offset: Int, _ count: Int) -> ByteView {
-        let bytes = unsafe Span<UInt8>(_unsafeStart: context.pointee.base + offset, count: count)
+        let bytes = unsafe Span<UInt8>(_unsafeStart: base + offset, count: count)
         // SAFETY: as in Request.view.
         return unsafe ByteView(_overrideLifetime(bytes, copying: self))
     }
@@ -169,6 +179,9 @@ struct RequestContext {
     var contentLength: UInt64?
     var isStreaming = false
     var captures: UnsafeMutablePointer<PathCaptures>?
+    var trailerBase: UnsafePointer<UInt8>
+    var trailerFields: UnsafePointer<FieldSlot>
+    var trailerCount = 0
     var connectionID: UInt64 = 0
     var connection: UnsafeMutablePointer<Connection>
     var loop: Unmanaged<Loop>

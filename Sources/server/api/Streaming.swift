@@ -1,6 +1,8 @@
 // Streaming: the closures that outlive a handler call, and what they are given. All of them run on their connection's loop.
 
 internal import Glibc
+internal import UringHTTP
+internal import UringHTTP1
 
 /// What a producer did.
 public enum StreamStep: Sendable {
@@ -16,9 +18,13 @@ public enum StreamStep: Sendable {
 @safe
 public struct ResponseWriter: ~Copyable, ~Escapable {
     let buffer: UnsafeMutablePointer<ByteBuffer>
+    let trailers: UnsafeMutablePointer<ByteBuffer>
 
     @_lifetime(immortal)
-    init(_ buffer: UnsafeMutablePointer<ByteBuffer>) { unsafe self.buffer = buffer }
+    init(_ buffer: UnsafeMutablePointer<ByteBuffer>, _ trailers: UnsafeMutablePointer<ByteBuffer>) {
+        unsafe self.buffer = buffer
+        unsafe self.trailers = trailers
+    }
 
     /// How many bytes are worth writing in this call: more is accepted, and held in memory until the client takes it.
     public static var preferredBytes: Int { 64 * 1024 }
@@ -29,6 +35,30 @@ public struct ResponseWriter: ~Copyable, ~Escapable {
         unsafe bytes.withUnsafeBufferPointer { if $0.count > 0 { unsafe buffer.pointee.append($0.baseAddress!, $0.count) } }
     }
     public func write(_ bytes: [UInt8]) { write(bytes.span) }
+
+    /// Adds a field behind the content (RFC 9110 section 6.5): a checksum or a status that is known only then. Call it in the call that
+    /// answers `.end`. Sent with chunked coding only, so not to HTTP/1.0 clients, nor where a length was announced.
+    /// - Returns: false, and nothing is sent, when the name is no token or belongs to the framing, or the value contains CR, LF or NUL.
+    @discardableResult
+    public func addTrailer(_ name: String, _ value: String) -> Bool {
+        guard Trailers.mayBeSent(name, value) else { return false }
+        unsafe trailers.pointee.append(name)
+        unsafe trailers.pointee.append(": ")
+        unsafe trailers.pointee.append(value)
+        unsafe trailers.pointee.append("\r\n")
+        return true
+    }
+}
+
+enum Trailers {
+    /// RFC 9110 section 6.5.1: nothing that frames, routes, controls or authenticates the message.
+    static func mayBeSent(_ name: String, _ value: String) -> Bool {
+        let isName = unsafe name.utf8.span.withUnsafeBufferPointer { unsafe FieldValidation.isName($0) }
+        let isValue = unsafe value.utf8.span.withUnsafeBufferPointer { unsafe FieldValidation.isValue($0) }
+        guard isName, isValue else { return false }
+        let known = unsafe name.utf8.span.withUnsafeBufferPointer { unsafe KnownField.lookup($0.baseAddress!, count: $0.count) }
+        return !known.isForbiddenInTrailers
+    }
 }
 
 /// What a body receiver wants.
@@ -45,11 +75,14 @@ public struct RequestBodyPart: ~Escapable {
     public let bytes: ByteView
     /// Nothing follows; `bytes` may be empty.
     public let isLast: Bool
+    /// With the last piece of a chunked body: the fields behind it.
+    public let trailers: RequestHeaders
 
-    @_lifetime(copy bytes)
-    init(_ bytes: ByteView, isLast: Bool) {
+    @_lifetime(copy bytes, copy trailers)
+    init(_ bytes: ByteView, isLast: Bool, _ trailers: RequestHeaders) {
         self.bytes = bytes
         self.isLast = isLast
+        self.trailers = trailers
     }
 }
 

@@ -157,10 +157,10 @@ extension Loop {
         let policy = unsafe settings.pointee.policy
         unsafe connection.pointee.producerWakeAt = .max
         while unsafe connection.pointee.machine.hasRoom(policy), unsafe !connection.pointee.flags.contains(.closing) {
-            unsafe scratch.pointee.count = 0
+            unsafe (scratch.pointee.count, trailerText.pointee.count) = (0, 0)
             var step = StreamStep.end
             do {
-                var writer = unsafe ResponseWriter(scratch)
+                var writer = unsafe ResponseWriter(scratch, trailerText)
                 step = try producer.next(&writer)
             } catch {
                 // The head has left: only a cut connection can tell the client that the content is not whole.
@@ -220,10 +220,14 @@ extension Loop {
             return unsafe perform(connection, connection.pointee.machine.abort())
         }
         if exchange.isChunked {
-            let text = ResponseEncoder.lastChunk
-            unsafe appendOutput(connection, text.utf8Start, text.utf8CodeUnitCount)
-            if unsafe connection.pointee.flags.contains(.closing) { return }
-            unsafe connection.pointee.machine.outputQueued(UInt64(text.utf8CodeUnitCount), now: state.pointee.now, settings.pointee.policy)
+            let begin = ResponseEncoder.lastChunkBeforeTrailers
+            let bytes = unsafe begin.utf8CodeUnitCount &+ trailerText.pointee.count &+ 2
+            guard let out = unsafe reserve(connection, bytes) else { return }
+            unsafe memcpy(out, begin.utf8Start, begin.utf8CodeUnitCount)
+            unsafe memcpy(out + begin.utf8CodeUnitCount, trailerText.pointee.base, trailerText.pointee.count)
+            _ = unsafe ResponseEncoder.endHead(out + (bytes &- 2))
+            unsafe commit(connection, bytes)
+            unsafe connection.pointee.machine.outputQueued(UInt64(bytes), now: state.pointee.now, settings.pointee.policy)
         }
         exchange.producer = nil
         let unread = unsafe connection.pointee.body.mode == .none ? 0 : connection.pointee.body.chunked ? UInt64.max : connection.pointee.body.remaining

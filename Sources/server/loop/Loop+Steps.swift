@@ -115,8 +115,7 @@ extension Loop {
         }
         if let ticket = unsafe connection.pointee.addressTicket { unsafe state.pointee.addressLimiter?.leave(ticket) }
         unsafe meter.pointee.connectionsClosed &+= 1
-        // Whoever called what ended the connection sees it by this, until the slot is claimed again.
-        unsafe connection.pointee.flags = .closing
+        unsafe connection.pointee.flags = []
         unsafe connections.pointee.release(connection.pointee.handle)
         if unsafe state.pointee.acceptRetryAt != .max { unsafe state.pointee.acceptRetryAt = unsafe state.pointee.now }
     }

@@ -30,6 +30,9 @@ package final class Loop {
     let meter: UnsafeMutablePointer<LoopMeter>
     /// Scratch memory of the request under way.
     let arena: UnsafeMutablePointer<Arena>
+    /// Trailer fields of the body under way, and of the response that a producer is ending.
+    let trailers: UnsafeMutablePointer<FieldSlot>
+    let trailerText: UnsafeMutablePointer<ByteBuffer>
     /// For the pieces that producers write.
     let scratch: UnsafeMutablePointer<ByteBuffer>
     /// What the request context points to before the first request. Never used.
@@ -62,6 +65,8 @@ package final class Loop {
         unsafe state = .allocate(capacity: 1)
         unsafe meter = .allocate(capacity: 1)
         unsafe scratch = .allocate(capacity: 1)
+        unsafe trailerText = .allocate(capacity: 1)
+        unsafe trailers = .allocate(capacity: ParserLimits.trailerCountMax)
         unsafe arena = .allocate(capacity: 1)
         unsafe buffers = .allocate(capacity: 1)
         unsafe buffers.initialize(
@@ -81,8 +86,9 @@ package final class Loop {
         unsafe context.initialize(
             to: RequestContext(
                 base: UnsafePointer(batch.pointee.base), head: UnsafePointer(head), fields: UnsafePointer(fields),
-                body: UnsafePointer(batch.pointee.base), captures: captures, connection: nobody,
+                body: UnsafePointer(batch.pointee.base), captures: captures, trailerBase: UnsafePointer(batch.pointee.base), trailerFields: UnsafePointer(trailers), connection: nobody,
                 loop: Unmanaged.passUnretained(self)))
+        unsafe trailerText.initialize(to: ByteBuffer(capacity: 256))
         unsafe scratch.initialize(to: ByteBuffer(capacity: 16 * 1024))
         unsafe state.pointee.install(handler, ticksPerSecond: kernel.ticksPerSecond, stallNs: configuration.stallThresholdNs)
         self.port.open(target: kernel.messageTarget)
@@ -105,12 +111,14 @@ package final class Loop {
         unsafe settings.pointee.destroy()
         unsafe scratch.pointee.destroy()
         unsafe fields.deallocate()
+        unsafe trailers.deallocate()
+        unsafe trailerText.pointee.destroy()
         unsafe nobody.deallocate()
         func end<T: ~Copyable>(_ pointer: UnsafeMutablePointer<T>) {
             unsafe pointer.deinitialize(count: 1)
             unsafe pointer.deallocate()
         }
-        unsafe end(context); unsafe end(head); unsafe end(captures); unsafe end(settings); unsafe end(meter); unsafe end(wheel); unsafe end(connections); unsafe end(batch); unsafe end(response); unsafe end(state); unsafe end(scratch); unsafe end(arena)
+        unsafe end(context); unsafe end(head); unsafe end(captures); unsafe end(settings); unsafe end(meter); unsafe end(wheel); unsafe end(connections); unsafe end(batch); unsafe end(response); unsafe end(state); unsafe end(scratch); unsafe end(trailerText); unsafe end(arena)
         unsafe end(pool)
         unsafe buffers.pointee.publish()
         // The receive buffers' memory goes after the kernel's ring: the loop's owner destroys the kernel with this object, last.

@@ -1,0 +1,106 @@
+// Files: parts of files as response content; small ones are read, large ones go by sendfile(2). The loop's thread.
+// Pointers: a connection's slot stays valid until the turn that ends it is over, the loop's own memory until the loop ends.
+
+internal import CUring
+internal import CUringBase
+internal import Glibc
+internal import UringBase
+internal import UringHTTP
+internal import UringHTTP1
+internal import UringRing
+
+extension Loop {
+    /// Up to here a file is read into memory and leaves with its head; from here on sendfile(2) (io_uring.md: 64 KiB).
+    static var readFileMax: UInt64 { 64 * 1024 }
+
+    func appendFile(_ connection: UnsafeMutablePointer<Connection>, _ content: FileContent) {
+        for piece in content.pieces {
+            if unsafe connection.pointee.flags.contains(.closing) { return }  // no memory for a piece before: shed
+            switch piece {
+            case .text(let bytes): unsafe bytes.withUnsafeBufferPointer { if $0.count > 0 { unsafe appendOutput(connection, $0.baseAddress!, $0.count) } }
+            case .range(let offset, let count):
+                if count > 0, count < Self.readFileMax, unsafe readSmall(connection, content.file, offset, Int(count)) { continue }
+                guard count > 0 else { continue }
+                unsafe connection.pointee.queue.append(
+                    OutputSegment(
+                        owner: .file, base: nil, count: count, object: Unmanaged<AnyObject>.passRetained(content.file), fileOffset: offset))
+            }
+        }
+    }
+
+    /// False when the page cache does not hold all of it.
+    func readSmall(_ connection: UnsafeMutablePointer<Connection>, _ file: OpenFile, _ offset: UInt64, _ count: Int) -> Bool {
+        guard let out = unsafe reserve(connection, count) else { return true }
+        let read = unsafe kernel.readCached(file.fd, into: out, count: count, offset: offset)
+        guard read == count else {
+            unsafe connection.pointee.queue.dropLeadingEmpty(pool: pool)
+            return false
+        }
+        unsafe commit(connection, count)
+        return true
+    }
+
+    /// Bytes of one file per turn and connection, so that a large download does not hold the others up.
+    static var fileBytesPerTurn: Int { 2 * 1024 * 1024 }
+
+    /// Sends head and file with immediate calls: the head announces more, so that both share segments, and sendfile follows at once.
+    func sendFiles(_ connection: UnsafeMutablePointer<Connection>) {
+        var budget = Self.fileBytesPerTurn
+        var total: UInt64 = 0
+        var failed = false
+        while budget > 0 {
+            let result: Int
+            if unsafe connection.pointee.batchCount > 0 {
+                result = unsafe kernel.send(connection.pointee.fd, connection.pointee.batchStart!, connection.pointee.batchCount, more: true)
+            } else if let first = unsafe connection.pointee.queue.first {
+                if unsafe first.pointee.owner == .file {
+                    let file = unsafe unsafeDowncast(first.pointee.object!.takeUnretainedValue(), to: OpenFile.self)
+                    let wanted = unsafe Int(min(first.pointee.count, UInt64(budget)))
+                    result = unsafe kernel.sendFile(connection.pointee.fd, file: file.fd, offset: first.pointee.fileOffset, count: wanted)
+                    // The file has become shorter than the length that was announced: only a cut connection can say so.
+                    if result == 0 { failed = true }
+                } else {
+                    result = unsafe kernel.send(
+                        connection.pointee.fd, first.pointee.base!, Int(first.pointee.count), more: first.pointee.next != nil)
+                }
+            } else {
+                break
+            }
+            if failed { break }
+            if result < 0 {
+                if case .again = SocketFailure(Int32(-result)) { break }
+                failed = true
+                break
+            }
+            unsafe advanceOutput(connection, UInt64(result))
+            total &+= UInt64(result)
+            budget -= result
+        }
+        if failed { return unsafe sendFailed(connection) }
+        if ur_probe_send() { unsafe ur_fire_send(connection.pointee.id, total, kernel.now()) }
+        guard unsafe preserveBatch(connection) else { return unsafe shed(connection) }
+        let step = unsafe connection.pointee.machine.outputSent(total, now: state.pointee.now, settings.pointee.policy)
+        if unsafe !connection.pointee.queue.isEmpty {
+            if budget > 0 { unsafe waitWritable(connection) } else { unsafe markDirty(connection) }
+        }
+        if step != .wait { unsafe perform(connection, step) }
+        unsafe armTimer(connection)
+    }
+
+    func waitWritable(_ connection: UnsafeMutablePointer<Connection>) {
+        let sqe = unsafe entry()
+        unsafe ur_prep_poll(sqe, connection.pointee.fd, UInt32(POLLOUT))
+        unsafe ur_sqe_tag(sqe, Operation(.poll, connection.pointee.handle).raw, 0)
+        unsafe connection.pointee.sending = .poll
+        unsafe connection.pointee.operations &+= 1
+    }
+
+    func writable(_ handle: Handle, _ result: Int32) {
+        guard let connection = unsafe connections.pointee.pointer(handle), unsafe connection.pointee.sending == .poll else { return }
+        unsafe connection.pointee.sending = .none
+        unsafe connection.pointee.operations &-= 1
+        if unsafe connection.pointee.flags.contains(.closing) { return unsafe closeIfDone(connection) }
+        if result < 0, result != -EINTR, result != -EAGAIN { return unsafe sendFailed(connection) }
+        if unsafe !connection.pointee.queue.isEmpty { unsafe sendFiles(connection) }
+    }
+}
