@@ -45,6 +45,12 @@ enum JSONText {
 
     static func appendNull(to buffer: UnsafeMutablePointer<ByteBuffer>) { unsafe buffer.pointee.append("null" as StaticString) }
 
+    /// A comma, unless what comes is the first of its object or array: strings end with a quote, so a bracket tells.
+    static func separate(_ buffer: UnsafeMutablePointer<ByteBuffer>) {
+        let last = unsafe buffer.pointee.base[buffer.pointee.count &- 1]
+        if last != UInt8(ascii: "{"), last != UInt8(ascii: "[") { unsafe buffer.pointee.append(UInt8(ascii: ",")) }
+    }
+
     // MARK: strings
 
     /// Quoted and escaped. Runs of ordinary bytes are copied at once.

@@ -16,7 +16,6 @@
 @safe
 public struct JSONObject: ~Copyable, ~Escapable {
     let buffer: UnsafeMutablePointer<ByteBuffer>
-    private var isEmpty = true
 
     /// The writer's maker keeps `buffer` in place until the closure that receives the writer has returned.
     @_lifetime(immortal)
@@ -57,7 +56,7 @@ public struct JSONObject: ~Copyable, ~Escapable {
 
     /// Bytes of the request as a string; what is not UTF-8 becomes U+FFFD.
     public subscript(name: String) -> ByteView? {
-        @available(*, unavailable, message: "JSON is written, not read") @_lifetime(borrow self) get { fatalError() }
+        @available(*, unavailable, message: "JSON is written, not read") @_lifetime(immortal) get { fatalError() }
         @_lifetime(self: copy self) set {
             begin(name)
             if let newValue { unsafe JSONText.append(newValue, to: buffer) } else { unsafe JSONText.appendNull(to: buffer) }
@@ -92,8 +91,8 @@ public struct JSONObject: ~Copyable, ~Escapable {
         try unsafe JSONArray.write(to: buffer, elements)
     }
 
-    private mutating func begin(_ name: String) {
-        if isEmpty { isEmpty = false } else { unsafe buffer.pointee.append(UInt8(ascii: ",")) }
+    private func begin(_ name: String) {
+        unsafe JSONText.separate(buffer)
         unsafe JSONText.append(name, to: buffer)
         unsafe buffer.pointee.append(UInt8(ascii: ":"))
     }
@@ -117,7 +116,6 @@ public struct JSONObject: ~Copyable, ~Escapable {
 @safe
 public struct JSONArray: ~Copyable, ~Escapable {
     let buffer: UnsafeMutablePointer<ByteBuffer>
-    private var isEmpty = true
 
     @_lifetime(immortal)
     init(_ buffer: UnsafeMutablePointer<ByteBuffer>) { unsafe self.buffer = buffer }
@@ -178,9 +176,7 @@ public struct JSONArray: ~Copyable, ~Escapable {
         try unsafe JSONArray.write(to: buffer, elements)
     }
 
-    private mutating func begin() {
-        if isEmpty { isEmpty = false } else { unsafe buffer.pointee.append(UInt8(ascii: ",")) }
-    }
+    private func begin() { unsafe JSONText.separate(buffer) }
 
     static func write(to buffer: UnsafeMutablePointer<ByteBuffer>, _ elements: (inout JSONArray) throws -> Void) rethrows {
         let before = unsafe buffer.pointee.count
@@ -213,17 +209,19 @@ extension Response {
     @_lifetime(self: copy self)
     public mutating func json(_ members: (inout JSONObject) throws -> Void) rethrows {
         setJSONType()
-        // SAFETY: `state` stays in place until the handler has returned, and exclusive access to the response keeps others off its body.
-        try unsafe withUnsafeMutablePointer(to: &state.pointee.body) { try unsafe JSONObject.write(to: $0, members) }
+        try unsafe JSONObject.write(to: body, members)
     }
 
     /// Appends a JSON array to the content, and sets `content-type: application/json` unless there is one.
     @_lifetime(self: copy self)
     public mutating func jsonArray(_ elements: (inout JSONArray) throws -> Void) rethrows {
         setJSONType()
-        // SAFETY: as in `json`.
-        try unsafe withUnsafeMutablePointer(to: &state.pointee.body) { try unsafe JSONArray.write(to: $0, elements) }
+        try unsafe JSONArray.write(to: body, elements)
     }
+
+    /// SAFETY: `state` lies behind a pointer and stays in place until the handler has returned, and so does its part; exclusive access to the
+    /// response keeps others off it while a writer is at work.
+    private var body: UnsafeMutablePointer<ByteBuffer> { unsafe withUnsafeMutablePointer(to: &state.pointee.body) { unsafe $0 } }
 
     private func setJSONType() {
         guard unsafe !state.pointee.setFields.contains(.contentType) else { return }

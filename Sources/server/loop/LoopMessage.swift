@@ -1,6 +1,7 @@
 // LoopMessage: what other threads may ask of a loop. Posted through IORING_OP_MSG_RING; taken up on the loop's thread.
 
 internal import CUring
+internal import Synchronization
 internal import UringBase
 internal import UringHTTP1
 internal import UringRing
@@ -27,10 +28,13 @@ package final class LoopMessage: Sendable {
     }
 
     package let content: Content
+    /// Orders what the sender wrote before what the loop reads. The kernel does so too, but neither Swift's memory model nor a sanitizer knows it.
+    private let isPosted = Atomic<Bool>(false)
     package init(_ content: Content) { self.content = content }
 
     /// User data of the completion that carries the message; keeps the message alive until `init(taking:)`. Addresses have at most 56 bits.
     package var userData: UInt64 {
+        isPosted.store(true, ordering: .releasing)
         let address = unsafe UInt64(UInt(bitPattern: Unmanaged.passRetained(self).toOpaque()))
         precondition(address >> 56 == 0, "BUG: an object's address does not fit a message")
         return UInt64(OperationKind.message.rawValue) << 56 | address
@@ -38,7 +42,9 @@ package final class LoopMessage: Sendable {
 
     static func take(_ userData: UInt64) -> LoopMessage {
         let address = UInt(userData & 0xFF_FFFF_FFFF_FFFF)
-        return unsafe Unmanaged<LoopMessage>.fromOpaque(UnsafeRawPointer(bitPattern: address)!).takeRetainedValue()
+        let message = unsafe Unmanaged<LoopMessage>.fromOpaque(UnsafeRawPointer(bitPattern: address)!).takeRetainedValue()
+        precondition(message.isPosted.load(ordering: .acquiring), "BUG: a message that nobody posted")
+        return message
     }
 
     /// A message that could not be delivered.
