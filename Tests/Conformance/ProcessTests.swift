@@ -69,10 +69,13 @@ import TestSupport
         let client = try RawClient(server.endpoint)
         try client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhel")
         try client.waitUntilTaken()
+        let idle = try RawClient(server.endpoint)
+        try idle.send(nextRequest)
+        expectAnswer(try idle.readResponse(), "before the drain")
         server.send(signal: SIGTERM)
-        // The drain closes idle connections at once: when this one ends, the drain has begun.
-        let idle = try? RawClient(server.endpoint)
-        if let idle { _ = try? idle.readToEnd() }
+        // The drain closes idle connections at once: when this one ends, the drain has begun. (One that has not had an answer yet would be
+        // given time for its request.)
+        expectEnd(idle, "idle")
         try client.send("lo")
         let response = try client.readResponse()
         expectAnswer(response, "during the drain")

@@ -30,10 +30,12 @@ struct OpenListener {
     static func open(_ listener: ListenerOptions, loops: Int, _ options: ServerOptions, besides own: [OpenListener]) throws -> OpenListener {
         let address = try SocketAddress.parse(listener.address).get()
         let backlog = Int32(clamping: listener.backlog ?? options.backlog)
-        if address.family == .unix { return try openUnix(listener, address, loops, backlog) }
+        if address.family == .unix { return try patiently { try openUnix(listener, address, loops, backlog) } }
         // Another program with SO_REUSEPORT on this address would share our clients: refuse, as every other server does. Our own sockets
         // on that port (a reload that goes from 0.0.0.0 to one address) are no reason.
-        if address.port != 0, !own.contains(where: { $0.address.port == address.port }), let taken = UringKernel.isTaken(address) { throw taken }
+        if address.port != 0, !own.contains(where: { $0.address.port == address.port }) {
+            try patiently { if let taken = UringKernel.isTaken(address) { throw taken } }
+        }
         var actual = address
         var descriptors: [Int32] = []
         do {
@@ -49,6 +51,18 @@ struct OpenListener {
             throw error
         }
         return OpenListener(options: listener, address: actual, descriptors: descriptors)
+    }
+
+    /// How long an address may stay taken. When a process with a ring is killed, the kernel lets go of the ring's sockets a moment after the
+    /// process is gone: whoever restarts it at once must not fail for that.
+    private static let takenMs = 1000
+
+    private static func patiently<Result>(_ body: () throws -> Result) throws -> Result {
+        let pauseMs = 20
+        for _ in 0..<(takenMs / pauseMs) {
+            do { return try body() } catch let error as SystemError where error.code == EADDRINUSE { usleep(UInt32(pauseMs * 1000)) }
+        }
+        return try body()
     }
 
     private static func openUnix(_ listener: ListenerOptions, _ address: SocketAddress, _ loops: Int, _ backlog: Int32) throws -> OpenListener {
