@@ -90,6 +90,36 @@ import UringSimulation
         #expect(world.pauses.upgrades == 0, "seed \(seed)")
     }
 
+    /// A trailer line that grows by a byte now and then earns what that byte is worth, not the whole line each time.
+    @Test func slowTrailer() {
+        let world = World(1)
+        let client = world.simulation.connect(to: world.server.address)
+        let trailer = "POST /plain HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nT: " + String(repeating: "a", count: 3000)
+        client.run([.send(Array(trailer.utf8))] + (0..<30).flatMap { _ in [.wait(10_000_000_000), .send([0x61])] as [SimulatedClient.Step] })
+        world.server.run { !client.isOpen }
+        #expect(String(decoding: client.received.prefix(12), as: UTF8.self) == "HTTP/1.1 408")
+        #expect(world.simulation.now < 100_000_000_000, "minimum rate")
+        #expect(world.end() == [])
+    }
+
+    /// A fault that cannot be answered, as a response is under way, is not told to the next client that gets an error.
+    @Test func reasonOfAnotherClient() {
+        let world = World(1)
+        var options = ClientOptions()
+        options.serverSendBytes = 500
+        options.reads = false
+        let first = world.simulation.connect(to: world.server.address, options: options)
+        let head = "POST /early HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+        first.run([.send(Array(head.utf8)), .wait(10_000_000), .send(Array("zz\r\n".utf8)), .wait(10_000_000), .reset])
+        world.server.run { !first.isOpen }
+        let second = world.simulation.connect(to: world.server.address)
+        second.run([.send(Array("GET / HT".utf8)), .awaitEnd])
+        world.server.run { !second.isOpen }
+        let text = String(decoding: second.received, as: UTF8.self)
+        #expect(text.hasPrefix("HTTP/1.1 408") && text.hasSuffix("408 Request Timeout\n"), "\(text)")
+        #expect(world.end() == [])
+    }
+
     /// A second range that is not in the page cache, behind a first that goes by sendfile: the order of the parts is kept, and the loop
     /// does not wait for a segment without bytes.
     @Test(arguments: 1...20 as ClosedRange<UInt64>, ["/multipart", "/small"])

@@ -38,7 +38,7 @@ enum AttackTarget {
     static func application(_ directory: Int32, _ tokens: Token.Count, _ pauses: Pauses = Pauses()) -> HandlerBox {
         HandlerBox(
             handle: { request, response in try answer(request, &response, directory, tokens, pauses) },
-            wantsStream: { $0.path == "/sum" || $0.path == "/finish" || $0.path == "/pause" }, observe: { request, _ in _ = request.path.count })
+            wantsStream: { $0.path == "/sum" || $0.path == "/finish" || $0.path == "/pause" || $0.path == "/early" }, observe: { request, _ in _ = request.path.count })
     }
 
     private static func answer(_ request: borrowing Request, _ response: inout Response, _ directory: Int32, _ tokens: Token.Count, _ pauses: Pauses) throws {
@@ -59,6 +59,8 @@ enum AttackTarget {
                 if part.isLast { response.write("\(received)") }
                 return part.isLast ? .finish : pauses.isOver ? .more : .pause
             }
+        // Answers before the body has come, and takes its time.
+        case "/early": produce(&response, length: nil, tokens)
         case "/sum", "/finish":
             let token = Token(tokens)
             let stops = request.path == "/finish"

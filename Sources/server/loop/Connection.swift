@@ -109,5 +109,7 @@ struct BodyProgress {
     var bodyEnd = 0
     /// First byte that is not decoded yet.
     var rawPosition = 0
+    /// End of the bytes that the body's rate was credited with: the beginning of a trailer section is looked at again and again.
+    var credited = 0
     var decoder = ChunkedDecoder()
 }

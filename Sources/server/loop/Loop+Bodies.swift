@@ -27,7 +27,7 @@ extension Loop {
             unsafe progress.remaining = length
         }
         unsafe progress.headLength = unsafe head.pointee.headLength
-        unsafe (progress.bodyEnd, progress.rawPosition) = unsafe (progress.headLength, progress.headLength)
+        unsafe (progress.bodyEnd, progress.rawPosition, progress.credited) = unsafe (progress.headLength, progress.headLength, progress.headLength)
         let expects = unsafe head.pointee.expectContinue
         unsafe connection.pointee.machine.headParsed(
             hasBody: true, clientKeepsAlive: head.pointee.keepAlive, expectsContinue: expects, now: state.pointee.now, policy)
@@ -59,12 +59,12 @@ extension Loop {
         _ connection: UnsafeMutablePointer<Connection>, _ base: UnsafeMutablePointer<UInt8>, _ available: inout Int
     ) -> Int? {
         let progress = unsafe connection.pointee.body
-        let fresh = unsafe available &- progress.rawPosition
+        let fresh = unsafe available &- progress.credited
         if fresh > 0 { unsafe connection.pointee.machine.bodyBytes(UInt64(fresh), now: state.pointee.now, settings.pointee.policy) }
         if unsafe !progress.chunked {
             let total = unsafe UInt64(progress.headLength) &+ progress.remaining
             guard UInt64(available) >= total else {
-                unsafe connection.pointee.body.rawPosition = available
+                unsafe (connection.pointee.body.rawPosition, connection.pointee.body.credited) = (available, available)
                 return nil
             }
             unsafe bodyComplete(connection, base, base + progress.headLength, Int(progress.remaining), trailerBase: base, 0)
@@ -85,6 +85,7 @@ extension Loop {
                 if tail > 0, to != from { unsafe memmove(base + to, base + from, tail) }
                 unsafe (connection.pointee.body.bodyEnd, connection.pointee.body.rawPosition) = (to, to)
                 available = to &+ tail
+                unsafe connection.pointee.body.credited = available
                 return nil
             case .end(let consumed, let trailerCount):
                 unsafe bodyComplete(connection, base, base + progress.headLength, to &- progress.headLength, trailerBase: base + from, trailerCount)

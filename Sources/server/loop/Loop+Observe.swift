@@ -93,6 +93,9 @@ extension Loop {
 
     /// A request that never reached a handler: logged with an empty head.
     func observeFault(_ connection: UnsafeMutablePointer<Connection>, _ status: HTTPStatus, _ bytes: UInt64) {
+        // Nothing of the request that was laid out last, which may be another connection's.
+        unsafe captures.pointee.count = 0
+        unsafe context.pointee.contentLength = nil
         unsafe context.pointee.bodyCount = 0
         unsafe context.pointee.connection = unsafe connection
         unsafe context.pointee.connectionID = unsafe connection.pointee.id

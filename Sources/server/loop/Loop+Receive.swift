@@ -139,9 +139,9 @@ extension Loop {
         if unsafe holdsEnough(connection) { unsafe pauseReading(connection) }
     }
 
-    /// More input would only pile up. A body under way, and a head longer than this, need more however much there is.
+    /// More input would only pile up, at once when a body's receiver takes no more. A body under way, and a head longer than this, need more however much there is.
     private func holdsEnough(_ connection: UnsafeMutablePointer<Connection>) -> Bool {
-        unsafe connection.pointee.carryCount >= ChunkPool.chunkBytes
+        unsafe connection.pointee.flags.contains(.bodyPaused) || connection.pointee.carryCount >= ChunkPool.chunkBytes
             && (connection.pointee.body.mode == .none || connection.pointee.flags.contains(.opening))
             && !connection.pointee.machine.mayHandleNext(settings.pointee.policy)
     }

@@ -245,6 +245,8 @@ extension Loop {
         unsafe connection.pointee.body = unsafe BodyProgress()
         unsafe state.pointee.faultReason = fault.reason
         unsafe perform(connection, connection.pointee.machine.requestFault(status: fault.status.code, now: state.pointee.now, settings.pointee.policy))
+        // Not answered when a response had begun: then the reason is not for the next one who is.
+        unsafe state.pointee.faultReason = nil
     }
 
     /// Carries out `KeepAliveStep.respond`.
@@ -252,6 +254,7 @@ extension Loop {
         // A file that is being opened for this request reads its path from the exchange: `opened` drops it.
         if unsafe !connection.pointee.flags.contains(.opening) { unsafe dropExchange(connection) }
         unsafe connection.pointee.body = unsafe BodyProgress()
+        unsafe connection.pointee.flags.remove(.bodyPaused)
         unsafe response.pointee.begin(isHead: false, streaming: false)
         unsafe response.pointee.status = status
         unsafe response.pointee.fields.append("content-type: text/plain; charset=utf-8\r\n")

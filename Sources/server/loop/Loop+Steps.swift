@@ -72,6 +72,8 @@ extension Loop {
     private func tearDown(_ connection: UnsafeMutablePointer<Connection>, reset: Bool) {
         guard unsafe !connection.pointee.flags.contains(.closing) else { return }
         unsafe connection.pointee.flags.insert(.closing)
+        // The 101 has not left: the other protocol never begins.
+        unsafe connection.pointee.flags.remove(.upgrading)
         if reset {
             unsafe connection.pointee.flags.insert(.resetOnClose)
             unsafe meter.pointee.connectionsAborted &+= 1

@@ -1,31 +1,41 @@
 // Answer and Watchdog: how threads wait for each other at start, stop and on request. Never on the request path.
 
 internal import Glibc
-internal import Synchronization
 
-/// A value that one thread waits for and another sends, once.
-final class Answer<Value: Sendable>: Sendable {
-    private let value = Mutex<Value?>(nil)
-    private let reading: Int32
-    private let writing: Int32
+/// A value that one thread waits for and another sends, once. Takes no descriptor: it must work when a server has none left, or the signal
+/// that should end it in order would be its death.
+@safe
+final class Answer<Value: Sendable>: @unchecked Sendable {
+    // Touched under the lock only.
+    private var value: Value?
+    // Freed in deinit, when nobody can wait or send any more: both hold a reference.
+    private let lock = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
+    private let changed = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
 
     init() {
-        var ends: [Int32] = [-1, -1]
-        let code = unsafe pipe(&ends)
-        precondition(code == 0, "out of descriptors: raise LimitNOFILE (ulimit -n)")
-        (reading, writing) = (ends[0], ends[1])
-        for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
+        unsafe lock.initialize(to: pthread_mutex_t())
+        unsafe changed.initialize(to: pthread_cond_t())
+        unsafe pthread_mutex_init(lock, nil)
+        // So that a change of the calendar clock ends no wait.
+        var attributes = pthread_condattr_t()
+        unsafe pthread_condattr_init(&attributes)
+        unsafe pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC)
+        unsafe pthread_cond_init(changed, &attributes)
+        unsafe pthread_condattr_destroy(&attributes)
     }
 
     deinit {
-        close(reading)
-        close(writing)
+        unsafe pthread_cond_destroy(changed)
+        unsafe pthread_mutex_destroy(lock)
+        unsafe changed.deallocate()
+        unsafe lock.deallocate()
     }
 
     func send(_ sent: Value) {
-        value.withLock { $0 = sent }
-        var byte: UInt8 = 1
-        _ = unsafe write(writing, &byte, 1)
+        unsafe pthread_mutex_lock(lock)
+        value = sent
+        unsafe pthread_cond_broadcast(changed)
+        unsafe pthread_mutex_unlock(lock)
     }
 
     func wait() -> Value {
@@ -36,9 +46,18 @@ final class Answer<Value: Sendable>: Sendable {
 
     /// nil when the time passed first; negative waits without limit.
     func wait(milliseconds: Int32) -> Value? {
-        var poller = pollfd(fd: reading, events: Int16(POLLIN), revents: 0)
-        _ = unsafe poll(&poller, 1, milliseconds)
-        return value.withLock { $0 }
+        var deadline = timespec()
+        unsafe clock_gettime(CLOCK_MONOTONIC, &deadline)
+        let nanoseconds = deadline.tv_nsec + Int(max(0, milliseconds) % 1000) * 1_000_000
+        deadline.tv_sec += Int(max(0, milliseconds) / 1000) + nanoseconds / 1_000_000_000
+        deadline.tv_nsec = nanoseconds % 1_000_000_000
+        unsafe pthread_mutex_lock(lock)
+        defer { unsafe pthread_mutex_unlock(lock) }
+        while value == nil {
+            let code = unsafe milliseconds < 0 ? pthread_cond_wait(changed, lock) : pthread_cond_timedwait(changed, lock, &deadline)
+            if code == ETIMEDOUT { break }
+        }
+        return value
     }
 }
 
