@@ -25,7 +25,7 @@ private func withPool<R>(chunksMax: Int, _ body: (UnsafeMutablePointer<ChunkPool
                 #expect(address % 16 == 0)
                 unsafe memory.initializeMemory(as: UInt8.self, repeating: 1, count: size)
                 for (start, end) in ends { #expect(address >= end || address + UInt(size) <= start) }
-                ends.append((address, address + UInt(max(size, 1))))
+                ends.append((address, address + UInt(size)))
             }
             arena.checkRedZones()
         }

@@ -24,7 +24,7 @@ protocol Peer: AnyObject {
 protocol World: AnyObject {
     var kernel: Kernel { get }
     var otherKernel: Kernel { get }
-    /// A descriptor of a directory that holds what `KernelConformanceTests.tree` lists.
+    /// A descriptor of a directory that holds what the worlds below put there.
     var directory: Int32 { get }
     func connect(_ address: SocketAddress) -> any Peer
     /// Keeps the connection's buffers small, so that sends come short soon.
