@@ -120,6 +120,30 @@ import UringSimulation
         #expect(world.end() == [])
     }
 
+    /// Bodies that stop half-way are held up to the loop's bound, then their connections go; others are served.
+    @Test func heldBodies() {
+        let world = World(1) { $0.chunksMax = 100 }
+        let bound = 100 * 16 * 1024
+        let size = 300_000
+        let clients = (0..<30).map { _ in
+            let client = world.simulation.connect(to: world.server.address)
+            client.run([.send(Array("POST /plain HTTP/1.1\r\nHost: a\r\nContent-Length: \(2 * size)\r\n\r\n".utf8) + Traffic.pattern(1, size))])
+            return client
+        }
+        var isLater = false
+        world.simulation.schedule(after: 2_000_000_000) { isLater = true }
+        world.server.run { isLater }
+        let held = clients.filter(\.isOpen).reduce(0) { $0 + size - $1.unsentCount }
+        #expect(held > 300_000 && held <= bound + 30 * 64 * 1024, "\(held) bytes are held")
+        #expect(world.server.loops[0].chunksHighWater <= 100)
+        let other = world.simulation.connect(to: world.server.address)
+        other.run([.send(AttackTarget.request("/plain"))])
+        world.server.run { other.received.count > 0 }
+        #expect(String(decoding: other.received.prefix(12), as: UTF8.self) == "HTTP/1.1 200")
+        for client in clients + [other] { client.close() }
+        #expect(world.end() == [])
+    }
+
     /// A second range that is not in the page cache, behind a first that goes by sendfile: the order of the parts is kept, and the loop
     /// does not wait for a segment without bytes.
     @Test(arguments: 1...20 as ClosedRange<UInt64>, ["/multipart", "/small"])

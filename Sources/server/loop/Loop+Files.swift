@@ -42,10 +42,15 @@ extension Loop {
 
     /// Bytes of one file per turn and connection, so that a large download does not hold the others up.
     static var fileBytesPerTurn: Int { 2 * 1024 * 1024 }
+    /// Bytes of files per turn, over all connections: about 10 ms. Thousands of downloads that begin at once would otherwise fill all their
+    /// sockets, a gigabyte and more, before anybody else has a turn.
+    static var fileBytesOfAllPerTurn: Int { 64 * 1024 * 1024 }
+    /// What each gets nevertheless, so that none of them starves.
+    static var fileBytesPerTurnMin: Int { 64 * 1024 }
 
     /// Sends head and file with immediate calls: the head announces more, so that both share segments, and sendfile follows at once.
     func sendFiles(_ connection: UnsafeMutablePointer<Connection>) {
-        var budget = Self.fileBytesPerTurn
+        var budget = unsafe max(Self.fileBytesPerTurnMin, min(Self.fileBytesPerTurn, Self.fileBytesOfAllPerTurn &- state.pointee.fileBytesInTurn))
         var total: UInt64 = 0
         var failed = false
         while budget > 0 {
@@ -75,6 +80,7 @@ extension Loop {
             unsafe advanceOutput(connection, UInt64(result))
             total &+= UInt64(result)
             budget -= result
+            unsafe state.pointee.fileBytesInTurn &+= result
         }
         if failed { return unsafe sendFailed(connection) }
         if ur_probe_send() { unsafe ur_fire_send(connection.pointee.id, total, kernel.now()) }

@@ -237,11 +237,11 @@ extension Loop {
         guard count > 0, let start = unsafe connection.pointee.batchStart else { return true }
         unsafe connection.pointee.batchCount = 0
         let fitsChunk = count <= ChunkPool.chunkBytes
-        guard let memory = unsafe fitsChunk ? pool.pointee.take() : malloc(count) else { return false }
+        guard let memory = unsafe fitsChunk ? pool.pointee.take() : pool.pointee.takeLarge(count) else { return false }
         unsafe memcpy(memory, start, count)
         let bytes = unsafe memory.bindMemory(to: UInt8.self, capacity: count)
         unsafe connection.pointee.queue.prepend(
-            OutputSegment(owner: fitsChunk ? .chunk : .block, base: UnsafePointer(bytes), count: UInt64(count), memory: memory))
+            OutputSegment(owner: fitsChunk ? .chunk : .block, base: UnsafePointer(bytes), count: UInt64(count), memory: memory, memoryBytes: count))
         return true
     }
 

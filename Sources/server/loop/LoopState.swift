@@ -89,6 +89,8 @@ struct LoopState {
     var acceptRetryAt = UInt64.max
     var nextConnectionID: UInt64 = 1
     var handledInTurn: UInt64 = 0
+    /// Bytes of files that were sent since the turn began.
+    var fileBytesInTurn = 0
     /// The 29 bytes of the `Date` field.
     let date: UnsafeMutablePointer<UInt8>
     private(set) var unixSeconds = Int64.min
