@@ -68,7 +68,7 @@ import TestSupport
 
     /// Where the machine is the reason, the doctor's failing lines follow the error.
     @Test func lackOfDescriptorsIsExplained() throws {
-        let command = "ulimit -n 8; exec \"$0\" respond --listen 127.0.0.1:0 --loops 1 --body x"
+        let command = "ulimit -n 5; exec \"$0\" respond --listen 127.0.0.1:0 --loops 1 --body x"
         let shell = try ServerProcess(["-c", command, ServerProcess.defaultBinary], listeners: 0, binary: "/bin/sh")
         #expect(try shell.waitForExit() == .code(1))
         for part in ["Too many open files", "LimitNOFILE", "What `uringd doctor` finds wrong", "remedy:"] { #expect(shell.output.contains(part), "\(part)") }

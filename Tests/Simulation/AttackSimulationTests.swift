@@ -15,6 +15,7 @@ import UringSimulation
         init(_ seed: UInt64, _ faults: FaultPlan = .none, configure: (inout LoopConfiguration) -> Void = { _ in }) {
             simulation = Simulation(seed: seed, faults: faults)
             simulation.files.write("/site/file", AttackTarget.fileBytes)
+            simulation.files.write("/site/large", AttackTarget.largeBytes)
             let directory = simulation.openDirectory("/site")
             server = SimulatedServer(simulation, handler: AttackTarget.application(directory, tokens, pauses), configure: configure)
         }
@@ -141,6 +142,27 @@ import UringSimulation
         world.server.run { other.received.count > 0 }
         #expect(String(decoding: other.received.prefix(12), as: UTF8.self) == "HTTP/1.1 200")
         for client in clients + [other] { client.close() }
+        #expect(world.end() == [])
+    }
+
+    /// More downloads than a turn has bytes for, into sockets that take all of them at once: each gets its share before the first is whole.
+    @Test func manyDownloads() {
+        let world = World(1) { $0.receiveBuffers = 64 }
+        var options = ClientOptions()
+        options.serverSendBytes = 4_000_000
+        options.readBytes = 4_000_000...4_000_000
+        let clients = (0..<30).map { _ in
+            let client = world.simulation.connect(to: world.server.address, options: options)
+            client.run([.wait(1_000_000), .send(AttackTarget.request("/largefile"))])
+            return client
+        }
+        let size = AttackTarget.largeBytes.count
+        world.server.run { clients.contains { $0.receivedCount > size } }
+        let received = clients.map(\.receivedCount)
+        #expect(received.allSatisfy { $0 > 1_000_000 }, "\(received)")
+        world.server.run { clients.allSatisfy { $0.receivedCount > size } }
+        #expect(clients.allSatisfy { $0.received.suffix(size) == AttackTarget.largeBytes[...] })
+        for client in clients { client.close() }
         #expect(world.end() == [])
     }
 

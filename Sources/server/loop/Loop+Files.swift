@@ -42,15 +42,14 @@ extension Loop {
 
     /// Bytes of one file per turn and connection, so that a large download does not hold the others up.
     static var fileBytesPerTurn: Int { 2 * 1024 * 1024 }
-    /// Bytes of files per turn, over all connections: about 10 ms. Thousands of downloads that begin at once would otherwise fill all their
-    /// sockets, a gigabyte and more, before anybody else has a turn.
-    static var fileBytesOfAllPerTurn: Int { 64 * 1024 * 1024 }
-    /// What each gets nevertheless, so that none of them starves.
-    static var fileBytesPerTurnMin: Int { 64 * 1024 }
+    /// Bytes of files per half turn (completions, then output), over all connections: 2 to 3 ms. Thousands of downloads that begin at once
+    /// would otherwise fill all their sockets, a gigabyte and more, before anybody else has a turn.
+    static var fileBytesOfAllPerTurn: Int { 16 * 1024 * 1024 }
 
     /// Sends head and file with immediate calls: the head announces more, so that both share segments, and sendfile follows at once.
     func sendFiles(_ connection: UnsafeMutablePointer<Connection>) {
-        var budget = unsafe max(Self.fileBytesPerTurnMin, min(Self.fileBytesPerTurn, Self.fileBytesOfAllPerTurn &- state.pointee.fileBytesInTurn))
+        guard unsafe state.pointee.fileBytesInTurn < Self.fileBytesOfAllPerTurn else { return unsafe waitForTurn(connection) }
+        var budget = Self.fileBytesPerTurn
         var total: UInt64 = 0
         var failed = false
         while budget > 0 {
@@ -91,6 +90,12 @@ extension Loop {
         }
         if step != .wait { unsafe perform(connection, step) }
         unsafe armTimer(connection)
+    }
+
+    /// This turn has sent enough of files. The next flush begins with the first who was left out, so that all get their turn.
+    private func waitForTurn(_ connection: UnsafeMutablePointer<Connection>) {
+        unsafe markDirty(connection)
+        if unsafe state.pointee.dirtyStart < 0 { unsafe state.pointee.dirtyStart = unsafe state.pointee.dirty.count &- state.pointee.flushing &- 1 }
     }
 
     func waitWritable(_ connection: UnsafeMutablePointer<Connection>) {
