@@ -26,7 +26,7 @@ package struct ChunkPool: ~Copyable {
     private var freshBase: UnsafeMutableRawPointer?
     private var freshCount = 0
 
-    /// Blocks that are out now.
+    /// Blocks that are out now, larger ones counted as the blocks they would fill.
     package private(set) var outstanding = 0
     /// The most blocks that were ever out at once.
     package private(set) var highWater = 0
@@ -68,6 +68,39 @@ package struct ChunkPool: ~Copyable {
         freshCount &-= 1
         return unsafe chunk
     }
+
+    // MARK: larger pieces
+
+    /// `byteCount` uninitialised bytes from malloc for what does not fit a block, or nil when malloc refuses or the pool's bound is met: what
+    /// peers make a loop hold is bounded whatever the pieces are. Given back by `giveLarge` with the same count.
+    package mutating func takeLarge(_ byteCount: Int) -> UnsafeMutableRawPointer? {
+        guard adoptLarge(byteCount) else { return nil }
+        if let memory = unsafe malloc(byteCount) { return unsafe memory }
+        outstanding -= Self.chunks(byteCount)
+        return nil
+    }
+
+    /// Counts memory from malloc that somebody else took, as `takeLarge` does; the caller gives it back by `giveLarge`. False: the bound is met,
+    /// and the memory stays the caller's.
+    package mutating func adoptLarge(_ byteCount: Int) -> Bool {
+        let count = Self.chunks(byteCount)
+        guard count <= chunksMax - outstanding else {
+            refused &+= 1
+            return false
+        }
+        outstanding += count
+        if outstanding > highWater { highWater = outstanding }
+        return true
+    }
+
+    package mutating func giveLarge(_ memory: UnsafeMutableRawPointer?, _ byteCount: Int) {
+        let count = Self.chunks(byteCount)
+        precondition(outstanding >= count, "BUG: more memory given back than taken")
+        outstanding -= count
+        unsafe Glibc.free(memory)
+    }
+
+    private static func chunks(_ byteCount: Int) -> Int { byteCount / chunkBytes + 1 }
 
     /// Returns a block that `take` gave out. The caller must not touch it afterwards; in debug builds it is filled with a pattern
     /// so that a late reader sees nonsense at once.

@@ -15,6 +15,7 @@ import UringSimulation
         init(_ seed: UInt64, _ faults: FaultPlan = .none, configure: (inout LoopConfiguration) -> Void = { _ in }) {
             simulation = Simulation(seed: seed, faults: faults)
             simulation.files.write("/site/file", AttackTarget.fileBytes)
+            simulation.files.write("/site/large", AttackTarget.largeBytes)
             let directory = simulation.openDirectory("/site")
             server = SimulatedServer(simulation, handler: AttackTarget.application(directory, tokens, pauses), configure: configure)
         }
@@ -117,6 +118,52 @@ import UringSimulation
         world.server.run { !second.isOpen }
         let text = String(decoding: second.received, as: UTF8.self)
         #expect(text.hasPrefix("HTTP/1.1 408") && text.hasSuffix("408 Request Timeout\n"), "\(text)")
+        #expect(world.end() == [])
+    }
+
+    /// Bodies that stop half-way are held up to the loop's bound, then their connections go; others are served.
+    @Test func heldBodies() {
+        let world = World(1) { $0.chunksMax = 100 }
+        let bound = 100 * 16 * 1024
+        let size = 300_000
+        let clients = (0..<30).map { _ in
+            let client = world.simulation.connect(to: world.server.address)
+            client.run([.send(Array("POST /plain HTTP/1.1\r\nHost: a\r\nContent-Length: \(2 * size)\r\n\r\n".utf8) + Traffic.pattern(1, size))])
+            return client
+        }
+        var isLater = false
+        world.simulation.schedule(after: 2_000_000_000) { isLater = true }
+        world.server.run { isLater }
+        let held = clients.filter(\.isOpen).reduce(0) { $0 + size - $1.unsentCount }
+        #expect(held > 300_000 && held <= bound + 30 * 64 * 1024, "\(held) bytes are held")
+        #expect(world.server.loops[0].chunksHighWater <= 100)
+        let other = world.simulation.connect(to: world.server.address)
+        other.run([.send(AttackTarget.request("/plain"))])
+        world.server.run { other.received.count > 0 }
+        #expect(String(decoding: other.received.prefix(12), as: UTF8.self) == "HTTP/1.1 200")
+        for client in clients + [other] { client.close() }
+        #expect(world.end() == [])
+    }
+
+    /// More downloads than a turn has bytes for, into sockets that take all of them at once: each gets its share before the first is whole.
+    @Test func manyDownloads() {
+        let world = World(1) { $0.receiveBuffers = 64 }
+        var options = ClientOptions()
+        options.serverSendBytes = 4_000_000
+        options.readBytes = 4_000_000...4_000_000
+        let clients = (0..<30).map { _ in
+            let client = world.simulation.connect(to: world.server.address, options: options)
+            client.run([.wait(1_000_000), .send(AttackTarget.request("/largefile"))])
+            return client
+        }
+        let size = AttackTarget.largeBytes.count
+        world.server.run { clients.contains { $0.receivedCount > size } }
+        let received = clients.map(\.receivedCount)
+        // Those who asked late may still wait for their first.
+        #expect(received.count { $0 > 1_000_000 } >= 20, "\(received)")
+        world.server.run { clients.allSatisfy { $0.receivedCount > size } }
+        #expect(clients.allSatisfy { $0.received.suffix(size) == AttackTarget.largeBytes[...] })
+        for client in clients { client.close() }
         #expect(world.end() == [])
     }
 

@@ -31,6 +31,7 @@ enum AttackTarget {
     /// Two ranges of the file, the first long enough for sendfile, the second to be read into memory.
     static let ranges: [(offset: UInt64, count: UInt64)] = [(0, 70_000), (80_000, 30_000)]
     static let multipart = Array("<one>".utf8) + fileBytes[..<70_000] + Array("<two>".utf8) + fileBytes[80_000..<110_000] + Array("<end>".utf8)
+    static let largeBytes = Traffic.pattern(5, 2_300_000)
     static let smallRange = Array(fileBytes[1000..<31_000])
     static let paths = ["/plain", "/large", "/shared", "/chunked", "/untimed", "/counted", "/multipart", "/small", "/sum", "/finish", "/upgrade"]
 
@@ -77,6 +78,7 @@ enum AttackTarget {
                 [.text(Array("<one>".utf8)), .range(offset: ranges[0].offset, count: ranges[0].count), .text(Array("<two>".utf8)),
                  .range(offset: ranges[1].offset, count: ranges[1].count), .text(Array("<end>".utf8))]
             }
+        case "/largefile": try sendFile(&response, directory, "large") { [.range(offset: 0, count: UInt64(largeBytes.count))] }
         case "/small": try sendFile(&response, directory) { [.range(offset: 1000, count: 30_000)] }
         default: response.restart(.notFound)
         }
@@ -93,9 +95,9 @@ enum AttackTarget {
         }
     }
 
-    private static func sendFile(_ response: inout Response, _ directory: Int32, pieces: () -> [FilePiece]) throws {
-        // The literal lives as long as the process.
-        switch unsafe "file".withCString({ unsafe response.openFile(directory: directory, path: $0) }) {
+    private static func sendFile(_ response: inout Response, _ directory: Int32, _ name: String = "file", pieces: () -> [FilePiece]) throws {
+        // The name is copied where it has to outlive the call.
+        switch unsafe name.withCString({ unsafe response.openFile(directory: directory, path: $0) }) {
         case .opened(let file): response.send(file, pieces: pieces())
         case .failed: response.restart(.internalServerError)
         case .pending: break

@@ -1,7 +1,7 @@
 // Connection: what a loop keeps for one client. Lives in the loop's slab at a fixed address; only the loop's thread touches it.
 //
 // Who owns which memory:
-//   carry        input of a request that has not arrived whole; a pool chunk, or malloc beyond 16 KiB; freed when the request is answered
+//   carry        input of a request that has not arrived whole; a pool chunk, or malloc (counted by the pool) beyond 16 KiB; freed when the request is answered
 //   batch…       output written since the last enter; the loop's batch arena; valid until the sends of that batch are settled
 //   queue        output that outlives a batch; each segment owns its memory until its last byte is sent
 //   exchange     closures and file of a response or body that outlives its handler call

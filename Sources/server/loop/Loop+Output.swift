@@ -28,7 +28,7 @@ extension Loop {
     @inline(never)
     func newSegment(_ connection: UnsafeMutablePointer<Connection>, _ count: Int) -> UnsafeMutablePointer<UInt8>? {
         let fitsChunk = count <= ChunkPool.chunkBytes
-        guard let memory = unsafe fitsChunk ? pool.pointee.take() : malloc(count) else {
+        guard let memory = unsafe fitsChunk ? pool.pointee.take() : pool.pointee.takeLarge(count) else {
             unsafe shed(connection)
             return nil
         }
@@ -36,7 +36,7 @@ extension Loop {
         unsafe connection.pointee.queue.append(
             OutputSegment(
                 owner: fitsChunk ? .chunk : .block, base: UnsafePointer(bytes), count: 0, room: fitsChunk ? ChunkPool.chunkBytes : count,
-                memory: memory))
+                memory: memory, memoryBytes: count))
         return unsafe bytes
     }
 
@@ -60,7 +60,13 @@ extension Loop {
     }
 
     func appendBlock(_ connection: UnsafeMutablePointer<Connection>, _ bytes: UnsafeMutablePointer<UInt8>, _ count: Int) {
-        unsafe connection.pointee.queue.append(OutputSegment(owner: .block, base: UnsafePointer(bytes), count: UInt64(count), memory: UnsafeMutableRawPointer(bytes)))
+        guard unsafe pool.pointee.adoptLarge(count) else {
+            unsafe free(bytes)
+            return unsafe shed(connection)
+        }
+        unsafe connection.pointee.queue.append(
+            OutputSegment(
+                owner: .block, base: UnsafePointer(bytes), count: UInt64(count), memory: UnsafeMutableRawPointer(bytes), memoryBytes: count))
     }
 
     func appendShared(_ connection: UnsafeMutablePointer<Connection>, _ bytes: SharedBytes) {

@@ -181,7 +181,7 @@ extension Loop {
         }
         // Doubling with what arrives, never with what a Content-Length promises: a promise costs the peer nothing.
         let capacity = unsafe max(needed, connection.pointee.carryCapacity * 2, ChunkPool.chunkBytes * 2)
-        guard let memory = unsafe malloc(capacity) else { return false }
+        guard let memory = unsafe pool.pointee.takeLarge(capacity) else { return false }
         if let old = unsafe connection.pointee.carry { unsafe memcpy(memory, old, connection.pointee.carryCount) }
         let count = unsafe connection.pointee.carryCount
         unsafe dropCarry(connection)
@@ -192,7 +192,8 @@ extension Loop {
 
     func dropCarry(_ connection: UnsafeMutablePointer<Connection>) {
         if let carry = unsafe connection.pointee.carry {
-            if unsafe connection.pointee.carryCapacity == ChunkPool.chunkBytes { unsafe pool.pointee.give(carry) } else { unsafe free(carry) }
+            let capacity = unsafe connection.pointee.carryCapacity
+            if capacity == ChunkPool.chunkBytes { unsafe pool.pointee.give(carry) } else { unsafe pool.pointee.giveLarge(carry, capacity) }
         }
         unsafe connection.pointee.carry = nil
         unsafe (connection.pointee.carryCount, connection.pointee.carryCapacity) = (0, 0)

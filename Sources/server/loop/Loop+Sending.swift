@@ -21,14 +21,19 @@ extension Loop {
     func flushOutput() {
         let count = unsafe state.pointee.dirty.count
         guard count > 0 else { return }
-        for index in 0..<count {
+        // Others than the first when that left somebody out (`waitForTurn`).
+        var index = unsafe min(max(0, state.pointee.dirtyStart), count &- 1)
+        unsafe (state.pointee.dirtyStart, state.pointee.flushing, state.pointee.fileBytesInTurn) = (-1, count, 0)
+        for _ in 0..<count {
             let connection = unsafe state.pointee.dirty[index]
+            index = index &+ 1 == count ? 0 : index &+ 1
             guard unsafe connection.pointee.flags.contains(.dirty) else { continue }
             unsafe connection.pointee.flags.remove(.dirty)
             guard unsafe connection.pointee.flags.isDisjoint(with: .closing), unsafe connection.pointee.sending == .none else { continue }
             unsafe startSend(connection)
         }
         unsafe state.pointee.dirty.removeFirst(count)
+        unsafe state.pointee.flushing = 0
         if unsafe state.pointee.dirty.count > 0 { unsafe state.pointee.hasWork = true }
     }
 
@@ -237,11 +242,11 @@ extension Loop {
         guard count > 0, let start = unsafe connection.pointee.batchStart else { return true }
         unsafe connection.pointee.batchCount = 0
         let fitsChunk = count <= ChunkPool.chunkBytes
-        guard let memory = unsafe fitsChunk ? pool.pointee.take() : malloc(count) else { return false }
+        guard let memory = unsafe fitsChunk ? pool.pointee.take() : pool.pointee.takeLarge(count) else { return false }
         unsafe memcpy(memory, start, count)
         let bytes = unsafe memory.bindMemory(to: UInt8.self, capacity: count)
         unsafe connection.pointee.queue.prepend(
-            OutputSegment(owner: fitsChunk ? .chunk : .block, base: UnsafePointer(bytes), count: UInt64(count), memory: memory))
+            OutputSegment(owner: fitsChunk ? .chunk : .block, base: UnsafePointer(bytes), count: UInt64(count), memory: memory, memoryBytes: count))
         return true
     }
 

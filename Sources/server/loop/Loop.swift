@@ -143,6 +143,7 @@ package final class Loop {
         unsafe buffers.pointee.publish()
         let idle = unsafe !state.pointee.hasWork && !port.hasPending
         unsafe state.pointee.hasWork = false
+        unsafe state.pointee.fileBytesInTurn = 0
         unsafe state.pointee.enteredAt = unsafe state.pointee.now
         let code = enter(waitFor: idle ? 1 : 0, timeoutNs: idle ? timeout() : 0)
         if code < 0 { enterFailed(-code) }

@@ -89,6 +89,12 @@ struct LoopState {
     var acceptRetryAt = UInt64.max
     var nextConnectionID: UInt64 = 1
     var handledInTurn: UInt64 = 0
+    /// Bytes of files that were sent since this half of the turn began.
+    var fileBytesInTurn = 0
+    /// Entries of `dirty` that the flush under way works on; what it marks anew comes behind them.
+    var flushing = 0
+    /// Where in `dirty` the next flush begins; negative: at its first entry.
+    var dirtyStart = -1
     /// The 29 bytes of the `Date` field.
     let date: UnsafeMutablePointer<UInt8>
     private(set) var unixSeconds = Int64.min

@@ -46,7 +46,7 @@ struct OutputSegment {
         case batch
         /// A chunk of the loop's pool.
         case chunk
-        /// malloc.
+        /// malloc, counted by the loop's pool.
         case block
         /// A retained SharedBytes.
         case shared
@@ -61,6 +61,8 @@ struct OutputSegment {
     /// Room behind the last byte, for `chunk` and `block` while they are written.
     var room = 0
     var memory: UnsafeMutableRawPointer?
+    /// Size of `memory`, for `block`.
+    var memoryBytes = 0
     var object: Unmanaged<AnyObject>?
     var fileOffset: UInt64 = 0
 }
@@ -116,7 +118,7 @@ struct OutputQueue {
         switch unsafe segment.pointee.owner {
         case .batch: break
         case .chunk: unsafe pool.pointee.give(segment.pointee.memory!)
-        case .block: unsafe free(segment.pointee.memory)
+        case .block: unsafe pool.pointee.giveLarge(segment.pointee.memory, segment.pointee.memoryBytes)
         case .shared, .file: unsafe segment.pointee.object?.release()
         }
         unsafe segment.deallocate()
