@@ -32,7 +32,7 @@ static ssize_t send_some(int fd, struct connection *c) {
     return send(fd, response.bytes + at, n, MSG_DONTWAIT | MSG_NOSIGNAL);
   }
   uint64_t at = c->sent % (response.length + response.file_bytes);
-  if (at < response.length) return send(fd, response.bytes + at, response.length - at, MSG_DONTWAIT | MSG_NOSIGNAL | MSG_MORE);
+  if (at < response.length) return send(fd, response.bytes + at, response.length - at, MSG_DONTWAIT | MSG_NOSIGNAL);
   off_t offset = (off_t)(at - response.length);
   return sendfile(fd, response.file, &offset, response.file_bytes - (size_t)offset);
 }

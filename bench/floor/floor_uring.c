@@ -117,7 +117,7 @@ static void send_file(unsigned slot) {
     uint64_t at = c->sent % (response.length + response.file_bytes);
     ssize_t n;
     if (at < response.length) {
-      n = send((int)slot, response.bytes + at, response.length - at, MSG_DONTWAIT | MSG_NOSIGNAL | MSG_MORE);
+      n = send((int)slot, response.bytes + at, response.length - at, MSG_DONTWAIT | MSG_NOSIGNAL);
     } else {
       // An accepted socket is blocking for sendfile(2), unlike for the ring; hence O_NONBLOCK at accept.
       off_t offset = (off_t)(at - response.length);
