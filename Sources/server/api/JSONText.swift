@@ -6,12 +6,9 @@ internal import UringHTTP
 enum JSONText {
     /// Bytes from a string of Swift: valid UTF-8, so only quotes, backslashes and control characters are looked for.
     static func append(_ text: String, to buffer: UnsafeMutablePointer<ByteBuffer>) {
-        // SAFETY: the string keeps its bytes in place during the call; they are copied.
-        if unsafe text.utf8.withContiguousStorageIfAvailable({ unsafe appendString($0, isUTF8: true, to: buffer) }) == nil {
-            // Only strings bridged from another runtime are not contiguous.
-            let bytes = Array(text.utf8)
-            unsafe bytes.withUnsafeBufferPointer { unsafe appendString($0, isUTF8: true, to: buffer) }
-        }
+        // A span borrows the string, which the closure-taking accessors retain.
+        // SAFETY: readable during this call; the bytes are copied.
+        unsafe text.utf8.span.withUnsafeBufferPointer { unsafe appendString($0, isUTF8: true, to: buffer) }
     }
 
     /// Bytes from the wire: what is not UTF-8 becomes U+FFFD, as `String(_: ByteView)` does.

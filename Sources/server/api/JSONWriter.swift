@@ -21,46 +21,62 @@ public struct JSONObject: ~Copyable, ~Escapable {
     @_lifetime(immortal)
     init(_ buffer: UnsafeMutablePointer<ByteBuffer>) { unsafe self.buffer = buffer }
 
+    /// The setters are inlined into the caller, where names and values are borrowed: a literal then costs no reference counting.
     public subscript(name: String) -> String? {
         @available(*, unavailable, message: "JSON is written, not read") get { fatalError() }
-        set {
-            begin(name)
-            if let newValue { unsafe JSONText.append(newValue, to: buffer) } else { unsafe JSONText.appendNull(to: buffer) }
-        }
+        @inlinable set { write(name, newValue) }
     }
 
     public subscript(name: String) -> Int? {
         @available(*, unavailable, message: "JSON is written, not read") get { fatalError() }
-        set {
-            begin(name)
-            if let newValue { unsafe JSONText.append(Int64(newValue), to: buffer) } else { unsafe JSONText.appendNull(to: buffer) }
-        }
+        @inlinable set { write(name, newValue) }
     }
 
     /// Shortest digits that read back the same; NaN and infinities become `null`.
     public subscript(name: String) -> Double? {
         @available(*, unavailable, message: "JSON is written, not read") get { fatalError() }
-        set {
-            begin(name)
-            if let newValue { unsafe JSONText.append(newValue, to: buffer) } else { unsafe JSONText.appendNull(to: buffer) }
-        }
+        @inlinable set { write(name, newValue) }
     }
 
     public subscript(name: String) -> Bool? {
         @available(*, unavailable, message: "JSON is written, not read") get { fatalError() }
-        set {
-            begin(name)
-            if let newValue { unsafe JSONText.append(newValue, to: buffer) } else { unsafe JSONText.appendNull(to: buffer) }
-        }
+        @inlinable set { write(name, newValue) }
     }
 
     /// Bytes of the request as a string; what is not UTF-8 becomes U+FFFD.
     public subscript(name: String) -> ByteView? {
         @available(*, unavailable, message: "JSON is written, not read") @_lifetime(immortal) get { fatalError() }
-        @_lifetime(self: copy self) set {
-            begin(name)
-            if let newValue { unsafe JSONText.append(newValue, to: buffer) } else { unsafe JSONText.appendNull(to: buffer) }
-        }
+        @_lifetime(self: copy self) @inlinable set { write(name, newValue) }
+    }
+
+    @usableFromInline
+    func write(_ name: String, _ value: String?) {
+        begin(name)
+        if let value { unsafe JSONText.append(value, to: buffer) } else { unsafe JSONText.appendNull(to: buffer) }
+    }
+
+    @usableFromInline
+    func write(_ name: String, _ value: Int?) {
+        begin(name)
+        if let value { unsafe JSONText.append(Int64(value), to: buffer) } else { unsafe JSONText.appendNull(to: buffer) }
+    }
+
+    @usableFromInline
+    func write(_ name: String, _ value: Double?) {
+        begin(name)
+        if let value { unsafe JSONText.append(value, to: buffer) } else { unsafe JSONText.appendNull(to: buffer) }
+    }
+
+    @usableFromInline
+    func write(_ name: String, _ value: Bool?) {
+        begin(name)
+        if let value { unsafe JSONText.append(value, to: buffer) } else { unsafe JSONText.appendNull(to: buffer) }
+    }
+
+    @usableFromInline
+    func write(_ name: String, _ value: ByteView?) {
+        begin(name)
+        if let value { unsafe JSONText.append(value, to: buffer) } else { unsafe JSONText.appendNull(to: buffer) }
     }
 
     /// Any integer, in full: many readers round beyond 2^53 (RFC 8259 section 6).
