@@ -26,6 +26,7 @@ let package = Package(
         // CShims: only what Swift cannot call itself. No policy.
         .target(name: "CUringBase", path: "CShims/CUringBase"),
         .target(name: "CUring", path: "CShims/CUring", linkerSettings: [.linkedLibrary("uring")]),
+        .target(name: "CUringTLS", path: "CShims/CUringTLS", linkerSettings: [.linkedLibrary("ssl"), .linkedLibrary("crypto")]),
         .target(name: "CUringYAML", path: "CShims/CUringYAML", linkerSettings: [.linkedLibrary("yaml")]),
 
         // Layer 1
@@ -33,10 +34,13 @@ let package = Package(
         // Layer 2
         .target(name: "UringRing", dependencies: ["UringBase", "CUring", "CUringBase"], path: "Sources/ring", swiftSettings: swiftSettings),
         .target(name: "UringSimulation", dependencies: ["UringBase", "UringRing", "CUring"], path: "Sources/simulation", swiftSettings: swiftSettings),
+        .target(name: "UringTLS", dependencies: ["UringBase", "CUringTLS"], path: "Sources/tls", swiftSettings: swiftSettings),
         .target(name: "UringHTTP", dependencies: ["UringBase"], path: "Sources/http", swiftSettings: swiftSettings),
         // Layer 3
         .target(name: "UringHTTP1", dependencies: ["UringBase", "UringHTTP", "CUringBase"], path: "Sources/http1", swiftSettings: swiftSettings),
-        // Layer 4
+        .target(name: "UringHPACK", dependencies: ["UringBase", "UringHTTP", "CUringBase"], path: "Sources/hpack", swiftSettings: swiftSettings),
+        // Layer 4: HTTP/2 stands on field compression; the server on everything below.
+        .target(name: "UringHTTP2", dependencies: ["UringBase", "UringHTTP", "UringHPACK", "CUringBase"], path: "Sources/http2", swiftSettings: swiftSettings),
         .target(
             name: "UringServer",
             dependencies: ["UringBase", "UringRing", "UringHTTP", "UringHTTP1", "CUringBase", "CUring"],
@@ -65,6 +69,9 @@ let package = Package(
         .testTarget(name: "UringRingTests", dependencies: ["UringRing", "UringSimulation", "UringBase", "CUring", "TestSupport"], path: "Tests/ring", swiftSettings: swiftSettings),
         .testTarget(name: "UringHTTPTests", dependencies: ["UringHTTP", "UringBase", "TestSupport"], path: "Tests/http", swiftSettings: swiftSettings),
         .testTarget(name: "UringHTTP1Tests", dependencies: ["UringHTTP1", "UringHTTP", "UringBase", "TestSupport"], path: "Tests/http1", swiftSettings: swiftSettings),
+        .testTarget(name: "UringTLSTests", dependencies: ["UringTLS", "UringBase", "CUringTLS", "TestSupport"], path: "Tests/tls", swiftSettings: swiftSettings),
+        .testTarget(name: "UringHPACKTests", dependencies: ["UringHPACK", "UringHTTP", "UringBase", "TestSupport"], path: "Tests/hpack", swiftSettings: swiftSettings),
+        .testTarget(name: "UringHTTP2Tests", dependencies: ["UringHTTP2", "UringHPACK", "UringHTTP", "UringBase", "TestSupport"], path: "Tests/http2", swiftSettings: swiftSettings),
         .testTarget(name: "UringServerTests", dependencies: ["UringServer", "UringRing", "UringBase", "UringHTTP", "TestSupport"], path: "Tests/server", swiftSettings: swiftSettings),
         .testTarget(name: "UringGatewayTests", dependencies: ["UringGateway", "UringServer", "UringHTTP", "UringBase", "TestSupport"], path: "Tests/gateway", swiftSettings: swiftSettings),
         .testTarget(name: "SimulationTests", dependencies: ["UringSimulation", "UringServer", "UringRing", "UringHTTP", "UringHTTP1", "UringBase", "CUring", "TestSupport"], path: "Tests/Simulation", swiftSettings: swiftSettings),

@@ -4,7 +4,7 @@
 // sizeStart ─digit→ size ─CR→ sizeLF ─LF→ data ─all bytes→ dataCR ─→ dataLF ─→ sizeStart
 //                     └─";"→ extension ─CR┘  └─size was 0→ trailers ─empty line→ done
 
-import UringHTTP
+package import UringHTTP
 
 /// Decodes one chunked body, fed in pieces of any size. After `malformed` or `end` it is used up.
 @frozen @usableFromInline package struct ChunkedDecoder: Sendable {

@@ -2,7 +2,7 @@
 // on a loop's thread; no state, no allocation. The caller's memory `base..<end` stays readable for each call.
 
 import CUringBase
-import UringHTTP
+internal import UringHTTP
 
 /// What stands at the start of a line.
 enum FieldLine {

@@ -3,7 +3,7 @@
 // (RFC 9112 11.2). Same contract as RequestParser.swift: the caller's memory, for the call.
 
 import CUringBase
-import UringHTTP
+internal import UringHTTP
 
 /// What the rarer fields have said so far about framing and connection.
 private struct FramingFields {

@@ -3,7 +3,7 @@
 // framing are in RequestParser+Fields.swift.
 
 import CUringBase
-import UringHTTP
+package import UringHTTP
 
 /// What the parser found.
 @frozen @usableFromInline package enum ParseOutcome: Equatable, Sendable {

@@ -27,9 +27,16 @@ enum Layers {
         Layer(
             module: "UringSimulation", directory: "simulation", level: 2, imports: ["UringBase", "UringRing"],
             foreign: ["CUringBase", "CUring"], system: platform),
+        Layer(
+            module: "UringTLS", directory: "tls", level: 2, imports: ["UringBase"], foreign: ["CUringBase", "CUringTLS"], system: platform),
         Layer(module: "UringHTTP", directory: "http", level: 2, imports: ["UringBase"], foreign: ["CUringBase"], system: []),
         Layer(
             module: "UringHTTP1", directory: "http1", level: 3, imports: ["UringBase", "UringHTTP"], foreign: ["CUringBase"], system: []),
+        Layer(
+            module: "UringHPACK", directory: "hpack", level: 3, imports: ["UringBase", "UringHTTP"], foreign: ["CUringBase"], system: []),
+        Layer(
+            module: "UringHTTP2", directory: "http2", level: 3, imports: ["UringBase", "UringHTTP", "UringHPACK"], foreign: ["CUringBase"],
+            system: []),
         Layer(
             module: "UringServer", directory: "server", level: 4, imports: ["UringBase", "UringRing", "UringHTTP", "UringHTTP1"],
             foreign: ["CUringBase", "CUring"], system: platform),
@@ -41,8 +48,8 @@ enum Layers {
             foreign: ["ArgumentParser", "Logging"], system: platform),
     ]
 
-    /// Imports within one level: the simulated kernel stands behind the ring's seam.
-    static let exceptions: [String: Set<String>] = ["UringSimulation": ["UringRing"]]
+    /// Imports within one level: the simulated kernel stands behind the ring's seam, HTTP/2 on field compression.
+    static let exceptions: [String: Set<String>] = ["UringSimulation": ["UringRing"], "UringHTTP2": ["UringHPACK"]]
 
     /// Modules that need no declaration in Package.swift.
     static let toolchain: Set<String> = ["Glibc", "Musl", "Synchronization", "Foundation", "Testing", "Swift", "_Concurrency"]

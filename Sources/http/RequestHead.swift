@@ -1,7 +1,5 @@
 // What the parser says about a request: plain numbers, no pointers, in the caller's storage.
 
-public import UringHTTP
-
 /// How the end of a request's body is found (RFC 9112 6.3).
 @frozen @usableFromInline package enum BodyFraming: Equatable, Sendable {
     case none

@@ -1,7 +1,5 @@
 // Where one header or trailer field lies in the caller's bytes. Plain data in the caller's storage.
 
-public import UringHTTP
-
 /// One field line: offsets count from the first byte that was given to the parser. 16 bytes.
 @frozen @usableFromInline package struct FieldSlot: Equatable, Sendable {
     @usableFromInline package var nameOffset: UInt32

@@ -1,0 +1,1 @@
+// The HPACK layer; docs/ARCHITECTURE.md.

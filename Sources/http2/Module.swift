@@ -1,0 +1,1 @@
+// The HTTP2 layer; docs/ARCHITECTURE.md.

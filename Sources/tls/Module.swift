@@ -1,0 +1,1 @@
+// The TLS layer; docs/ARCHITECTURE.md.
