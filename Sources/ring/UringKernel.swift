@@ -194,10 +194,10 @@ package final class UringKernel: Kernel {
         return code == 0 ? SocketAddress(storage) : nil
     }
 
-    /// Listeners are blocking sockets, as the ring wants them: this one is not for the length of the call.
+    /// Listeners are blocking sockets, as the ring wants them; from here on this one is not. It stays so: loops share the description of a unix
+    /// socket, and what one of them sets back another would wait in.
     package override func acceptWaiting(_ fd: Int32) -> Int32 {
         setNonBlocking(fd, 1)
-        defer { setNonBlocking(fd, 0) }
         return ur_accept4(fd, Int32(SOCK_CLOEXEC.rawValue))
     }
 
