@@ -7,6 +7,7 @@
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/kdf.h>
+#include <openssl/ocsp.h>
 #include <openssl/pem.h>
 #include <openssl/rand.h>
 #include <openssl/ssl.h>
@@ -47,6 +48,7 @@ static inline long urtls_set_status_type(SSL *ssl, int type) { return SSL_set_tl
 static inline long urtls_get_ocsp_response(SSL *ssl, const unsigned char **bytes) { return SSL_get_tlsext_status_ocsp_resp(ssl, bytes); }
 static inline void *urtls_openssl_malloc(size_t count) { return OPENSSL_malloc(count); }
 static inline void urtls_openssl_free(void *memory) { OPENSSL_free(memory); }
+static inline void urtls_clear_free(void *memory, size_t count) { OPENSSL_clear_free(memory, count); }
 
 // BIO.
 static inline void urtls_bio_want_read(BIO *bio) { BIO_set_retry_read(bio); }
@@ -64,6 +66,9 @@ static inline const ASN1_STRING *urtls_name_dns(GENERAL_NAMES *names, int index)
 static inline void urtls_certificate_names_free(STACK_OF(X509_NAME) *names) { sk_X509_NAME_pop_free(names, X509_NAME_free); }
 static inline int urtls_certificate_names_push(STACK_OF(X509_NAME) *names, X509_NAME *name) { return sk_X509_NAME_push(names, name); }
 static inline STACK_OF(X509_NAME) *urtls_certificate_names_new(void) { return sk_X509_NAME_new_null(); }
+
+// A name on one line of printable ASCII (RFC 2253).
+static inline int urtls_print_name(BIO *bio, const X509_NAME *name) { return X509_NAME_print_ex(bio, name, 0, XN_FLAG_RFC2253); }
 
 // Keys.
 static inline EVP_PKEY *urtls_generate_p256(void) { return EVP_EC_gen("P-256"); }
