@@ -43,7 +43,7 @@ let package = Package(
         .target(name: "UringHTTP2", dependencies: ["UringBase", "UringHTTP", "UringHPACK", "CUringBase"], path: "Sources/http2", swiftSettings: swiftSettings),
         .target(
             name: "UringServer",
-            dependencies: ["UringBase", "UringRing", "UringHTTP", "UringHTTP1", "CUringBase", "CUring"],
+            dependencies: ["UringBase", "UringRing", "UringTLS", "UringHTTP", "UringHTTP1", "UringHTTP2", "CUringBase", "CUring"],
             path: "Sources/server", swiftSettings: swiftSettings),
         // Layer 5
         .target(

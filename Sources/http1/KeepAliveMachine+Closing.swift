@@ -19,6 +19,7 @@ extension KeepAliveMachine {
     @inlinable package mutating func drain(now: UInt64, _ policy: KeepAlivePolicy) -> KeepAliveStep {
         guard !hasLeft else { return .wait }
         flags.insert(.serverCloses)
+        if case .multiplexed = writing { return .goAway }
         switch reading {
         case .idle:
             // A peer that still takes responses knows nothing of the end and may be pipelining: without lingering it would lose them.
@@ -42,8 +43,17 @@ extension KeepAliveMachine {
             guard count <= bytesLeft else { return closed(.close) }
             writing = .lingering(deadline: deadline, bytesLeft: bytesLeft &- count)
             return .wait
-        case .none, .handling, .responding, .answered, .closing, .upgraded, .closed:
+        case .none, .handling, .responding, .answered, .closing, .multiplexed, .upgraded, .closed:
             return .wait
+        }
+    }
+
+    /// Event **transportFailed**: the peer cannot be understood below HTTP (a handshake that failed), and was told so if it could be. What is
+    /// queued leaves, then the connection closes as after a response.
+    @inlinable package mutating func transportFailed(now: UInt64, _ policy: KeepAlivePolicy) -> KeepAliveStep {
+        switch writing {
+        case .none, .handling, .responding, .answered, .multiplexed: closeWhenSent(lingers: true, now: now, policy)
+        case .closing, .lingering, .upgraded, .closed: .wait
         }
     }
 
@@ -65,7 +75,7 @@ extension KeepAliveMachine {
             // The connection queues the error response in the same turn: no handler to wait for.
             writing = .responding(deadline: .max)
             return .respond(status: status)
-        case .responding:
+        case .responding, .multiplexed:
             return closed(.abort)
         case .answered:
             return closeWhenSent(lingers: true, now: now, policy)

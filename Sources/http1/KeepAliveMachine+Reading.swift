@@ -16,6 +16,12 @@ extension KeepAliveMachine {
         }
     }
 
+    /// Event **established**: the handshake below HTTP is complete; the time for the first request begins now.
+    @inlinable package mutating func established(now: UInt64, _ policy: KeepAlivePolicy) {
+        guard case .head(_, let anyBytes) = reading else { return }
+        reading = .head(deadline: now.deadline(after: policy.headerTimeoutNs), anyBytes: anyBytes)
+    }
+
     /// Event **headParsed**: a whole request head was read; allowed when `isBetweenExchanges`.
     ///
     /// - Parameters:
@@ -136,7 +142,7 @@ extension KeepAliveMachine {
             return .wait
         case .lingering:
             return closed(.close)
-        case .none, .handling, .responding, .answered, .upgraded, .closed:
+        case .none, .handling, .responding, .answered, .multiplexed, .upgraded, .closed:
             return .wait
         }
     }

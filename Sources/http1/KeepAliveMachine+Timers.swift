@@ -91,7 +91,11 @@ extension KeepAliveMachine {
         _ clock: KeepAliveTimeout, now: UInt64, _ policy: KeepAlivePolicy
     ) -> KeepAliveStep {
         switch clock {
-        case .idle, .linger:
+        case .idle:
+            guard case .multiplexed = writing else { return closed(.close) }
+            writing = .multiplexed(idle: .max)
+            return .goAway
+        case .linger:
             return closed(.close)
         case .header:
             if case .head(_, anyBytes: false) = reading { return closed(.close) }
@@ -132,6 +136,8 @@ extension KeepAliveMachine {
             return isDrained ? readingClock(isDrained: true) : (.max, .body)
         case .lingering(let deadline, _):
             return (deadline, .linger)
+        case .multiplexed(let idle):
+            return (isDrained ? idle : .max, .idle)
         case .closing, .upgraded, .closed:
             return (.max, .linger)
         }

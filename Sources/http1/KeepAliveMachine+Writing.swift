@@ -62,7 +62,7 @@ extension KeepAliveMachine {
         switch writing {
         case .handling: writing = .handling(deadline: .max)
         case .responding: writing = .responding(deadline: .max)
-        case .none, .answered, .closing, .lingering, .upgraded, .closed:
+        case .none, .answered, .closing, .lingering, .multiplexed, .upgraded, .closed:
             preconditionFailure("BUG: no handler runs")
         }
         flags.insert(.handlerUntimed)
@@ -119,10 +119,16 @@ extension KeepAliveMachine {
     /// Event **outputQueued**: `count` bytes of responses wait to be sent.
     @inlinable package mutating func outputQueued(_ count: UInt64, now: UInt64, _ policy: KeepAlivePolicy) {
         switch writing {
-        case .none, .handling, .responding: queue(count, now: now, policy)
+        case .none, .handling, .responding, .multiplexed: queue(count, now: now, policy)
         case .answered, .closing, .lingering, .upgraded, .closed:
             preconditionFailure("BUG: output after the end of the response")
         }
+    }
+
+    /// Event **outputGrew**: pending output became `count` bytes longer on its way out, by encryption, or the transport has something to say
+    /// of its own (a handshake, an alert). Allowed at any time; a closed connection takes no notice.
+    @inlinable package mutating func outputGrew(_ count: UInt64, now: UInt64, _ policy: KeepAlivePolicy) {
+        if !isClosed { queue(count, now: now, policy) }
     }
 
     /// Event **outputSent**: the kernel took `count` bytes of the pending output.
@@ -180,6 +186,8 @@ extension KeepAliveMachine {
             readBody(now: now, policy)
         case .closing(let lingers):
             return allSent(lingers: lingers, now: now, policy)
+        case .multiplexed(let idle):
+            if idle != .max { writing = .multiplexed(idle: now.deadline(after: policy.idleTimeoutNs)) }
         case .lingering, .upgraded, .closed:
             break
         }
@@ -189,7 +197,7 @@ extension KeepAliveMachine {
     @inlinable var roomAgain: KeepAliveStep {
         switch writing {
         case .none: isBetweenExchanges ? .nextRequest : .wait
-        case .responding: .resumeHandler
+        case .responding, .multiplexed: .resumeHandler
         case .handling, .answered, .closing, .lingering, .upgraded, .closed: .wait
         }
     }
@@ -205,7 +213,7 @@ extension KeepAliveMachine {
         switch writing {
         case .handling: writing = .handling(deadline: handlerDeadline(now: now, policy))
         case .responding: writing = .responding(deadline: handlerDeadline(now: now, policy))
-        case .none, .answered, .closing, .lingering, .upgraded, .closed: break
+        case .none, .answered, .closing, .lingering, .multiplexed, .upgraded, .closed: break
         }
     }
 }

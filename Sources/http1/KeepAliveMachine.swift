@@ -37,6 +37,8 @@
 //
 //      any state ── abort, or a timeout that leaves nothing to say ──▶ closed
 //      responding (101, CONNECT) ── upgraded ──▶ upgraded: another protocol has the connection
+//      none ── multiplexed ──▶ multiplexed: HTTP/2, whose streams have machines of their own; this one keeps output, idle time and end
+//      multiplexed ── drain, idle ──▶ goAway … multiplexedEnded ──▶ closing
 //
 //   OUTPUT   drained ⇄ pending: bytes queued that the kernel has not taken. It outlives a response, so that the next
 //   pipelined request is handled while earlier responses leave.
@@ -66,6 +68,8 @@ package enum KeepAliveStep: Sendable, BitwiseCopyable, Equatable {
     case respond(status: UInt16)
     /// Shut the sending side down, then read and throw away, reporting `discarded` and `peerHalfClosed`.
     case linger
+    /// HTTP/2: tell the peer to open no more streams; report `multiplexedEnded` when none is left.
+    case goAway
     /// Close the socket. The machine is `closed`.
     case close
     /// Close the socket with a reset, so that the peer cannot take a cut response for a whole one; detach the handler.
@@ -125,6 +129,9 @@ package struct KeepAliveMachine: Sendable, BitwiseCopyable {
         case closing(lingers: Bool)
         /// All is sent and the sending side shut down: reading until the peer ends.
         case lingering(deadline: UInt64, bytesLeft: UInt64)
+        /// HTTP/2: exchanges are the streams' business, each with a machine of its own. `idle` is when a connection without streams ends; `.max`
+        /// while there are any.
+        case multiplexed(idle: UInt64)
         /// Another protocol has the connection; no clock of ours runs.
         case upgraded
         /// Terminal.
@@ -216,7 +223,7 @@ package struct KeepAliveMachine: Sendable, BitwiseCopyable {
         switch (reading, writing) {
         case (.idle, .none), (.head, .none): true
         case (.expecting, _), (.body, _), (.paused, _), (.done, _), (.ended, _): false
-        case (_, .handling), (_, .responding), (_, .answered), (_, .closing), (_, .lingering), (_, .upgraded), (_, .closed): false
+        case (_, .handling), (_, .responding), (_, .answered), (_, .closing), (_, .lingering), (_, .multiplexed), (_, .upgraded), (_, .closed): false
         }
     }
 
@@ -230,7 +237,7 @@ package struct KeepAliveMachine: Sendable, BitwiseCopyable {
     @inlinable package var stepWhenSent: KeepAliveStep {
         switch writing {
         case .closing(let lingers): lingers ? .linger : .close
-        case .none, .handling, .responding, .answered, .lingering, .upgraded, .closed: .wait
+        case .none, .handling, .responding, .answered, .lingering, .multiplexed, .upgraded, .closed: .wait
         }
     }
 }

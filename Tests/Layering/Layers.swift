@@ -38,7 +38,8 @@ enum Layers {
             module: "UringHTTP2", directory: "http2", level: 3, imports: ["UringBase", "UringHTTP", "UringHPACK"], foreign: ["CUringBase"],
             system: []),
         Layer(
-            module: "UringServer", directory: "server", level: 4, imports: ["UringBase", "UringRing", "UringHTTP", "UringHTTP1"],
+            module: "UringServer", directory: "server", level: 4,
+            imports: ["UringBase", "UringRing", "UringTLS", "UringHTTP", "UringHTTP1", "UringHTTP2"],
             foreign: ["CUringBase", "CUring"], system: platform),
         Layer(
             module: "UringGateway", directory: "gateway", level: 5, imports: ["UringBase", "UringHTTP", "UringServer"],

@@ -2,6 +2,7 @@
 
 internal import UringBase
 internal import UringHTTP1
+internal import UringHTTP2
 internal import UringRing
 
 /// Names one exchange: a request and its response under way. Made in a handler (`Response.exchange`), kept as long as one likes, used from
@@ -23,7 +24,7 @@ extension Response {
     public var exchange: ExchangeHandle {
         // SAFETY: the loop keeps context and connection in place during the handler's call.
         unsafe context.pointee.loop._withUnsafeGuaranteedRef { loop in
-            let connection = unsafe context.pointee.connection
+            let connection = unsafe loop.exchangeSlot(context.pointee.connection)
             return unsafe ExchangeHandle(
                 port: loop.port, connection: connection.pointee.handle, id: connection.pointee.id,
                 request: loop.requestNumber(connection))
@@ -32,6 +33,14 @@ extension Response {
 }
 
 extension Loop {
+    /// What names the exchange under way: its connection, or on HTTP/2 its stream, which is given a slot now. When none is left the
+    /// handle names the connection, none of whose requests has that number, and does nothing.
+    func exchangeSlot(_ connection: UnsafeMutablePointer<Connection>) -> UnsafeMutablePointer<Connection> {
+        let slot = unsafe state.pointee.requestSlot
+        guard slot != .none, let http2 = unsafe connection.pointee.http2 else { return unsafe connection }
+        return unsafe openStream(connection, http2, slot, refuses: false) ?? connection
+    }
+
     /// Number of the request under way on its connection. On the fast path the machine counts a request when it is answered, otherwise when
     /// its head was parsed: both ways it has this number from its handler's call until its end.
     func requestNumber(_ connection: UnsafeMutablePointer<Connection>) -> UInt32 {

@@ -5,10 +5,16 @@
 //   batch…       output written since the last enter; the loop's batch arena; valid until the sends of that batch are settled
 //   queue        output that outlives a batch; each segment owns its memory until its last byte is sent
 //   exchange     closures and file of a response or body that outlives its handler call
-// An idle connection holds none of them.
+//   tls          OpenSSL's session, for the connection's life; its own buffers are released while it is idle
+//   http2        state of an HTTP/2 connection, for its life
+// An idle HTTP/1.1 connection without TLS holds none of them.
+//
+// A request on HTTP/2 that cannot be answered at once has a slot of its own, with `.stream` set: the same structure, machine, timers and body
+// handling as an HTTP/1.1 connection, whose transport is another connection (`carrier`) instead of a socket.
 
 internal import UringBase
 internal import UringHTTP1
+internal import UringHTTP2
 internal import UringRing
 
 @unsafe
@@ -40,6 +46,8 @@ struct Connection {
 
     var batchStart: UnsafeMutablePointer<UInt8>?
     var batchCount = 0
+    /// How many bytes at the front of the batch are ciphertext already. 0 without TLS.
+    var sealedCount = 0
     var queue = unsafe OutputQueue()
     /// Result of the fast send, when it posted one: it failed or came short.
     var sendResult: Int32 = 0
@@ -47,6 +55,11 @@ struct Connection {
     var fastBytes: UInt64 = 0
 
     var exchange: Unmanaged<Exchange>?
+    var tls: UnsafeMutablePointer<TLSTransport>?
+    var http2: UnsafeMutablePointer<HTTP2Transport>?
+    /// Of a stream: the connection that carries it, and its place there.
+    var carrier = Handle(index: 0, generation: 0)
+    var streamSlot = StreamSlot.none
     /// The counters of the limit per address, when there is one.
     var addressTicket: AddressLimiter.Ticket?
     /// When a waiting producer is asked again; .max = never.
@@ -55,7 +68,7 @@ struct Connection {
     var bytesSent: UInt64 = 0
 
     struct Flags: OptionSet {
-        let rawValue: UInt16
+        let rawValue: UInt32
         static let open = Flags(rawValue: 1)
         /// In the loop's list of connections with output to send.
         static let dirty = Flags(rawValue: 2)
@@ -84,6 +97,12 @@ struct Connection {
         static let bodyPaused = Flags(rawValue: 16384)
         /// The fast send met an error: the connection is lost.
         static let sendFailed = Flags(rawValue: 4096)
+        /// A request on an HTTP/2 connection, not a connection.
+        static let stream = Flags(rawValue: 32768)
+        /// Its listener has TLS.
+        static let secure = Flags(rawValue: 131072)
+        /// Of a stream: all of its response is queued.
+        static let responseQueued = Flags(rawValue: 65536)
     }
 }
 

@@ -14,6 +14,8 @@ final class Exchange {
     /// Bytes of the announced length that are not produced yet; nil = chunked or until the close.
     var remaining: UInt64?
     var isChunked = false
+    /// On HTTP/2: fields to send behind the content, a line each.
+    var trailers: [UInt8] = []
     /// A request that waits for a cold file, whole, with where its body lies.
     var coldPath: ColdPath?
     var suspendedRequest: [UInt8]?

@@ -7,7 +7,7 @@ extension KeepAliveMachine {
     var isEnding: Bool {
         switch writing {
         case .closing, .lingering, .closed, .upgraded: true
-        case .none, .handling, .responding, .answered: false
+        case .none, .handling, .responding, .answered, .multiplexed: false
         }
     }
     var isUpgrading: Bool { writing == .upgraded }

@@ -35,7 +35,7 @@ extension Loop {
     }
 
     private func rearm(_ number: Int) {
-        if unsafe connections.pointee.count >= Int(connections.pointee.capacity) { pauseAccepting() } else { armAccept(number) }
+        if connectionCount >= connectionsMax { pauseAccepting() } else { armAccept(number) }
     }
 
     /// Every slot is taken: further clients wait in the backlog until a connection closes.
@@ -57,7 +57,7 @@ extension Loop {
     func resumeAccepting() {
         unsafe state.pointee.acceptRetryAt = .max
         guard unsafe state.pointee.phase == .serving else { return }
-        guard unsafe connections.pointee.count < Int(connections.pointee.capacity) else { return pauseAccepting() }
+        guard connectionCount < connectionsMax else { return pauseAccepting() }
         for number in unsafe 0..<state.pointee.listeners.count { armAccept(number) }
     }
 
@@ -75,11 +75,11 @@ extension Loop {
             to: Connection(
                 handle: handle, fd: fd, listener: UInt16(truncatingIfNeeded: listener), id: id,
                 machine: KeepAliveMachine(openedAt: state.pointee.now, settings.pointee.policy)))
-        unsafe connection.pointee.flags = .open
+        unsafe connection.pointee.flags = unsafe state.pointee.listeners[listener].context == nil ? .open : [.open, .secure]
         if let limiter = unsafe state.pointee.addressLimiter, unsafe !admit(connection, limiter) { return unsafe refuse(connection) }
         unsafe meter.pointee.connectionsAccepted &+= 1
         if ur_probe_accept() { unsafe ur_fire_accept(id, fd, state.pointee.now) }
-        if unsafe connections.pointee.count >= Int(connections.pointee.capacity) { stopAccepting() }
+        if connectionCount >= connectionsMax { stopAccepting() }
         if unsafe state.pointee.phase == .draining {
             unsafe perform(connection, connection.pointee.machine.drain(now: state.pointee.now, settings.pointee.policy))
         }
@@ -127,7 +127,7 @@ extension Loop {
     func forEachConnection(_ body: (UnsafeMutablePointer<Connection>) -> Void) {
         for slot in unsafe 0..<connections.pointee.slotsEver {
             let connection = unsafe connections.pointee.pointer(at: slot)
-            if unsafe connection.pointee.flags.contains(.open), unsafe !connection.pointee.flags.contains(.closing) { unsafe body(connection) }
+            if unsafe connection.pointee.flags.contains(.open), unsafe connection.pointee.flags.isDisjoint(with: [.closing, .stream]) { unsafe body(connection) }
         }
     }
 }

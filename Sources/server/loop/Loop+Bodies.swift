@@ -47,6 +47,7 @@ extension Loop {
     }
 
     func sendContinue(_ connection: UnsafeMutablePointer<Connection>) {
+        if unsafe connection.pointee.flags.contains(.stream) { return unsafe sendContinueOnStream(connection) }
         let text = ResponseEncoder.continueResponse
         unsafe appendOutput(connection, text.utf8Start, text.utf8CodeUnitCount)
         if unsafe connection.pointee.flags.contains(.closing) { return }

@@ -115,7 +115,7 @@ extension Loop {
     // MARK: files that are not in the page cache
 
     /// Has the ring read the next bytes of the file at the front of the output, whose disk nobody else shall wait for.
-    private func readAhead(_ connection: UnsafeMutablePointer<Connection>) {
+    func readAhead(_ connection: UnsafeMutablePointer<Connection>) {
         guard let first = unsafe connection.pointee.queue.first else { return }
         let count = unsafe Int(min(first.pointee.count, UInt64(Self.coldReadBytes)))
         guard let memory = unsafe pool.pointee.takeLarge(count) else { return unsafe shed(connection) }
@@ -141,7 +141,8 @@ extension Loop {
         unsafe (file.pointee.memory, file.pointee.memoryBytes) = (nil, 0)
         guard result > 0 else {
             unsafe pool.pointee.giveLarge(memory, size)
-            if case .again = SocketFailure(-result) { return unsafe sendFiles(connection, patient: true) }
+            let isPlain = unsafe connection.pointee.tls == nil && !connection.pointee.flags.contains(.stream)
+            if isPlain, case .again = SocketFailure(-result) { return unsafe sendFiles(connection, patient: true) }
             // A disk that fails, or a file that has become shorter than was announced: only a cut connection can say so.
             return unsafe sendFailed(connection)
         }

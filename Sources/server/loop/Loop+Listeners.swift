@@ -4,6 +4,7 @@ internal import CUring
 internal import Glibc
 internal import UringBase
 package import UringRing
+package import UringTLS
 
 /// A listening socket as a loop is given it.
 package struct LoopListener: Sendable {
@@ -11,9 +12,11 @@ package struct LoopListener: Sendable {
     package let address: SocketAddress
     /// Loops that share the socket (unix) leave closing it to its owner.
     package let closesWithLoop: Bool
+    /// nil: in clear.
+    package let tls: TLSConfiguration?
 
-    package init(fd: Int32, address: SocketAddress, closesWithLoop: Bool) {
-        (self.fd, self.address, self.closesWithLoop) = (fd, address, closesWithLoop)
+    package init(fd: Int32, address: SocketAddress, closesWithLoop: Bool, tls: TLSConfiguration? = nil) {
+        (self.fd, self.address, self.closesWithLoop, self.tls) = (fd, address, closesWithLoop, tls)
     }
 }
 
@@ -25,6 +28,8 @@ struct ListenerState {
     /// Accepts no more; closed when nothing is armed.
     var retired = false
     var closed = false
+    /// With TLS: what this loop makes sessions of, a context of its own.
+    var context: TLSContext?
 }
 
 extension Loop {
@@ -32,8 +37,39 @@ extension Loop {
         guard unsafe state.pointee.phase == .serving else { return }
         for listener in added {
             unsafe state.pointee.listeners.append(ListenerState(listener: listener))
-            unsafe armAccept(state.pointee.listeners.count - 1)
+            let number = unsafe state.pointee.listeners.count - 1
+            secureAgain(number, listener.tls)
+            armAccept(number)
         }
+    }
+
+    // MARK: TLS
+
+    /// Gives a listener the context that its next connections make their sessions of.
+    func secure(_ number: Int, _ tls: TLSConfiguration?) throws(SystemError) {
+        guard let tls else { return unsafe state.pointee.listeners[number].context = nil }
+        do throws(TLSLoadError) {
+            unsafe state.pointee.listeners[number].context = try TLSContext(tls, nowSeconds: state.pointee.unixSeconds)
+        } catch {
+            throw SystemError("TLS of a listener", code: EINVAL, remedy: "\(error)")
+        }
+    }
+
+    /// The same while the loop runs. A configuration was tried when it was loaded: what fails now is memory, and the old context goes on.
+    func secureAgain(_ number: Int, _ tls: TLSConfiguration?) {
+        do throws(SystemError) { try secure(number, tls) } catch { unsafe meter.pointee.contextFailures &+= 1 }
+    }
+
+    /// Takes over certificates and keys that were loaded anew; connections keep what they began with.
+    func secure(_ changes: [Int32: TLSConfiguration?]) {
+        for number in unsafe 0..<state.pointee.listeners.count {
+            if let tls = unsafe changes[state.pointee.listeners[number].listener.fd] { secureAgain(number, tls) }
+        }
+    }
+
+    /// Once a second: ticket keys have their epochs.
+    func updateTLS(_ seconds: Int64) {
+        for number in unsafe 0..<state.pointee.listeners.count { unsafe state.pointee.listeners[number].context?.update(nowSeconds: seconds) }
     }
 
     func unlisten(_ removed: [Int32]) {
@@ -52,7 +88,7 @@ extension Loop {
 
     /// Clients whom the kernel has accepted on our behalf would be reset by the close: they are served, as those are who came before.
     private func takeBacklog(_ number: Int) {
-        while unsafe connections.pointee.count < Int(connections.pointee.capacity) {
+        while connectionCount < connectionsMax {
             let fd = unsafe kernel.acceptWaiting(state.pointee.listeners[number].listener.fd)
             // One that has left meanwhile says nothing about the next; anything else ends the queue.
             if fd == -ECONNABORTED || fd == -EINTR { continue }

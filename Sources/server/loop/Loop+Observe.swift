@@ -103,6 +103,10 @@ extension Loop {
     }
 
     func remoteAddressText(_ connection: UnsafeMutablePointer<Connection>) -> String {
-        unsafe kernel.peerAddress(connection.pointee.fd)?.description ?? ""
+        if unsafe connection.pointee.flags.contains(.stream) {
+            guard let (carrier, _) = unsafe carrier(connection) else { return "" }
+            return unsafe kernel.peerAddress(carrier.pointee.fd)?.description ?? ""
+        }
+        return unsafe kernel.peerAddress(connection.pointee.fd)?.description ?? ""
     }
 }

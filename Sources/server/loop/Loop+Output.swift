@@ -7,6 +7,7 @@ internal import Glibc
 internal import UringBase
 internal import UringHTTP
 internal import UringHTTP1
+internal import UringHTTP2
 internal import UringRing
 
 extension Loop {
@@ -15,7 +16,9 @@ extension Loop {
     /// `count` writable bytes at the end of the connection's output; `commit` says how many were used. nil when memory is refused: the
     /// connection was aborted.
     func reserve(_ connection: UnsafeMutablePointer<Connection>, _ count: Int) -> UnsafeMutablePointer<UInt8>? {
-        if unsafe connection.pointee.queue.isEmpty, unsafe connection.pointee.sending == .none, unsafe batch.pointee.space >= count {
+        if unsafe connection.pointee.queue.isEmpty, unsafe connection.pointee.sending == .none, unsafe batch.pointee.space >= count,
+            unsafe !connection.pointee.flags.contains(.stream)
+        {
             if unsafe connection.pointee.batchCount == 0 { unsafe connection.pointee.batchStart = unsafe batch.pointee.cursor }
             if unsafe connection.pointee.batchStart! + connection.pointee.batchCount == batch.pointee.cursor { return unsafe batch.pointee.cursor }
         }
@@ -75,6 +78,11 @@ extension Loop {
     }
 
     func markDirty(_ connection: UnsafeMutablePointer<Connection>) {
+        if unsafe connection.pointee.flags.contains(.stream) {
+            guard let (carrier, http2) = unsafe carrier(connection), unsafe !connection.pointee.flags.contains(.closing) else { return }
+            unsafe http2.pointee.engine.setReady(connection.pointee.streamSlot, true)
+            return unsafe markDirty(carrier)
+        }
         guard unsafe !connection.pointee.flags.contains(.dirty) else { return }
         unsafe connection.pointee.flags.insert(.dirty)
         unsafe state.pointee.dirty.append(connection)

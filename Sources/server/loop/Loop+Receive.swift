@@ -11,7 +11,7 @@ extension Loop {
     func armReceive(_ connection: UnsafeMutablePointer<Connection>) {
         // Whoever calls may have just ended the connection: its slot is free then, and its descriptor perhaps somebody else's.
         guard unsafe connection.pointee.flags.contains(.open), unsafe connection.pointee.receive == .none,
-            unsafe connection.pointee.flags.isDisjoint(with: [.closing, .endOfInput, .readingPaused]),
+            unsafe connection.pointee.flags.isDisjoint(with: [.closing, .endOfInput, .readingPaused, .stream]),
             // The last response is on its way and the peer sends nothing more: nothing is left to receive.
             unsafe connection.pointee.machine.stepWhenSent != .close
         else { return }
@@ -66,7 +66,12 @@ extension Loop {
             return unsafe closeIfDone(connection)
         }
         if result > 0, let bytes = unsafe bytes {
-            unsafe input(connection, bytes.assumingMemoryBound(to: UInt8.self), Int(result))
+            let bytes = unsafe bytes.assumingMemoryBound(to: UInt8.self)
+            if unsafe connection.pointee.flags.contains(.secure) {
+                unsafe receivedSealed(connection, bytes, Int(result))
+            } else {
+                unsafe input(connection, bytes, Int(result))
+            }
         } else if result == 0 {
             unsafe endOfInput(connection)
         } else {
@@ -103,8 +108,12 @@ extension Loop {
         unsafe state.pointee.starved.removeAll()
     }
 
-    private func endOfInput(_ connection: UnsafeMutablePointer<Connection>) {
+    func endOfInput(_ connection: UnsafeMutablePointer<Connection>) {
+        guard unsafe !connection.pointee.flags.contains(.endOfInput) else { return }
         unsafe connection.pointee.flags.insert(.endOfInput)
+        if let http2 = unsafe connection.pointee.http2, unsafe connection.pointee.machine.isMultiplexed {
+            return unsafe http2InputEnded(connection, http2)
+        }
         // Requests that wait for their turn in `carry` are answered first; the end is reported after them (`finishInput`).
         if unsafe connection.pointee.carryCount > 0, unsafe connection.pointee.machine.isBetweenExchanges { unsafe processCarry(connection) }
         unsafe finishInput(connection)
@@ -112,7 +121,9 @@ extension Loop {
 
     /// Reports the end of input once every whole request before it was taken up.
     func finishInput(_ connection: UnsafeMutablePointer<Connection>) {
-        guard unsafe connection.pointee.flags.contains(.endOfInput), unsafe !connection.pointee.flags.contains(.closing) else { return }
+        guard unsafe connection.pointee.flags.contains(.endOfInput), unsafe connection.pointee.flags.isDisjoint(with: [.closing, .stream]),
+            unsafe !connection.pointee.machine.isMultiplexed
+        else { return }
         if unsafe connection.pointee.carryCount > 0, unsafe connection.pointee.flags.contains(.bodyPaused) { return }
         if unsafe connection.pointee.carryCount > 0, unsafe connection.pointee.machine.isWaitingForRoom(settings.pointee.policy) { return }
         if unsafe connection.pointee.carryCount > 0, unsafe !connection.pointee.machine.isBetweenExchanges, unsafe connection.pointee.body.mode == .none { return }
@@ -120,7 +131,7 @@ extension Loop {
         unsafe armTimer(connection)
     }
 
-    private func input(_ connection: UnsafeMutablePointer<Connection>, _ bytes: UnsafeMutablePointer<UInt8>, _ count: Int) {
+    func input(_ connection: UnsafeMutablePointer<Connection>, _ bytes: UnsafeMutablePointer<UInt8>, _ count: Int) {
         if unsafe connection.pointee.carryCount == 0 {
             var count = count
             let used = unsafe process(connection, bytes, &count)
@@ -141,13 +152,17 @@ extension Loop {
 
     /// More input would only pile up, at once when a body's receiver takes no more. A body under way, and a head longer than this, need more however much there is.
     private func holdsEnough(_ connection: UnsafeMutablePointer<Connection>) -> Bool {
-        unsafe connection.pointee.flags.contains(.bodyPaused) || connection.pointee.carryCount >= ChunkPool.chunkBytes
+        if unsafe connection.pointee.machine.isMultiplexed {
+            return unsafe connection.pointee.carryCount >= ChunkPool.chunkBytes && !connection.pointee.machine.hasRoom(settings.pointee.policy)
+        }
+        return unsafe connection.pointee.flags.contains(.bodyPaused) || connection.pointee.carryCount >= ChunkPool.chunkBytes
             && (connection.pointee.body.mode == .none || connection.pointee.flags.contains(.opening))
             && !connection.pointee.machine.mayHandleNext(settings.pointee.policy)
     }
 
     /// Works off what `carry` holds, then moves what is left to its front.
     func processCarry(_ connection: UnsafeMutablePointer<Connection>) {
+        if unsafe connection.pointee.flags.contains(.stream) { return unsafe processStreamCarry(connection) }
         guard let carry = unsafe connection.pointee.carry, unsafe connection.pointee.carryCount > 0 else { return }
         var count = unsafe connection.pointee.carryCount
         let used = unsafe process(connection, carry, &count)

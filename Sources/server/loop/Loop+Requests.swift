@@ -7,6 +7,7 @@ internal import Glibc
 internal import UringBase
 internal import UringHTTP
 internal import UringHTTP1
+internal import UringHTTP2
 internal import UringRing
 
 extension Loop {
@@ -16,6 +17,20 @@ extension Loop {
         var start = 0
         unsafe state.pointee.processing = unsafe connection
         defer { unsafe state.pointee.processing = nil }
+        if let http2 = unsafe connection.pointee.http2 { return unsafe processHTTP2(connection, http2, bytes, count) }
+        if unsafe connection.pointee.machine.requests == 0 && connection.pointee.tls == nil && connection.pointee.body.mode == .none {
+            switch unsafe Self.firstBytes(bytes, count) {
+            case .http1: break
+            case .unclear:
+                unsafe connection.pointee.machine.firstBytes(now: state.pointee.now, settings.pointee.policy)
+                unsafe armTimer(connection)
+                return 0
+            case .http2:
+                guard unsafe connection.pointee.machine.isBetweenExchanges else { break }
+                unsafe beginHTTP2(connection)
+                return unsafe connection.pointee.http2.map { unsafe processHTTP2(connection, $0, bytes, count) } ?? count
+            }
+        }
         while start < count {
             switch unsafe connection.pointee.body.mode {
             case .none:
@@ -124,7 +139,7 @@ extension Loop {
         if persistence == .keepAlive { unsafe connection.pointee.flags.insert(.keptAlive) }
         switch step {
         case .nextRequest, .wait: break
-        case .discardBody, .resumeHandler, .respond, .linger, .close, .abort: unsafe perform(connection, step)
+        case .discardBody, .resumeHandler, .respond, .goAway, .linger, .close, .abort: unsafe perform(connection, step)
         }
     }
 

@@ -70,7 +70,15 @@ extension Loop {
     func finishResponse(
         _ connection: UnsafeMutablePointer<Connection>, _ base: UnsafeMutablePointer<UInt8>?, _ used: Int, unread: UInt64, _ elapsed: UInt64
     ) {
-        if unsafe response.pointee.needsColdFile, let base = unsafe base { return unsafe suspend(connection, base, used) }
+        if unsafe connection.pointee.flags.contains(.stream) { return unsafe finishStream(connection, elapsed) }
+        if unsafe response.pointee.needsColdFile, let base = unsafe base {
+            let body = unsafe (context.pointee.body - UnsafePointer(base), context.pointee.bodyCount)
+            return unsafe suspend(connection, Array(UnsafeBufferPointer(start: base, count: used)), body: body)
+        }
+        if unsafe response.pointee.upgrade != nil && connection.pointee.tls != nil {
+            // What takes over gets the socket, and could not read what is on it.
+            unsafe response.pointee.restart(.notImplemented)
+        }
         unsafe connection.pointee.coldRetries = 0
         if unsafe response.pointee.status.code < 200, unsafe response.pointee.upgrade == nil { unsafe response.pointee.restart(.internalServerError) }
         let policy = unsafe settings.pointee.policy
@@ -119,7 +127,7 @@ extension Loop {
         unsafe perform(connection, connection.pointee.machine.responseEnded(unreadBodyBytes: unread, now: now, policy))
     }
 
-    private func contentPlan() -> ResponsePlan {
+    func contentPlan() -> ResponsePlan {
         let length: UInt64?
         switch unsafe response.pointee.content {
         case .written:
@@ -219,6 +227,14 @@ extension Loop {
             unsafe state.pointee.reporter?.lengthMismatch()
             return unsafe perform(connection, connection.pointee.machine.abort())
         }
+        if unsafe connection.pointee.flags.contains(.stream) {
+            if unsafe trailerText.pointee.count > 0 {
+                exchange.trailers = unsafe Array(UnsafeBufferPointer(start: trailerText.pointee.base, count: trailerText.pointee.count))
+            }
+            exchange.producer = nil
+            if let logged = exchange.logged { unsafe observe(logged, connection) }
+            return unsafe responseQueued(connection)
+        }
         if exchange.isChunked {
             let begin = ResponseEncoder.lastChunkBeforeTrailers
             let bytes = unsafe begin.utf8CodeUnitCount &+ trailerText.pointee.count &+ 2
@@ -266,6 +282,7 @@ extension Loop {
         unsafe response.pointee.body.append("\n")
         unsafe state.pointee.faultReason = nil
         unsafe head.pointee = RequestHead()
+        if unsafe connection.pointee.flags.contains(.stream) { return unsafe respondOnStream(connection) }
         let bytes = unsafe writeWhole(connection, .closedByServer)
         if unsafe connection.pointee.flags.contains(.closing) { return }
         if unsafe state.pointee.observes { unsafe observeFault(connection, status, UInt64(bytes)) }

@@ -12,6 +12,7 @@ internal import Glibc
 internal import UringBase
 internal import UringHTTP
 internal import UringHTTP1
+internal import UringHTTP2
 internal import UringRing
 
 extension Loop {
@@ -30,6 +31,7 @@ extension Loop {
             guard unsafe connection.pointee.flags.contains(.dirty) else { continue }
             unsafe connection.pointee.flags.remove(.dirty)
             guard unsafe connection.pointee.flags.isDisjoint(with: .closing), unsafe connection.pointee.sending == .none else { continue }
+            if let http2 = unsafe connection.pointee.http2 { unsafe frameStreams(connection, http2) }
             unsafe startSend(connection)
         }
         unsafe state.pointee.dirty.removeFirst(count)
@@ -37,21 +39,23 @@ extension Loop {
         if unsafe state.pointee.dirty.count > 0 { unsafe state.pointee.hasWork = true }
     }
 
+    static var fastSendFlags: Int32 { Int32(MSG_DONTWAIT) | Int32(MSG_WAITALL) | Int32(MSG_NOSIGNAL) }
+
     func startSend(_ connection: UnsafeMutablePointer<Connection>) {
-        let flags = Int32(MSG_DONTWAIT) | Int32(MSG_WAITALL) | Int32(MSG_NOSIGNAL)
+        if let tls = unsafe connection.pointee.tls { return unsafe startSealedSend(connection, tls) }
         if unsafe !connection.pointee.queue.isEmpty { unsafe connection.pointee.queue.dropLeadingEmpty(pool: pool) }
         if unsafe connection.pointee.queue.isEmpty {
             guard unsafe connection.pointee.batchCount > 0 else { return }
             reserveEntries(2)
             let sqe = unsafe entry()
-            unsafe ur_prep_send(sqe, connection.pointee.fd, connection.pointee.batchStart, UInt32(connection.pointee.batchCount), flags, false)
+            unsafe ur_prep_send(sqe, connection.pointee.fd, connection.pointee.batchStart, UInt32(connection.pointee.batchCount), Self.fastSendFlags, false)
             unsafe connection.pointee.fastBytes = unsafe UInt64(connection.pointee.batchCount)
             unsafe submitFast(connection, sqe)
         } else if let first = unsafe connection.pointee.queue.first, unsafe first.pointee.owner == .file {
             unsafe sendFiles(connection)
         } else if let message = unsafe gather(connection) {
             let sqe = unsafe entry()
-            unsafe ur_prep_sendmsg(sqe, connection.pointee.fd, message, UInt32(flags), false)
+            unsafe ur_prep_sendmsg(sqe, connection.pointee.fd, message, UInt32(Self.fastSendFlags), false)
             unsafe submitFast(connection, sqe)
         } else {
             // No room for the vector: what the batch holds goes first, the queue follows in a later turn.
@@ -83,7 +87,7 @@ extension Loop {
 
     func needsFollowUp(_ connection: UnsafeMutablePointer<Connection>) -> Bool {
         unsafe connection.pointee.machine.stepWhenSent != .wait || connection.pointee.exchange != nil || connection.pointee.carryCount > 0
-            || !connection.pointee.queue.isEmpty || !connection.pointee.flags.isDisjoint(with: [.upgrading, .endOfInput, .readingPaused])
+            || !connection.pointee.queue.isEmpty || (connection.pointee.http2.map { unsafe $0.pointee.engine.hasSendable } ?? false) || !connection.pointee.flags.isDisjoint(with: [.upgrading, .endOfInput, .readingPaused])
     }
 
     /// Completion of a close that was linked behind the last send.
@@ -180,7 +184,7 @@ extension Loop {
         unsafe connection.pointee.sending = .none
         guard unsafe connection.pointee.flags.contains(.sendPosted) else {
             if unsafe connection.pointee.queue.isEmpty {
-                unsafe connection.pointee.batchCount = 0
+                unsafe (connection.pointee.batchCount, connection.pointee.sealedCount) = (0, 0)
                 unsafe connection.pointee.bytesSent &+= connection.pointee.fastBytes
             } else {
                 unsafe advanceOutput(connection, connection.pointee.fastBytes)
@@ -191,7 +195,7 @@ extension Loop {
         if result < 0 {
             guard case .again = SocketFailure(-result) else {
                 unsafe connection.pointee.flags.insert(.sendFailed)
-                unsafe connection.pointee.batchCount = 0
+                unsafe (connection.pointee.batchCount, connection.pointee.sealedCount) = (0, 0)
                 return
             }
         }
@@ -221,7 +225,7 @@ extension Loop {
     }
 
     func sendFailed(_ connection: UnsafeMutablePointer<Connection>) {
-        unsafe connection.pointee.batchCount = 0
+        unsafe (connection.pointee.batchCount, connection.pointee.sealedCount) = (0, 0)
         if unsafe connection.pointee.flags.contains(.closing) { return unsafe closeIfDone(connection) }
         unsafe perform(connection, connection.pointee.machine.abort())
     }
@@ -231,6 +235,7 @@ extension Loop {
         let fromBatch = unsafe min(sent, UInt64(connection.pointee.batchCount))
         unsafe connection.pointee.batchStart = unsafe connection.pointee.batchStart.map { unsafe $0 + Int(fromBatch) }
         unsafe connection.pointee.batchCount &-= Int(fromBatch)
+        unsafe connection.pointee.sealedCount = unsafe max(0, connection.pointee.sealedCount &- Int(fromBatch))
         let left = unsafe connection.pointee.queue.advance(sent &- fromBatch, pool: pool)
         precondition(left == 0, "BUG: more was sent than was there")
         unsafe connection.pointee.bytesSent &+= sent
@@ -240,13 +245,25 @@ extension Loop {
     func preserveBatch(_ connection: UnsafeMutablePointer<Connection>) -> Bool {
         let count = unsafe connection.pointee.batchCount
         guard count > 0, let start = unsafe connection.pointee.batchStart else { return true }
-        unsafe connection.pointee.batchCount = 0
+        let sealed = unsafe connection.pointee.sealedCount
+        unsafe (connection.pointee.batchCount, connection.pointee.sealedCount) = (0, 0)
+        if sealed > 0, sealed < count {
+            return unsafe preserve(connection, start + sealed, count &- sealed, isSealed: false) && preserve(connection, start, sealed, isSealed: true)
+        }
+        return unsafe preserve(connection, start, count, isSealed: sealed > 0)
+    }
+
+    private func preserve(
+        _ connection: UnsafeMutablePointer<Connection>, _ start: UnsafePointer<UInt8>, _ count: Int, isSealed: Bool
+    ) -> Bool {
         let fitsChunk = count <= ChunkPool.chunkBytes
         guard let memory = unsafe fitsChunk ? pool.pointee.take() : pool.pointee.takeLarge(count) else { return false }
         unsafe memcpy(memory, start, count)
         let bytes = unsafe memory.bindMemory(to: UInt8.self, capacity: count)
         unsafe connection.pointee.queue.prepend(
-            OutputSegment(owner: fitsChunk ? .chunk : .block, base: UnsafePointer(bytes), count: UInt64(count), memory: memory, memoryBytes: count))
+            OutputSegment(
+                owner: fitsChunk ? .chunk : .block, isSealed: isSealed, base: UnsafePointer(bytes), count: UInt64(count), memory: memory,
+                memoryBytes: count))
         return true
     }
 
@@ -262,6 +279,8 @@ extension Loop {
         guard unsafe connection.pointee.sending == .none, unsafe connection.pointee.flags.isDisjoint(with: .closing) else { return }
         guard unsafe connection.pointee.batchCount == 0 || preserveBatch(connection) else { return unsafe shed(connection) }
         guard let first = unsafe connection.pointee.queue.first else { return }
+        // Plaintext is encrypted when its turn comes.
+        if unsafe connection.pointee.tls != nil && !first.pointee.isSealed { return unsafe markDirty(connection) }
         if unsafe first.pointee.owner == .file { return unsafe sendFiles(connection) }
         let sqe = unsafe entry()
         // A piece at a time: each completion shows the peer's progress, which the minimum rate is measured by.

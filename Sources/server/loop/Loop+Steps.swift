@@ -6,10 +6,12 @@ internal import Glibc
 internal import UringBase
 internal import UringHTTP
 internal import UringHTTP1
+internal import UringHTTP2
 internal import UringRing
 
 extension Loop {
     func perform(_ connection: UnsafeMutablePointer<Connection>, _ step: KeepAliveStep) {
+        if unsafe connection.pointee.flags.contains(.stream) { return unsafe performOnStream(connection, step) }
         switch step {
         case .wait: break
         case .nextRequest: unsafe resume(connection)
@@ -18,8 +20,15 @@ extension Loop {
             unsafe resumeReading(connection)
             unsafe resume(connection)
         // A producer that waits has nothing to write, however much room there is.
-        case .resumeHandler: if unsafe connection.pointee.producerWakeAt == .max { unsafe produce(connection) }
+        case .resumeHandler:
+            if let http2 = unsafe connection.pointee.http2 {
+                if unsafe http2.pointee.engine.hasSendable { unsafe markDirty(connection) }
+                unsafe resume(connection)
+            } else if unsafe connection.pointee.producerWakeAt == .max {
+                unsafe produce(connection)
+            }
         case .respond(let status): unsafe respondAndClose(connection, HTTPStatus(status))
+        case .goAway: unsafe goAway(connection)
         case .linger:
             unsafe kernel.shutdownWrite(connection.pointee.fd)
             unsafe dropCarry(connection)
@@ -31,6 +40,18 @@ extension Loop {
         case .abort: unsafe tearDown(connection, reset: true)
         }
         if unsafe connection.pointee.flags.contains(.upgrading), unsafe connection.pointee.machine.pendingBytes == 0 { unsafe handOver(connection) }
+    }
+
+    /// The same for a stream, whose end is not its connection's.
+    private func performOnStream(_ stream: UnsafeMutablePointer<Connection>, _ step: KeepAliveStep) {
+        switch step {
+        // What is left of the request is dealt with when the response has left (`streamAnswered`).
+        case .wait, .nextRequest, .goAway, .linger, .close: break
+        case .discardBody: unsafe stream.pointee.body.mode = .discard
+        case .resumeHandler: if unsafe stream.pointee.producerWakeAt == .max { unsafe produce(stream) }
+        case .respond(let status): unsafe respondAndClose(stream, HTTPStatus(status))
+        case .abort: unsafe abortStream(stream)
+        }
     }
 
     /// Looks at carried input again at the end of this turn; directly would recurse with every pipelined request.
@@ -69,7 +90,7 @@ extension Loop {
     // MARK: the end of a connection
 
     /// The connection is over. Its memory goes now, its descriptor and slot when the kernel owes no completion any more.
-    private func tearDown(_ connection: UnsafeMutablePointer<Connection>, reset: Bool) {
+    func tearDown(_ connection: UnsafeMutablePointer<Connection>, reset: Bool) {
         guard unsafe !connection.pointee.flags.contains(.closing) else { return }
         unsafe connection.pointee.flags.insert(.closing)
         // The 101 has not left: the other protocol never begins.
@@ -78,6 +99,8 @@ extension Loop {
             unsafe connection.pointee.flags.insert(.resetOnClose)
             unsafe meter.pointee.connectionsAborted &+= 1
         }
+        if !reset { unsafe sayGoodbye(connection) }
+        if let http2 = unsafe connection.pointee.http2 { unsafe dropStreams(http2) }
         unsafe wheel.pointee.cancel(connection.pointee.handle.index)
         let pending: OperationKind? =
             switch unsafe connection.pointee.sending {
@@ -109,6 +132,7 @@ extension Loop {
         guard unsafe connection.pointee.flags.contains(.closing), unsafe connection.pointee.operations == 0, unsafe connection.pointee.sending == .none,
             unsafe connection.pointee.flags.contains(.open)
         else { return }
+        if unsafe connection.pointee.flags.contains(.stream) { return unsafe releaseStream(connection) }
         let upgrade = unsafe connection.pointee.flags.contains(.upgrading) ? connection.pointee.exchange?.takeUnretainedValue().upgrade : nil
         let received = unsafe upgrade == nil ? [] : Array(UnsafeBufferPointer(start: connection.pointee.carry, count: connection.pointee.carryCount))
         unsafe discardMemory(connection)
@@ -128,12 +152,21 @@ extension Loop {
         if unsafe state.pointee.acceptRetryAt != .max { unsafe state.pointee.acceptRetryAt = unsafe state.pointee.now }
     }
 
+    private func releaseStream(_ stream: UnsafeMutablePointer<Connection>) {
+        unsafe discardMemory(stream)
+        unsafe stream.pointee.flags = []
+        unsafe state.pointee.streams &-= 1
+        unsafe connections.pointee.release(stream.pointee.handle)
+    }
+
     /// Everything a connection holds but its slot and descriptor. Nothing of it may be in the kernel's hands.
     func discardMemory(_ connection: UnsafeMutablePointer<Connection>) {
         unsafe dropCarry(connection)
         unsafe dropExchange(connection)
+        unsafe endHTTP2(connection)
+        unsafe endTLS(connection)
         unsafe connection.pointee.queue.removeAll(pool: pool)
-        unsafe connection.pointee.batchCount = 0
+        unsafe (connection.pointee.batchCount, connection.pointee.sealedCount) = (0, 0)
     }
 
     // MARK: timers
@@ -173,14 +206,14 @@ extension Loop {
 
     /// A file could not be opened without waiting for a disk: the request is kept, the ring opens it (which warms the kernel's caches),
     /// and the handler is called again.
-    func suspend(_ connection: UnsafeMutablePointer<Connection>, _ base: UnsafeMutablePointer<UInt8>, _ used: Int) {
+    func suspend(_ connection: UnsafeMutablePointer<Connection>, _ request: [UInt8], body: (Int, Int)) {
         let path = unsafe response.pointee.coldPath
         unsafe response.pointee.coldPath = nil
         guard let path else { return }
         let exchange = unsafe makeExchange(connection)
         exchange.coldPath = path
-        exchange.suspendedRequest = unsafe Array(UnsafeBufferPointer(start: base, count: used))
-        exchange.suspendedBody = unsafe (context.pointee.body - UnsafePointer(base), context.pointee.bodyCount)
+        exchange.suspendedRequest = request
+        exchange.suspendedBody = body
         unsafe connection.pointee.flags.insert(.opening)
         unsafe connection.pointee.coldRetries &+= 1
         let sqe = unsafe entry()
@@ -201,6 +234,7 @@ extension Loop {
         guard let exchange = unsafe connection.pointee.exchange?.takeUnretainedValue(), var request = exchange.suspendedRequest else { return }
         let body = exchange.suspendedBody
         unsafe dropExchange(connection)
+        if unsafe connection.pointee.flags.contains(.stream) { return unsafe retryStream(connection, body) }
         unsafe request.withUnsafeMutableBufferPointer { bytes in
             unsafe retry(connection, bytes.baseAddress!, bytes.count, bodyOffset: body.0, bodyCount: body.1)
         }

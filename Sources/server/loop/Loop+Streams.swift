@@ -40,7 +40,9 @@ extension Loop {
     }
 
     func unreadBytes(_ connection: UnsafeMutablePointer<Connection>) -> UInt64 {
-        switch unsafe connection.pointee.body.mode {
+        // Of no consequence for a connection that others use.
+        if unsafe connection.pointee.flags.contains(.stream) { return 0 }
+        return switch unsafe connection.pointee.body.mode {
         case .none, .buffer: 0
         case .stream, .discard: unsafe connection.pointee.body.chunked ? .max : connection.pointee.body.remaining
         }

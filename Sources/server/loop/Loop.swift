@@ -9,6 +9,7 @@ internal import Glibc
 internal import UringBase
 internal import UringHTTP
 internal import UringHTTP1
+internal import UringHTTP2
 package import UringRing
 
 @safe
@@ -24,6 +25,7 @@ package final class Loop {
     let context: UnsafeMutablePointer<RequestContext>
     let head: UnsafeMutablePointer<RequestHead>
     let fields: UnsafeMutablePointer<FieldSlot>
+    private let fieldMemory: UnsafeMutablePointer<FieldSlot>
     let captures: UnsafeMutablePointer<PathCaptures>
     let settings: UnsafeMutablePointer<LoopSettings>
     let state: UnsafeMutablePointer<LoopState>
@@ -33,6 +35,14 @@ package final class Loop {
     /// Trailer fields of the body under way, and of the response that a producer is ending.
     let trailers: UnsafeMutablePointer<FieldSlot>
     let trailerText: UnsafeMutablePointer<ByteBuffer>
+    /// Where HTTP/2 puts the text of a request's head, in place of a receive buffer.
+    let headText: UnsafeMutablePointer<UInt8>
+    let http2Head: HTTP2Head
+    /// What was decrypted last, or is about to be encrypted from a file; and what OpenSSL says of its own accord.
+    let plaintext: UnsafeMutablePointer<UInt8>
+    let sealedRoom: UnsafeMutablePointer<UInt8>
+    /// Most connections; the slab has room for streams of HTTP/2 beside them.
+    let connectionsMax: Int
     /// For the pieces that producers write.
     let scratch: UnsafeMutablePointer<ByteBuffer>
     /// What the request context points to before the first request. Never used.
@@ -59,7 +69,9 @@ package final class Loop {
         unsafe response = .allocate(capacity: 1)
         unsafe context = .allocate(capacity: 1)
         unsafe head = .allocate(capacity: 1)
-        unsafe fields = .allocate(capacity: configuration.fieldCapacity)
+        // HTTP/2 decodes a head's pseudo fields to slots in front of the others.
+        unsafe fieldMemory = .allocate(capacity: configuration.fieldCapacity &+ 2 &* HTTP2Head.pseudoSlots)
+        unsafe fields = unsafe fieldMemory + HTTP2Head.pseudoSlots
         unsafe captures = .allocate(capacity: 1)
         unsafe settings = .allocate(capacity: 1)
         unsafe state = .allocate(capacity: 1)
@@ -67,13 +79,20 @@ package final class Loop {
         unsafe scratch = .allocate(capacity: 1)
         unsafe trailerText = .allocate(capacity: 1)
         unsafe trailers = .allocate(capacity: ParserLimits.trailerCountMax)
+        unsafe headText = .allocate(capacity: Self.headTextBytes)
+        unsafe http2Head = unsafe HTTP2Head(
+            request: head, slots: fieldMemory, slotCapacity: configuration.fieldCapacity &+ 2 &* HTTP2Head.pseudoSlots, text: headText,
+            textCapacity: Self.headTextBytes)
+        unsafe plaintext = .allocate(capacity: Self.plaintextBytes)
+        unsafe sealedRoom = .allocate(capacity: Self.sealedRoomBytes)
         unsafe arena = .allocate(capacity: 1)
         unsafe buffers = .allocate(capacity: 1)
         unsafe buffers.initialize(
             to: try BufferRing.make(kernel: kernel, count: configuration.receiveBuffers, bytesEach: configuration.receiveBufferBytes))
         unsafe pool.initialize(to: ChunkPool(chunksMax: configuration.chunksMax))
         unsafe arena.initialize(to: Arena(pool: pool)!)  // a pool has room for its first chunk
-        unsafe connections.initialize(to: Slab(capacity: configuration.connectionsMax))
+        connectionsMax = configuration.connectionsMax
+        unsafe connections.initialize(to: Slab(capacity: Self.slots(configuration.connectionsMax)))
         let now = kernel.now()
         unsafe wheel.initialize(to: TimerWheel(now: now))
         unsafe batch.initialize(to: BatchArena())
@@ -93,7 +112,10 @@ package final class Loop {
         unsafe state.pointee.install(handler, ticksPerSecond: kernel.ticksPerSecond, stallNs: configuration.stallThresholdNs)
         self.port.open(target: kernel.messageTarget)
         refreshDate()
-        for listener in 0..<listeners.count { armAccept(listener) }
+        for listener in 0..<listeners.count {
+            try secure(listener, listeners[listener].tls)
+            armAccept(listener)
+        }
     }
 
     /// Every connection must be gone: `run` returns only then, and a simulation drives the loop until `isFinished`.
@@ -110,7 +132,10 @@ package final class Loop {
         unsafe state.pointee.destroy()
         unsafe settings.pointee.destroy()
         unsafe scratch.pointee.destroy()
-        unsafe fields.deallocate()
+        unsafe headText.deallocate()
+        unsafe plaintext.deallocate()
+        unsafe sealedRoom.deallocate()
+        unsafe fieldMemory.deallocate()
         unsafe trailers.deallocate()
         unsafe trailerText.pointee.destroy()
         unsafe nobody.deallocate()
@@ -124,6 +149,13 @@ package final class Loop {
         // The receive buffers' memory goes after the kernel's ring: the loop's owner destroys the kernel with this object, last.
         unsafe kernel.retire(buffers)
     }
+
+    /// Slots for connections and as many streams again: those that are answered at once, nearly all, need none.
+    private static func slots(_ connectionsMax: Int) -> Int { min(2 * connectionsMax + 1024, 1 << 24) }
+    /// Twice the largest header list that HTTP/2 is allowed, for cookies are joined behind it.
+    static var headTextBytes: Int { 2 * LoopConfiguration.http2HeaderBytesMax + 64 }
+
+    var connectionCount: Int { unsafe connections.pointee.count &- state.pointee.streams }
 
     /// Drained and empty: `runOnce` has nothing left to do.
     package var isFinished: Bool {
@@ -252,7 +284,7 @@ package final class Loop {
 
     private func refreshDate() {
         let seconds = kernel.unixTime()
-        unsafe state.pointee.setDate(seconds)
+        if unsafe state.pointee.setDate(seconds) { updateTLS(seconds) }
         // Coarse on purpose: the header has seconds, and 100 ms late is as true as the network allows.
         unsafe state.pointee.nextDateRefresh = unsafe state.pointee.now &+ 100_000_000
     }

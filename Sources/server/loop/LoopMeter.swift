@@ -22,6 +22,14 @@ struct LoopMeter: ~Copyable {
     var buffersExhausted: UInt64 = 0
     var submissionQueueFull: UInt64 = 0
     var coldReads: UInt64 = 0
+    var handshakesRefused: UInt64 = 0
+    var tlsFailures: UInt64 = 0
+    /// Contexts that could not be made on a reload.
+    var contextFailures: UInt64 = 0
+    var http2Connections: UInt64 = 0
+    var http2Failures: UInt64 = 0
+    var streamsRefused: UInt64 = 0
+    var streamsReset: UInt64 = 0
     /// By `KeepAliveTimeout`.
     var timeouts: InlineArray<8, UInt64> = .init(repeating: 0)
 
@@ -127,7 +135,7 @@ extension Loop {
     func snapshot() -> LoopSnapshot {
         let names: [KeepAliveTimeout] = KeepAliveTimeout.allCases
         return unsafe LoopSnapshot(
-            loop: index, connections: connections.pointee.count, connectionsHighWater: connections.pointee.highWater,
+            loop: index, connections: connectionCount, connectionsHighWater: connections.pointee.highWater,
             connectionsAccepted: meter.pointee.connectionsAccepted, connectionsClosed: meter.pointee.connectionsClosed,
             connectionsAborted: meter.pointee.connectionsAborted, connectionsRefused: meter.pointee.connectionsRefused,
             connectionsShed: meter.pointee.connectionsShed, requests: meter.pointee.requests, requestFaults: meter.pointee.requestFaults,

@@ -4,6 +4,7 @@ internal import CUring
 internal import UringBase
 internal import UringHTTP
 package import UringHTTP1
+package import UringHTTP2
 internal import UringRing
 
 /// What a loop is given at start and on reload. Plain values.
@@ -23,11 +24,32 @@ package struct LoopConfiguration: Sendable {
     package var stallThresholdNs: UInt64 = 50_000_000
     /// Sent as `Server`; empty = no such field.
     package var serverName = ""
+    package var http2 = HTTP2Options()
+    /// Connections of one loop that have begun TLS and not finished its handshake; further ones are refused. OpenSSL needs some 20 KiB for each.
+    package var handshakesMax = 4096
     package init() {}
+
+    /// What `parserLimits.headerBytesMax` may come to on HTTP/2, where heads are decoded to memory of the loop.
+    static let http2HeaderBytesMax = 256 * 1024
+
+    /// The limits of HTTP/1.1 heads are those of HTTP/2 heads.
+    var http2Options: HTTP2Options {
+        var options = http2
+        options.limits.headerListBytesMax = min(parserLimits.headerBytesMax, Self.http2HeaderBytesMax)
+        options.limits.fieldCountMax = parserLimits.fieldCountMax
+        return options
+    }
 
     /// Room of a loop's field table: at least 1000 lines (16 KB), the most that a configuration file may allow, so that a reload can raise
     /// the limit.
     var fieldCapacity: Int { max(1000, parserLimits.fieldCountMax) }
+}
+
+/// What HTTP/2 connections announce, and what they bear.
+package struct HTTP2Options: Sendable {
+    package var local = HTTP2LocalSettings()
+    package var limits = HTTP2Limits()
+    package init() {}
 }
 
 @unsafe
@@ -35,6 +57,8 @@ struct LoopSettings {
     var policy: KeepAlivePolicy
     var limits: ParserLimits
     var bodyBytesMax: UInt64
+    var http2: HTTP2Options
+    var handshakesMax: Int
     /// Room of the loop's field table; `LoopConfiguration.fieldCapacity` when the loop was made.
     let fieldCapacity: Int
     /// `server: name\r\n`, or empty.
@@ -45,6 +69,7 @@ struct LoopSettings {
         unsafe policy = configuration.keepAlive
         unsafe limits = configuration.parserLimits
         unsafe bodyBytesMax = configuration.bodyBytesMax
+        unsafe (http2, handshakesMax) = (configuration.http2Options, configuration.handshakesMax)
         unsafe self.fieldCapacity = fieldCapacity
         let line = configuration.serverName.isEmpty ? [] : Array("server: \(configuration.serverName)\r\n".utf8)
         unsafe serverLineCount = line.count
@@ -87,6 +112,12 @@ struct LoopState {
     var faultReason: StaticString?
     var listeners: [ListenerState]
     var acceptRetryAt = UInt64.max
+    /// Slots of the slab that are streams of HTTP/2 connections.
+    var streams = 0
+    /// Connections in the middle of a TLS handshake.
+    var handshakes = 0
+    /// The stream whose handler runs, when it has no slot of the slab; `.none` otherwise.
+    var requestSlot = StreamSlot.none
     var nextConnectionID: UInt64 = 1
     var handledInTurn: UInt64 = 0
     /// Bytes of files that were sent since this half of the turn began.
@@ -124,10 +155,12 @@ struct LoopState {
         unsafe stallTicks = stallNs == 0 || ticks.high >= 1_000_000_000 ? .max : UInt64(1_000_000_000).dividingFullWidth(ticks).quotient
     }
 
-    mutating func setDate(_ seconds: Int64) {
-        guard unsafe seconds != unixSeconds else { return }
+    /// False when it is still the same second.
+    mutating func setDate(_ seconds: Int64) -> Bool {
+        guard unsafe seconds != unixSeconds else { return false }
         unsafe unixSeconds = seconds
         unsafe HTTPDate.write(unixSeconds: seconds, to: date)
+        return true
     }
 
     mutating func destroy() {

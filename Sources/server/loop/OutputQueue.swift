@@ -55,6 +55,8 @@ struct OutputSegment {
     }
     var next: UnsafeMutablePointer<OutputSegment>?
     var owner: Owner
+    /// Ciphertext. On a connection with TLS, segments that are come before those that are not.
+    var isSealed = false
     /// First unsent byte.
     var base: UnsafePointer<UInt8>?
     var count: UInt64
@@ -79,9 +81,7 @@ struct OutputQueue {
     mutating func append(_ segment: OutputSegment) {
         let node = UnsafeMutablePointer<OutputSegment>.allocate(capacity: 1)
         unsafe node.initialize(to: segment)
-        unsafe node.pointee.next = nil
-        if let last = unsafe last { unsafe last.pointee.next = node } else { unsafe first = node }
-        unsafe last = node
+        unsafe appendNode(node)
     }
 
     mutating func prepend(_ segment: OutputSegment) {
@@ -90,6 +90,51 @@ struct OutputQueue {
         unsafe node.pointee.next = first
         if unsafe last == nil { unsafe last = node }
         unsafe first = node
+    }
+
+    /// Puts ciphertext behind the ciphertext and in front of the plaintext.
+    mutating func insertSealed(_ segment: OutputSegment) {
+        guard var before = unsafe first, unsafe before.pointee.isSealed else { return unsafe prepend(segment) }
+        while let next = unsafe before.pointee.next, unsafe next.pointee.isSealed { unsafe before = unsafe next }
+        let node = UnsafeMutablePointer<OutputSegment>.allocate(capacity: 1)
+        unsafe node.initialize(to: segment)
+        unsafe node.pointee.next = unsafe before.pointee.next
+        unsafe before.pointee.next = unsafe node
+        if unsafe last == before { unsafe last = unsafe node }
+    }
+
+    /// Drops plaintext; answers how many bytes it was.
+    mutating func removeUnsealed(pool: UnsafeMutablePointer<ChunkPool>) -> UInt64 {
+        var kept = unsafe OutputQueue()
+        var dropped: UInt64 = 0
+        while let segment = unsafe first {
+            if unsafe segment.pointee.isSealed {
+                unsafe first = unsafe segment.pointee.next
+                unsafe kept.appendNode(segment)
+            } else {
+                unsafe dropped &+= segment.pointee.count
+                unsafe removeFirst(pool: pool)
+            }
+        }
+        unsafe self = unsafe kept
+        return dropped
+    }
+
+    private mutating func appendNode(_ node: UnsafeMutablePointer<OutputSegment>) {
+        unsafe node.pointee.next = nil
+        if let last = unsafe last { unsafe last.pointee.next = unsafe node } else { unsafe first = unsafe node }
+        unsafe last = unsafe node
+    }
+
+    /// Bytes queued, counted no further than `limit`.
+    func bytes(upTo limit: UInt64) -> UInt64 {
+        var count: UInt64 = 0
+        var segment = unsafe first
+        while let part = unsafe segment, count < limit {
+            unsafe count &+= part.pointee.count
+            unsafe segment = unsafe part.pointee.next
+        }
+        return min(count, limit)
     }
 
     /// Drops the first `count` bytes, releasing segments that are used up; answers what is left of `count`. A segment without bytes (room

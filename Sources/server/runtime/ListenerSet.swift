@@ -6,13 +6,13 @@ internal import UringRing
 
 /// One address, with a socket for each loop.
 struct OpenListener {
-    let options: ListenerOptions
+    var options: ListenerOptions
     /// As bound: the port is filled in.
     let address: SocketAddress
     /// A descriptor per loop, in their order. Each loop closes its own.
     let descriptors: [Int32]
 
-    func listener(of loop: Int) -> LoopListener { LoopListener(fd: descriptors[loop], address: address, closesWithLoop: true) }
+    func listener(of loop: Int) -> LoopListener { LoopListener(fd: descriptors[loop], address: address, closesWithLoop: true, tls: options.tls) }
 
     /// Before the loops have taken the descriptors over.
     func abandon() {
@@ -94,7 +94,9 @@ struct ListenerChange {
         var rest = open
         for listener in wanted {
             if let index = rest.firstIndex(where: { $0.options.address == listener.address }) {
-                kept.append(rest.remove(at: index))
+                var open = rest.remove(at: index)
+                open.options.tls = listener.tls
+                kept.append(open)
             } else {
                 added.append(listener)
             }

@@ -4,6 +4,7 @@ internal import Glibc
 internal import Synchronization
 internal import UringHTTP1
 internal import UringRing
+internal import UringTLS
 
 public final class RunningServer: Sendable {
     /// How many loops on which cores, and why.
@@ -77,7 +78,8 @@ public final class RunningServer: Sendable {
 
     /// The line of one of `addresses`.
     package func summary(of address: String) -> String {
-        "listening on \(address.hasPrefix("unix:") ? "http+" : "http://")\(address) (\(plan.summary))"
+        let isSecure = listeners.withLock { $0.contains { $0.address.description == address && $0.options.tls != nil } }
+        return "listening on \(isSecure ? "https" : "http")\(address.hasPrefix("unix:") ? "+" : "://")\(address) (\(plan.summary))"
     }
 
     /// Replaces handler and settings on every loop. Connections stay; requests under way finish with what they began with.
@@ -110,6 +112,9 @@ public final class RunningServer: Sendable {
             for (loop, thread) in threads.enumerated() {
                 if !added.isEmpty, !thread.post(.listen(added.map { $0.listener(of: loop) })) {
                     for listener in added { close(listener.descriptors[loop]) }
+                }
+                if !change.kept.isEmpty {
+                    thread.post(.secure(Dictionary(uniqueKeysWithValues: change.kept.map { ($0.descriptors[loop], $0.options.tls) })))
                 }
                 if !change.removed.isEmpty { thread.post(.unlisten(change.removed.map { $0.descriptors[loop] })) }
             }

@@ -1,0 +1,36 @@
+// HTTP/2: what of a connection's life is not its streams'. See the diagram in KeepAliveMachine.swift.
+
+extension KeepAliveMachine {
+    /// Event **multiplexed**: the connection speaks HTTP/2; allowed when `isBetweenExchanges`. Requests and responses are its streams', each of
+    /// which has a machine of its own; here remain the output that all share, the idle clock and the end.
+    ///
+    /// The header timeout is the time for the first stream: as on HTTP/1.1, a peer that connects and asks nothing is gone after it.
+    @inlinable package mutating func multiplexed(now: UInt64, _ policy: KeepAlivePolicy) {
+        precondition(isBetweenExchanges, "BUG: HTTP/2 began within a request")
+        reading = .done
+        writing = .multiplexed(idle: now.deadline(after: policy.headerTimeoutNs))
+    }
+
+    /// Event **streamsChanged**: whether there are streams; report it after each batch of input, and when the last has ended.
+    @inlinable package mutating func streamsChanged(any: Bool, now: UInt64, _ policy: KeepAlivePolicy) {
+        guard case .multiplexed(let idle) = writing else { return }
+        if any {
+            writing = .multiplexed(idle: .max)
+        } else if idle == .max {
+            writing = .multiplexed(idle: now.deadline(after: policy.idleTimeoutNs))
+        }
+    }
+
+    /// Event **multiplexedEnded**: the peer was told to open no more streams, and none is left.
+    ///
+    /// - Returns: `wait` when output must leave first; the closing steps.
+    @inlinable package mutating func multiplexedEnded(now: UInt64, _ policy: KeepAlivePolicy) -> KeepAliveStep {
+        guard case .multiplexed = writing else { return .wait }
+        return closeWhenSent(lingers: true, now: now, policy)
+    }
+
+    /// Whether the connection speaks HTTP/2.
+    @inlinable package var isMultiplexed: Bool {
+        if case .multiplexed = writing { true } else { false }
+    }
+}

@@ -1,0 +1,152 @@
+// HTTP/2: a connection's frames become requests, and what the engine has to say goes into its output. The loop's thread.
+//
+// The engine (UringHTTP2) knows frames, streams and windows and does no I/O. Requests that can be answered at once, nearly all, never exist
+// outside of it; the others get a slot of the slab (Loop+HTTP2Streams), and their output is cut into frames when the connection has its turn
+// (Loop+HTTP2Output).
+//
+// Pointers: a connection's slot stays valid until the turn that ends it is over, its engine until its slot is released, the loop's own memory
+// until the loop ends.
+
+internal import CUring
+internal import CUringBase
+internal import Glibc
+internal import UringBase
+internal import UringHTTP
+internal import UringHTTP1
+internal import UringHTTP2
+internal import UringRing
+
+extension Loop {
+    // MARK: begin
+
+    /// What the first bytes of a connection in clear are.
+    enum FirstBytes { case http1, http2, unclear }
+
+    /// HTTP/2 with prior knowledge begins with a preface that no HTTP/1.1 request begins with (RFC 9113 section 3.4).
+    static func firstBytes(_ bytes: UnsafePointer<UInt8>, _ count: Int) -> FirstBytes {
+        let preface: StaticString = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+        let compared = min(count, preface.utf8CodeUnitCount)
+        guard unsafe memcmp(bytes, preface.utf8Start, compared) == 0 else { return .http1 }
+        return compared == preface.utf8CodeUnitCount ? .http2 : .unclear
+    }
+
+    func beginHTTP2(_ connection: UnsafeMutablePointer<Connection>) {
+        let settings = unsafe self.settings.pointee.http2
+        let http2 = UnsafeMutablePointer<HTTP2Transport>.allocate(capacity: 1)
+        unsafe http2.initialize(
+            to: HTTP2Transport(
+                engine: HTTP2Connection(settings: settings.local, limits: settings.limits, now: state.pointee.now),
+                streamsMax: Int(settings.local.maxConcurrentStreams)))
+        unsafe connection.pointee.http2 = unsafe http2
+        unsafe connection.pointee.machine.multiplexed(now: state.pointee.now, self.settings.pointee.policy)
+        // It will make many requests: receive by multishot from now on.
+        unsafe connection.pointee.flags.insert(.keptAlive)
+        unsafe meter.pointee.http2Connections &+= 1
+        unsafe flushControl(connection, http2)
+        if unsafe state.pointee.phase == .draining { unsafe goAway(connection) }
+        unsafe armTimer(connection)
+    }
+
+    func endHTTP2(_ connection: UnsafeMutablePointer<Connection>) {
+        guard let http2 = unsafe connection.pointee.http2 else { return }
+        unsafe connection.pointee.http2 = nil
+        unsafe http2.deinitialize(count: 1)
+        unsafe http2.deallocate()
+    }
+
+    // MARK: input
+
+    /// Takes up frames while there is room for what they cause; answers how many bytes are used. What is left is the beginning of a frame, or
+    /// waits for room.
+    func processHTTP2(
+        _ connection: UnsafeMutablePointer<Connection>, _ http2: UnsafeMutablePointer<HTTP2Transport>, _ bytes: UnsafeMutablePointer<UInt8>, _ count: Int
+    ) -> Int {
+        var start = 0
+        frames: while start < count {
+            if unsafe connection.pointee.flags.contains(.closing) { return count }
+            if unsafe http2.pointee.hasFailed || connection.pointee.machine.isEnding { return unsafe discardInput(connection, count &- start, count) }
+            guard unsafe connection.pointee.machine.hasRoom(settings.pointee.policy) else { break }
+            let input = unsafe bytes + start
+            let step = unsafe http2.pointee.engine.next(input, count: count &- start, now: state.pointee.now, head: http2Head)
+            start &+= step.used
+            switch step.event {
+            case .nothing: break
+            case .needMore: break frames
+            case .request(let slot, let endStream): unsafe takeRequest(connection, http2, slot, endStream)
+            case .data(let slot, let offset, let length, let endStream):
+                unsafe takeData(connection, http2, slot, input + Int(offset), Int(length), endStream)
+            case .trailers(let slot): unsafe takeTrailers(connection, http2, slot)
+            case .headTooLarge(let slot, let endStream): unsafe refuseHead(connection, http2, slot, endStream)
+            case .reset(let slot, _): unsafe streamReset(connection, http2, slot)
+            case .windowOpened: if unsafe http2.pointee.engine.hasSendable { unsafe markDirty(connection) }
+            case .goAwayReceived: unsafe http2.pointee.isEnding = true
+            case .failed: unsafe http2Failed(connection, http2)
+            }
+            // At once and in order: a reset must not overtake the head of its stream's response, which is in the output already.
+            if unsafe http2.pointee.engine.controlCount > 0 { unsafe flushControl(connection, http2) }
+        }
+        unsafe settleStreams(connection, http2)
+        return start
+    }
+
+    /// After anything that may have ended streams: the idle clock, and the connection's end when it waits for the last of them.
+    func settleStreams(_ connection: UnsafeMutablePointer<Connection>, _ http2: UnsafeMutablePointer<HTTP2Transport>) {
+        guard unsafe !connection.pointee.flags.contains(.closing) else { return }
+        let active = unsafe http2.pointee.engine.activeStreams
+        unsafe connection.pointee.machine.streamsChanged(any: active > 0, now: state.pointee.now, settings.pointee.policy)
+        if unsafe http2.pointee.isEnding, active == 0, unsafe http2.pointee.engine.isDrained || connection.pointee.flags.contains(.endOfInput) {
+            unsafe perform(connection, connection.pointee.machine.multiplexedEnded(now: state.pointee.now, settings.pointee.policy))
+        }
+        unsafe armTimer(connection)
+    }
+
+    /// Moves the engine's own frames (settings, acknowledgements, window updates, resets) to the output.
+    func flushControl(_ connection: UnsafeMutablePointer<Connection>, _ http2: UnsafeMutablePointer<HTTP2Transport>) {
+        let count = unsafe http2.pointee.engine.controlCount
+        guard count > 0, unsafe !connection.pointee.flags.contains(.closing), unsafe !connection.pointee.machine.isEnding else { return }
+        guard let out = unsafe reserve(connection, count) else { return }
+        let written = unsafe http2.pointee.engine.takeControl(into: out, capacity: count)
+        unsafe commit(connection, written)
+        unsafe connection.pointee.machine.outputQueued(UInt64(written), now: state.pointee.now, settings.pointee.policy)
+    }
+
+    // MARK: end
+
+    /// Carries out `KeepAliveStep.goAway`: no new streams, and the connection ends behind the last.
+    func goAway(_ connection: UnsafeMutablePointer<Connection>) {
+        guard let http2 = unsafe connection.pointee.http2 else { return }
+        unsafe http2.pointee.isEnding = true
+        unsafe http2.pointee.engine.drain()
+        // Nobody is owed the round trip of the first warning when nothing is under way.
+        if unsafe http2.pointee.engine.activeStreams == 0 { unsafe http2.pointee.engine.drain() }
+        unsafe flushControl(connection, http2)
+        unsafe settleStreams(connection, http2)
+    }
+
+    /// The peer violated the protocol: GOAWAY is in the output, and nothing follows it.
+    private func http2Failed(_ connection: UnsafeMutablePointer<Connection>, _ http2: UnsafeMutablePointer<HTTP2Transport>) {
+        unsafe meter.pointee.http2Failures &+= 1
+        unsafe http2.pointee.hasFailed = true
+        unsafe flushControl(connection, http2)
+        unsafe dropStreams(http2)
+        unsafe perform(connection, connection.pointee.machine.multiplexedEnded(now: state.pointee.now, settings.pointee.policy))
+    }
+
+    /// The peer sends nothing more. Streams whose requests are complete are answered, as on HTTP/1.1.
+    func http2InputEnded(_ connection: UnsafeMutablePointer<Connection>, _ http2: UnsafeMutablePointer<HTTP2Transport>) {
+        unsafe http2.pointee.isEnding = true
+        _ = unsafe connection.pointee.machine.peerHalfClosed(now: state.pointee.now, settings.pointee.policy)
+        unsafe http2.pointee.forEachStream { handle in
+            guard let stream = unsafe connections.pointee.pointer(handle), unsafe stream.pointee.body.mode != .none else { return }
+            unsafe perform(stream, stream.pointee.machine.abort())
+        }
+        unsafe settleStreams(connection, http2)
+    }
+
+    /// Every stream of a connection that is over.
+    func dropStreams(_ http2: UnsafeMutablePointer<HTTP2Transport>) {
+        unsafe http2.pointee.forEachStream { handle in
+            if let stream = unsafe connections.pointee.pointer(handle) { unsafe endStream(stream) }
+        }
+    }
+}

@@ -1,0 +1,15 @@
+// TLSTransport: what a loop keeps for a connection with TLS. The loop's thread.
+
+internal import UringTLS
+
+/// Made with the connection's first bytes, ended with it.
+@unsafe
+struct TLSTransport {
+    let session: TLSSession
+    /// The context that made the session: it outlives its sessions, also when a reload brings another.
+    let context: Unmanaged<TLSContext>
+    /// The handshake is complete.
+    var isEstablished = false
+    /// Our close_notify is in the output, or there will be none.
+    var isShutDown = false
+}
