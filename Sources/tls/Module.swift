@@ -1,1 +1,0 @@
-// The TLS layer; docs/ARCHITECTURE.md.
