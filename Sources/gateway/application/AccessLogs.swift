@@ -53,10 +53,10 @@ package final class AccessLogs: @unchecked Sendable {
         guard unsafe writers.indices.contains(record.loop) else { return }
         let entry = AccessLogEntry(
             peer: PeerAddress(request.peer), wallNs: Self.wallNs() &- record.nanoseconds, durationNs: record.nanoseconds,
-            status: record.status, bytes: record.bodyBytes, version: (major: 1, minor: UInt8(clamping: request.minorVersion)),
+            status: record.status, bytes: record.bodyBytes, version: request.versionNumbers,
             method: request.methodName.span, target: request.target.span, host: request.authority.span,
             userAgent: Self.field("user-agent", request), referer: Self.field("referer", request),
-            route: Self.route(record), requestID: Self.field("x-request-id", request))
+            route: Self.route(record), requestID: Self.field("x-request-id", request), tls: .of(request))
         // SAFETY: as in withWriter.
         unsafe writers[record.loop]._withUnsafeGuaranteedRef { $0.append(entry) }
     }

@@ -58,6 +58,8 @@ extension LoopSelection {
 
 extension ListenerConfiguration {
     package func options() throws -> ListenerOptions {
+        // Serving in clear what is meant to be HTTPS would be worse than not to serve.
+        guard tls == nil else { throw GatewayError("cannot listen on \(address): the server has no TLS yet") }
         var options = ListenerOptions(address: try address.numeric())
         options.backlog = backlog
         options.isIPv6Only = isIPv6Only

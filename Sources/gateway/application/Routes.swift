@@ -10,9 +10,17 @@ package final class Routes: Sendable {
     /// Safe: only this file touches what is unmanaged in it, and `Routes` keeps that alive.
     @safe private struct Entry {
         let name: RouteName
-        /// One of the two. Retained by this object until its deinit.
-        let prepared: Unmanaged<PreparedResponse>?
-        let files: Unmanaged<StaticFiles>?
+        /// Retained by this object until its deinit, as what the answer holds.
+        let answer: Answer
+        /// The value of Strict-Transport-Security; empty: none. Freed in the deinit.
+        let hsts: UnsafeMutableBufferPointer<UInt8>
+    }
+
+    /// Safe as `Entry` is.
+    @safe private enum Answer {
+        case prepared(Unmanaged<PreparedResponse>)
+        case files(Unmanaged<StaticFiles>)
+        case redirect(Unmanaged<Redirect>)
     }
 
     private let table: RouteTable
@@ -48,20 +56,31 @@ package final class Routes: Sendable {
     }
 
     private static func release(_ entry: Entry) {
-        unsafe entry.prepared?.release()
-        unsafe entry.files?.release()
+        switch entry.answer {
+        case .prepared(let prepared): unsafe prepared.release()
+        case .files(let files): unsafe files.release()
+        case .redirect(let redirect): unsafe redirect.release()
+        }
+        unsafe entry.hsts.deallocate()
     }
 
     private static func entry(_ route: RouteConfiguration) throws -> Entry {
-        let name = RouteName(registering: route.name)
-        switch route.action {
+        let answer = try answer(route.action)
+        let value = Array((route.hsts?.fieldValue ?? "").utf8)
+        let hsts = UnsafeMutableBufferPointer<UInt8>.allocate(capacity: value.count)
+        _ = unsafe hsts.initialize(from: value)
+        return unsafe Entry(name: RouteName(registering: route.name), answer: answer, hsts: hsts)
+    }
+
+    private static func answer(_ action: RouteConfiguration.Action) throws -> Answer {
+        switch action {
         case .respond(let respond):
             let prepared = try PreparedResponse(
                 status: HTTPStatus(UInt16(clamping: respond.status)), headers: respond.headers.map { ($0.name, $0.value) }, body: respond.body)
-            return unsafe Entry(name: name, prepared: .passRetained(prepared), files: nil)
+            return unsafe .prepared(.passRetained(prepared))
         case .files(let files):
-            let directory = try StaticFiles(root: files.root, options: StaticFilesOptions(files))
-            return unsafe Entry(name: name, prepared: nil, files: .passRetained(directory))
+            return unsafe .files(.passRetained(try StaticFiles(root: files.root, options: StaticFilesOptions(files))))
+        case .redirect(let redirect): return unsafe .redirect(.passRetained(Redirect(redirect)))
         }
     }
 
@@ -84,7 +103,7 @@ package final class Routes: Sendable {
     /// nil: the path is malformed.
     private func match(_ request: borrowing Request, _ path: ByteView) -> RouteMatch? {
         if RoutePath.isNormal(path.span) {
-            return table.match(method: request.methodName.span, host: request.authority.span, path: path.span)
+            return table.match(method: request.methodName.span, host: request.authority.span, path: path.span, isSecure: request.cameOverTLS)
         }
         // Off the fast path: browsers and proxies send paths in their normal form, but for escapes.
         let room = UnsafeMutableBufferPointer<UInt8>.allocate(capacity: path.count)
@@ -92,17 +111,21 @@ package final class Routes: Sendable {
         defer { unsafe room.deallocate() }
         var normal = unsafe OutputSpan(buffer: room, initializedCount: 0)
         guard RoutePath.normalize(path.span, into: &normal) else { return nil }
-        return table.match(method: request.methodName.span, host: request.authority.span, path: normal.span)
+        return table.match(method: request.methodName.span, host: request.authority.span, path: normal.span, isSecure: request.cameOverTLS)
     }
 
     private func answer(_ index: Int, _ request: borrowing Request, _ response: inout Response) {
         // SAFETY: this object retains what its entries point to, and the loop retains this object through its handler.
         let entry = unsafe entries[index]
         response.setRoute(entry.name)
-        if let prepared = unsafe entry.prepared {
-            unsafe prepared._withUnsafeGuaranteedRef { response.send($0) }
-        } else if let files = unsafe entry.files {
-            unsafe files._withUnsafeGuaranteedRef { $0.respond(to: request, &response) }
+        switch entry.answer {
+        case .prepared(let prepared): unsafe prepared._withUnsafeGuaranteedRef { response.send($0) }
+        case .files(let files): unsafe files._withUnsafeGuaranteedRef { $0.respond(to: request, &response) }
+        case .redirect(let redirect): unsafe redirect._withUnsafeGuaranteedRef { $0.respond(to: request, &response) }
+        }
+        // Last: what fails begins its response anew. In clear anybody could have put the header there (RFC 6797 section 7.2).
+        if unsafe !entry.hsts.isEmpty, request.cameOverTLS {
+            response.headers.add("strict-transport-security", ByteView(unsafe Span(_unsafeElements: entry.hsts)))
         }
     }
 

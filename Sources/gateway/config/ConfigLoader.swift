@@ -61,9 +61,12 @@ struct ConfigFileChecks: Sendable {
     var directoryProblem: @Sendable (String) -> String?
     /// Why a file cannot be appended to, or nil.
     var appendProblem: @Sendable (String) -> String?
+    /// What is wrong with the files of a listener's `tls`.
+    var tlsProblems: @Sendable (TLSSettings) -> [TLSFileProblem]
 
-    static let none = ConfigFileChecks(directoryProblem: { _ in nil }, appendProblem: { _ in nil })
-    static let system = ConfigFileChecks(directoryProblem: directoryProblem, appendProblem: appendProblem)
+    static let none = ConfigFileChecks(directoryProblem: { _ in nil }, appendProblem: { _ in nil }, tlsProblems: { _ in [] })
+    static let system = ConfigFileChecks(
+        directoryProblem: directoryProblem, appendProblem: appendProblem, tlsProblems: { _ in [] })
 
     private static func directoryProblem(_ path: String) -> String? {
         guard let mode = mode(path) else { return "cannot look at `\(path)`: \(reason(errno))" }

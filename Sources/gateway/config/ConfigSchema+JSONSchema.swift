@@ -54,16 +54,21 @@ extension ConfigSchema {
         case .integer(let range): integerSchema(range)
         case .unit(let unit, let range): unitSchema(unit, range)
         case .boolean: .object(["type": .string("boolean")])
-        case .choice(let names): .object(["enum": .array(names.map { .string($0) })])
+        case .choice(let names): .object(["enum": .array(names.map { .string($0) } + names.filter(isNumber).map { .number($0) })])
         case .text(let text): textSchema(text)
         case .loops: loopsSchema
         case .list(let element, let counts): listSchema(element, counts)
         case .oneOrMany(let element, let counts): .object(["anyOf": .array([schema(element), listSchema(element, counts)])])
         case .group(let group): schema(group)
+        case .wordOrGroup(let words, let group):
+            .object(["anyOf": .array([.object(["enum": .array(words.map { .string($0) })]), schema(group)])])
         case .headers: headersSchema
         case .json: .object([])
         }
     }
+
+    /// `1.2` without quotes is a number to editors; the validator looks at the text.
+    private static func isNumber(_ name: String) -> Bool { name.utf8.allSatisfy { $0 == UInt8(ascii: ".") || ($0 >= 0x30 && $0 <= 0x39) } }
 
     private static func integerSchema(_ range: ConfigRange) -> JSONValue {
         let bounds: [JSONValue.Member] = [

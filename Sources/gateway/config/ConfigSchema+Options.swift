@@ -19,6 +19,9 @@ extension ConfigSchema {
             "listen", .list(.group(listener), counts: 1...ConfigLimits.listenersMax), required: true,
             "The addresses that clients connect to.", example: "[{ address: 127.0.0.1:8080 }]"),
         ConfigOption(
+            "http2", .group(http2), default: "{}", "What HTTP/2 connections may use. Header sections are bounded by `limits`, as with HTTP/1.1.",
+            example: "{ streams: 128 }"),
+        ConfigOption(
             "admin", .group(admin), "The administration listener with `/livez` and `/readyz`. Without the key there is none.",
             example: "{ address: 127.0.0.1:9901 }"),
         ConfigOption(
@@ -55,7 +58,13 @@ extension ConfigSchema {
         ConfigOption(
             "mode", .text(.fileMode), default: "\"0660\"",
             "Permissions of a Unix socket, in octal and in quotes.", example: "\"0666\""),
-        ConfigOption(later: "tls", "TLS"),
+        ConfigOption(
+            "tls", .group(tls), "Makes it an HTTPS listener. Without the key it speaks in clear.",
+            example: "{ certificates: [{ cert: server.pem, key: server.key }] }"),
+        ConfigOption(
+            "http2", .boolean, default: "true",
+            "Whether the listener speaks HTTP/2: chosen by ALPN over TLS, by prior knowledge in clear. With false `alpn` is `[http/1.1]`.",
+            example: "false"),
         ConfigOption(later: "proxy-protocol", "the PROXY protocol"),
     ])
 
@@ -162,12 +171,17 @@ extension ConfigSchema {
             ConfigOption(
                 "respond", .group(respond), "Answers with a fixed response.", example: "{ status: 200, json: { status: ok } }"),
             ConfigOption("files", .group(files), "Answers with files of a directory.", example: "{ root: ./public }"),
+            ConfigOption("redirect", .group(redirect), "Sends the client elsewhere.", example: "{ to: https }"),
+            ConfigOption(
+                "hsts", .group(hsts),
+                "Adds Strict-Transport-Security (RFC 6797) to the route's responses over TLS, so that browsers come by HTTPS from then on. Never sent in clear.",
+                example: "{ max-age: 365d }"),
             ConfigOption(later: "proxy", "proxying"),
             ConfigOption(later: "jwt", "JWT checks"),
             ConfigOption(later: "rate-limit", "rate limits"),
             ConfigOption(later: "breaker", "circuit breakers"),
         ],
-        rules: [.exactlyOne(["respond", "files", "proxy"])])
+        rules: [.exactlyOne(["respond", "files", "redirect", "proxy"])])
 
     static let match = ConfigGroup([
         ConfigOption(

@@ -13,9 +13,12 @@ extension ConfigSchema {
 
     /// Groups in the order of the page. Every group of the table is here; a test walks the table and looks.
     static let sections: [(title: String, path: String, group: ConfigGroup)] = [
-        ("listen", "listen[]", listener), ("admin", "admin", admin), ("timeouts", "timeouts", timeouts), ("limits", "limits", limits),
+        ("listen", "listen[]", listener), ("tls", "listen[].tls", tls), ("certificates", "listen[].tls.certificates[]", certificate),
+        ("client-auth", "listen[].tls.client-auth", clientAuth), ("session-tickets", "listen[].tls.session-tickets", sessionTickets),
+        ("session-cache", "listen[].tls.session-cache", sessionCache), ("http2", "http2", http2), ("admin", "admin", admin), ("timeouts", "timeouts", timeouts), ("limits", "limits", limits),
         ("access-log", "access-log", accessLog), ("log", "log", log), ("routes", "routes[]", route),
         ("match", "routes[].match", match), ("respond", "routes[].respond", respond), ("files", "routes[].files", files),
+        ("redirect", "routes[].redirect", redirect), ("hsts", "routes[].hsts", hsts),
     ]
 
     private static let introduction = """
@@ -56,7 +59,8 @@ extension ConfigSchema {
         loops: auto
         listen:
           - address: 127.0.0.1:8080
-          - address: "[::1]:8080"
+          - address: "[::1]:8443"
+            tls: { certificates: [{ cert: server.pem, key: server.key }] }
         admin: { address: 127.0.0.1:9901 }
         timeouts: { header: 10s, body: 30s, handler: 30s, write: 30s, idle: 75s }
         limits: { connections: 100000, header-bytes: 32KiB, body-bytes: 10MiB }
@@ -65,9 +69,13 @@ extension ConfigSchema {
           - name: health
             match: { path: /healthz, methods: [GET] }
             respond: { json: { status: ok } }
+          - name: to-https
+            match: {}
+            redirect: { to: https, port: 8443 }
           - name: site
             match: { host: [example.com, "*.example.com"], path: /* }
             files: { root: ./public, cache-control: max-age=60 }
+            hsts: { max-age: 365d }
 
         """
 
@@ -91,6 +99,7 @@ extension ConfigSchema {
     private static func accepted(_ type: ConfigType) -> String {
         switch type {
         case .group: return "a mapping, see below"
+        case .wordOrGroup(let words, _): return "\(words.map(code).joined(separator: ", ")), or a mapping, see below"
         case .list(.group, _): return "a list of mappings, see below"
         case .choice(let names): return names.map(code).joinedWithOr
         case .list(.choice(let names), _): return "a list of \(names.map(code).joined(separator: ", "))"
@@ -128,6 +137,8 @@ extension ConfigSchema {
 
             Hosts are compared without port, without regard to case, and without the final dot of a rooted name. A request
             without a host matches only routes without `host`.
+
+            A route with `redirect: { to: https }` matches requests that came in clear; over TLS the routes behind it are tried.
 
             When routes match by host and path but none by method, the answer is 405 with the methods of all of them in `Allow`;
             when none matches at all, it is 404.

@@ -85,6 +85,8 @@ indirect enum ConfigType: Sendable {
     /// One value, or a list of them.
     case oneOrMany(ConfigType, counts: ClosedRange<Int>)
     case group(ConfigGroup)
+    /// A mapping, or one of some words in its place.
+    case wordOrGroup([String], ConfigGroup)
     /// Header names to a value or a list of values.
     case headers
     /// Any value.
@@ -102,6 +104,7 @@ indirect enum ConfigType: Sendable {
         case .list(let type, _): "a list; each entry \(type.accepted)"
         case .oneOrMany(let type, _): "\(type.accepted), or a list of such"
         case .group(let group): "a mapping with the keys \(group.supported.map(\.key).joined(separator: ", "))"
+        case .wordOrGroup(let words, let group): "\(words.joined(separator: ", ")), or \(ConfigType.group(group).accepted)"
         case .headers: "a mapping of header names to values"
         case .json: "any value"
         }
@@ -132,6 +135,10 @@ enum ConfigLimits {
     static let hostsPerRouteMax = 256
     static let pathsPerRouteMax = 256
     static let headersMax = 64
+    /// Every loop makes OpenSSL objects of each certificate, a few KiB; beyond this many one serves other people's sites.
+    static let certificatesMax = 1000
+    /// Tickets live through one rotation more than their key; TLS keeps 16 keys.
+    static let ticketKeysMax = 16
 }
 
 package enum ConfigSchema {}

@@ -2,7 +2,7 @@
 
 /// A format that a text value has to follow.
 enum ConfigText: Sendable {
-    case address, routeName, hostPattern, pathPattern, method, path, fileName, headerValue, body, fileMode
+    case address, routeName, hostPattern, pathPattern, method, path, fileName, headerValue, body, fileMode, redirectTarget
 
     var accepted: String {
         switch self {
@@ -16,6 +16,7 @@ enum ConfigText: Sendable {
         case .headerValue: "a header value: text on one line"
         case .body: "text"
         case .fileMode: "an octal mode in quotes such as \"0660\""
+        case .redirectTarget: "https, or a URL such as https://www.example.com{path}{query}"
         }
     }
 
@@ -32,6 +33,7 @@ enum ConfigText: Sendable {
         case .headerValue: "^[^\\r\\n]*$"
         case .body: nil
         case .fileMode: "^0?[0-7]{3}$"
+        case .redirectTarget: "^(https|https?://[^ ]+|/[^ ]*)$"
         }
     }
 
@@ -52,6 +54,7 @@ enum ConfigText: Sendable {
         case .headerValue: return HeaderSyntax.valueProblem(text)
         case .body: return nil
         case .fileMode: return Self.fileMode(text) == nil ? "not an octal mode" : nil
+        case .redirectTarget: return text == "https" ? nil : RedirectTemplate.parse(text).problem
         }
     }
 

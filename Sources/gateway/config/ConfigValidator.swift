@@ -115,6 +115,7 @@ struct ConfigValidator {
             case .list(let element, let counts): list(node, element, counts, type, label)
             case .oneOrMany(let element, let counts): oneOrMany(node, element, counts, type, label)
             case .group(let group): self.group(node, group, label: label).map { .group($0) }
+            case .wordOrGroup(let words, let group): wordOrGroup(node, words, group, type, label)
             case .headers: headers(node, label)
             case .json: .json(json(node, label))
             }
@@ -168,6 +169,15 @@ struct ConfigValidator {
             return nil
         }
         return .text(scalar.text)
+    }
+
+    private mutating func wordOrGroup(
+        _ node: YAMLNode, _ words: [String], _ group: ConfigGroup, _ type: ConfigType, _ label: String
+    ) -> ConfigValue? {
+        if case .mapping = node.content { return self.group(node, group, label: label).map { .group($0) } }
+        if case .scalar(let scalar) = node.content, words.contains(scalar.text) { return .text(scalar.text) }
+        refuse(node, label, type)
+        return nil
     }
 
     private mutating func text(_ node: YAMLNode, _ format: ConfigText, _ label: String) -> ConfigValue? {

@@ -7,6 +7,7 @@ package struct Configuration: Sendable, Equatable {
     package var listeners: [ListenerConfiguration]
     /// Nil: no administration listener.
     package var admin: AdminConfiguration?
+    package var http2: HTTP2Configuration
     package var timeouts: TimeoutConfiguration
     package var limits: LimitConfiguration
     /// Nil: no access log.
@@ -20,6 +21,7 @@ package struct Configuration: Sendable, Equatable {
         loops = .auto
         self.listeners = listeners
         admin = nil
+        http2 = HTTP2Configuration(defaults.group("http2"))
         timeouts = TimeoutConfiguration(defaults.group("timeouts"))
         limits = LimitConfiguration(defaults.group("limits"))
         accessLog = nil
@@ -42,6 +44,10 @@ package struct ListenerConfiguration: Sendable, Equatable {
     package var isIPv6Only: Bool
     /// Permission bits; means something for Unix sockets only.
     package var unixMode: UInt32
+    /// Nil: in clear.
+    package var tls: TLSSettings?
+    /// With TLS only where ALPN offers it too.
+    package var speaksHTTP2: Bool
 
     package init(address: ListenAddress) {
         self.init(address: address, ConfigurationBuilder.listenerDefaults)
@@ -93,16 +99,20 @@ package struct RouteConfiguration: Sendable, Equatable {
     package enum Action: Sendable, Equatable {
         case respond(RespondConfiguration)
         case files(FilesConfiguration)
+        case redirect(RedirectConfiguration)
     }
 
     package var name: String
     package var match: RouteMatchRule
     package var action: Action
+    /// Nil: no Strict-Transport-Security.
+    package var hsts: HSTSConfiguration?
 
-    package init(name: String, match: RouteMatchRule = RouteMatchRule(), action: Action) {
+    package init(name: String, match: RouteMatchRule = RouteMatchRule(), action: Action, hsts: HSTSConfiguration? = nil) {
         self.name = name
         self.match = match
         self.action = action
+        self.hsts = hsts
     }
 }
 

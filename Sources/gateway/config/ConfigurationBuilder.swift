@@ -12,11 +12,13 @@ struct ConfigurationBuilder {
         if case .loops(let loops)? = table["loops"]?.value { configuration.loops = loops }
         configuration.listeners = listeners(table)
         configuration.admin = admin(table, besides: configuration.listeners)
+        configuration.http2 = http2(table.group("http2"))
         configuration.timeouts = TimeoutConfiguration(table.group("timeouts"))
         configuration.limits = limits(table)
         configuration.accessLog = accessLog(table.group("access-log"))
         configuration.logLevel = table.group("log")?.text("level").flatMap(LogLevel.init) ?? .info
         configuration.routes = routes(table.groups("routes"))
+        checkHTTPS(table.groups("routes"), table.groups("listen"))
         return configuration
     }
 
@@ -29,6 +31,7 @@ struct ConfigurationBuilder {
     private mutating func listeners(_ table: ConfigTable) -> [ListenerConfiguration] {
         var seen: [ListenAddress: SourcePosition] = [:]
         return table.groups("listen").compactMap { entry in
+            let tls = tls(entry)
             guard let item = entry["address"], let address = address(entry) else { return nil }
             // Port 0 gives each listener a port of its own.
             if !address.hasPortZero, let first = seen.updateValue(item.position, forKey: address) {
@@ -36,7 +39,9 @@ struct ConfigurationBuilder {
             }
             warnAboutUnused("mode", in: entry, unless: address.isUnix, "only a Unix socket has permissions")
             warnAboutUnused("ipv6-only", in: entry, unless: address.isIPv6, "the address is not an IPv6 address")
-            return ListenerConfiguration(address: address, entry)
+            var listener = ListenerConfiguration(address: address, entry)
+            listener.tls = tls
+            return listener
         }
     }
 
@@ -94,21 +99,29 @@ struct ConfigurationBuilder {
         var names: [String: SourcePosition] = [:]
         var shadows = RouteShadows()
         checkMethodCount(tables)
-        return tables.compactMap { table in
-            let action = action(table)
-            let rule = table.group("match").map(rule) ?? RouteMatchRule()
-            guard let name = table.text("name"), let nameItem = table["name"] else { return nil }
-            if let first = names[name] {
-                diagnostics.error(nameItem.position, "routes: the name `\(name)` appears twice; first in line \(first.line)")
-            }
-            names[name] = names[name] ?? nameItem.position
-            if table["match"] != nil, let earlier = shadows.add(rule, name: name) {
-                diagnostics.warning(
-                    nameItem.position,
-                    "routes: `\(name)` is never reached: the earlier route `\(earlier)` takes everything that it matches")
-            }
-            return action.map { RouteConfiguration(name: name, match: rule, action: $0) }
+        return tables.compactMap { route($0, &names, &shadows) }
+    }
+
+    private mutating func route(
+        _ table: ConfigTable, _ names: inout [String: SourcePosition], _ shadows: inout RouteShadows
+    ) -> RouteConfiguration? {
+        let action = action(table)
+        let security = table.group("hsts").map { hsts($0) }
+        checkHSTS(table, action)
+        var rule = table.group("match").map(rule) ?? RouteMatchRule()
+        // Over TLS such a route would send the client in a circle.
+        rule.isClearOnly = table.group("redirect")?.text("to") == "https"
+        guard let name = table.text("name"), let nameItem = table["name"] else { return nil }
+        if let first = names[name] {
+            diagnostics.error(nameItem.position, "routes: the name `\(name)` appears twice; first in line \(first.line)")
         }
+        names[name] = names[name] ?? nameItem.position
+        if table["match"] != nil, let earlier = shadows.add(rule, name: name) {
+            diagnostics.warning(
+                nameItem.position,
+                "routes: `\(name)` is never reached: the earlier route `\(earlier)` takes everything that it matches")
+        }
+        return action.map { RouteConfiguration(name: name, match: rule, action: $0, hsts: security) }
     }
 
     private mutating func checkMethodCount(_ tables: [ConfigTable]) {
@@ -131,6 +144,7 @@ struct ConfigurationBuilder {
     private mutating func action(_ table: ConfigTable) -> RouteConfiguration.Action? {
         if let group = table.group("respond") { return .respond(respond(group)) }
         if let group = table.group("files") { return fileAction(group).map { .files($0) } }
+        if let group = table.group("redirect") { return redirect(group).map { .redirect($0) } }
         return nil
     }
 
@@ -170,7 +184,7 @@ struct ConfigurationBuilder {
             symlinks: table.text("symlinks").flatMap(FilesConfiguration.Symlinks.init) ?? .inside)
     }
 
-    private func resolve(_ path: String) -> String {
+    func resolve(_ path: String) -> String {
         path.hasPrefix("/") || directory.isEmpty ? path : "\(directory)\(directory.hasSuffix("/") ? "" : "/")\(path)"
     }
 }
@@ -198,6 +212,7 @@ extension ListenerConfiguration {
         backlog = table.integer("backlog")
         isIPv6Only = table.boolean("ipv6-only")
         unixMode = table.text("mode").flatMap(ConfigText.fileMode) ?? 0o660
+        speaksHTTP2 = table.boolean("http2")
     }
 }
 

@@ -44,12 +44,14 @@ package struct AccessLogEntry: ~Escapable {
     package let referer: Span<UInt8>
     package let route: Span<UInt8>
     package let requestID: Span<UInt8>
+    package let tls: AccessLogTLS
 
-    @_lifetime(copy method, copy target, copy host, copy userAgent, copy referer, copy route, copy requestID)
+    @_lifetime(copy method, copy target, copy host, copy userAgent, copy referer, copy route, copy requestID, copy tls)
     package init(
         peer: PeerAddress, wallNs: UInt64, durationNs: UInt64, status: UInt16, bytes: UInt64,
         version: (major: UInt8, minor: UInt8), method: Span<UInt8>, target: Span<UInt8>, host: Span<UInt8>,
-        userAgent: Span<UInt8>, referer: Span<UInt8>, route: Span<UInt8>, requestID: Span<UInt8>
+        userAgent: Span<UInt8>, referer: Span<UInt8>, route: Span<UInt8>, requestID: Span<UInt8>,
+        tls: AccessLogTLS
     ) {
         self.peer = peer
         self.wallNs = wallNs
@@ -64,5 +66,30 @@ package struct AccessLogEntry: ~Escapable {
         self.referer = referer
         self.route = route
         self.requestID = requestID
+        self.tls = tls
+    }
+}
+
+/// The request's connection, if it is one with TLS: names as OpenSSL spells them. Empty views stand for "not there".
+package struct AccessLogTLS: ~Escapable {
+    /// `TLSv1.3`
+    package let version: Span<UInt8>
+    /// `TLS_AES_128_GCM_SHA256`
+    package let cipher: Span<UInt8>
+    /// What the client asked for by SNI.
+    package let serverName: Span<UInt8>
+    /// The subject of the client's certificate; only one that verified is here.
+    package let clientSubject: Span<UInt8>
+
+    /// In clear.
+    @_lifetime(immortal)
+    package init() { (version, cipher, serverName, clientSubject) = (Span(), Span(), Span(), Span()) }
+
+    @_lifetime(copy version, copy cipher, copy serverName, copy clientSubject)
+    package init(version: Span<UInt8>, cipher: Span<UInt8>, serverName: Span<UInt8>, clientSubject: Span<UInt8>) {
+        self.version = version
+        self.cipher = cipher
+        self.serverName = serverName
+        self.clientSubject = clientSubject
     }
 }

@@ -12,9 +12,13 @@ package enum AccessLogLine {
     static let targetBytesMax = 1536
     static let hostBytesMax = 256
     static let userAgentBytesMax = 512
-    static let refererBytesMax = 768
+    static let refererBytesMax = 512
     static let routeBytesMax = 128
     static let requestIDBytesMax = 128
+    static let tlsVersionBytesMax = 8
+    static let cipherBytesMax = 48
+    static let serverNameBytesMax = 256
+    static let clientSubjectBytesMax = 192
 
     /// Writes one line with its newline and returns its length. `buffer` has room for `bytesMax`.
     package static func write(
@@ -48,6 +52,10 @@ package enum AccessLogLine {
         output.text(#","duration_ms":"#)
         output.milliseconds(entry.durationNs)
         isCut = member(#","host":""#, entry.host, hostBytesMax, &output) || isCut
+        isCut = member(#","tls_version":""#, entry.tls.version, tlsVersionBytesMax, &output) || isCut
+        isCut = member(#","tls_cipher":""#, entry.tls.cipher, cipherBytesMax, &output) || isCut
+        isCut = member(#","tls_server_name":""#, entry.tls.serverName, serverNameBytesMax, &output) || isCut
+        isCut = member(#","tls_client":""#, entry.tls.clientSubject, clientSubjectBytesMax, &output) || isCut
         isCut = member(#","route":""#, entry.route, routeBytesMax, &output) || isCut
         isCut = member(#","request_id":""#, entry.requestID, requestIDBytesMax, &output) || isCut
         isCut = member(#","user_agent":""#, entry.userAgent, userAgentBytesMax, &output) || isCut

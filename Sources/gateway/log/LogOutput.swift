@@ -223,9 +223,8 @@ extension LogOutput {
 
     @_lifetime(self: copy self)
     mutating func version(_ version: (major: UInt8, minor: UInt8)) {
+        // HTTP/2 has no minor version (RFC 9110 section 2.5), but readers of logs expect `HTTP/2.0`, as nginx and Apache write it.
         number(UInt64(version.major))
-        // HTTP/2 and later have no minor version (RFC 9110 section 2.5).
-        guard version.major < 2 else { return }
         byte(UInt8(ascii: "."))
         number(UInt64(version.minor))
     }

@@ -143,10 +143,13 @@ package struct RouteMatchRule: Sendable, Hashable {
     package var hosts: [HostPattern]
     package var paths: [PathPattern]
     package var methods: MethodSet
+    /// Requests over TLS go on to the next route.
+    package var isClearOnly: Bool
 
-    package init(hosts: [HostPattern] = [], paths: [PathPattern] = [], methods: MethodSet = .any) {
+    package init(hosts: [HostPattern] = [], paths: [PathPattern] = [], methods: MethodSet = .any, isClearOnly: Bool = false) {
         self.hosts = hosts
         self.paths = paths
         self.methods = methods
+        self.isClearOnly = isClearOnly
     }
 }

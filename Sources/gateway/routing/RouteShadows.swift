@@ -21,6 +21,10 @@ struct RouteShadows {
     private struct Earlier {
         let name: String
         let methods: MethodSet
+        let isClearOnly: Bool
+
+        /// As far as methods and TLS go.
+        func covers(_ other: Earlier) -> Bool { methods.covers(other.methods) && (!isClearOnly || other.isClearOnly) }
     }
 
     private var exact: [Alternative: [Earlier]] = [:]
@@ -29,18 +33,18 @@ struct RouteShadows {
     /// Remembers the route; returns the name of an earlier route when all of this one's alternatives are taken already.
     mutating func add(_ rule: RouteMatchRule, name: String) -> String? {
         let alternatives = Self.alternatives(rule)
-        let takers = alternatives.map { taker(of: $0, rule.methods) }
-        let route = Earlier(name: name, methods: rule.methods)
+        let route = Earlier(name: name, methods: rule.methods, isClearOnly: rule.isClearOnly)
+        let takers = alternatives.map { taker(of: $0, route) }
         for alternative in alternatives {
             if alternative.isExact { exact[alternative, default: []].append(route) } else { wide.append((alternative, route)) }
         }
         return takers.contains(where: { $0 == nil }) ? nil : takers.first ?? nil
     }
 
-    private func taker(of alternative: Alternative, _ methods: MethodSet) -> String? {
+    private func taker(of alternative: Alternative, _ route: Earlier) -> String? {
         let candidates = exact[alternative, default: []] + (alternative.host == nil ? [] : exact[alternative.withoutHost, default: []])
-        if let hit = candidates.first(where: { $0.methods.covers(methods) }) { return hit.name }
-        return wide.first { $0.route.methods.covers(methods) && $0.alternative.covers(alternative) }?.route.name
+        if let hit = candidates.first(where: { $0.covers(route) }) { return hit.name }
+        return wide.first { $0.route.covers(route) && $0.alternative.covers(alternative) }?.route.name
     }
 
     private static func alternatives(_ rule: RouteMatchRule) -> [Alternative] {

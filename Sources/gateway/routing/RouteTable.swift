@@ -30,6 +30,8 @@ package struct RouteMethods: Sendable, Equatable {
         var hosts: Range<Int32>
         /// Zero: every method.
         var methods: UInt64
+        /// Requests over TLS are not taken.
+        var isClearOnly: Bool
     }
 
     private struct Text {
@@ -136,20 +138,23 @@ package struct RouteMethods: Sendable, Equatable {
 
 extension RouteTable {
     /// The first rule that takes the request. `host` is the value of Host or :authority, with or without a port, or empty
-    /// when there is none; `path` is normalised (see the top of this file), or `*` for `OPTIONS *`. Does not allocate.
-    package func match(method: Span<UInt8>, host: Span<UInt8>, path: Span<UInt8>) -> RouteMatch {
+    /// when there is none; `path` is normalised (see the top of this file), or `*` for `OPTIONS *`; `isSecure` says whether it came over TLS.
+    /// Does not allocate.
+    package func match(method: Span<UInt8>, host: Span<UInt8>, path: Span<UInt8>, isSecure: Bool = false) -> RouteMatch {
         unsafe method.withUnsafeBytes { method in
             unsafe host.withUnsafeBytes { host in
                 unsafe path.withUnsafeBytes { path in
                     // The spans keep all three alive through this call.
-                    unsafe match(method: method, host: host, path: path)
+                    unsafe match(method: method, host: host, path: path, isSecure: isSecure)
                 }
             }
         }
     }
 
     /// As above for bytes whose life the caller guarantees through the call.
-    package func match(method: UnsafeRawBufferPointer, host: UnsafeRawBufferPointer, path: UnsafeRawBufferPointer) -> RouteMatch {
+    package func match(
+        method: UnsafeRawBufferPointer, host: UnsafeRawBufferPointer, path: UnsafeRawBufferPointer, isSecure: Bool
+    ) -> RouteMatch {
         let bit = unsafe methodBit(method)
         let name = unsafe hasHosts ? Self.hostName(host) : UnsafeRawBufferPointer(start: nil, count: 0)
         var allowed: UInt64 = 0
@@ -158,7 +163,7 @@ extension RouteTable {
         while exact >= 0 {
             let item = unsafe exacts[Int(exact)]
             exact = item.next
-            guard unsafe equals(item.text, path), unsafe takesHost(item.route, name) else { continue }
+            guard unsafe equals(item.text, path), unsafe takes(item.route, name, isSecure) else { continue }
             let methods = unsafe routes[Int(item.route)].methods
             if methods == 0 || methods & bit != 0 {
                 best = item.route
@@ -169,7 +174,7 @@ extension RouteTable {
         for index in unsafe 0..<wides.count {
             let item = unsafe wides[index]
             if item.route >= best { break }
-            guard unsafe takesPath(item, path), unsafe takesHost(item.route, name) else { continue }
+            guard unsafe takesPath(item, path), unsafe takes(item.route, name, isSecure) else { continue }
             let methods = unsafe routes[Int(item.route)].methods
             if methods == 0 || methods & bit != 0 { return .route(Int(item.route)) }
             allowed |= methods
@@ -228,7 +233,8 @@ extension RouteTable {
         return unsafe UnsafeRawBufferPointer(rebasing: host[..<end])
     }
 
-    private func takesHost(_ route: Int32, _ name: UnsafeRawBufferPointer) -> Bool {
+    private func takes(_ route: Int32, _ name: UnsafeRawBufferPointer, _ isSecure: Bool) -> Bool {
+        if isSecure, unsafe routes[Int(route)].isClearOnly { return false }
         let range = unsafe routes[Int(route)].hosts
         if range.isEmpty { return true }
         for index in range {
@@ -342,7 +348,7 @@ extension RouteTable {
             let firstHost = Int32(hosts.count)
             for host in rule.hosts { hosts.append(Host(text: text(host.text), isWildcard: host.isWildcard)) }
             let mask = rule.methods.names.reduce(UInt64(0)) { $0 | (1 << UInt64(methodNumber($1))) }
-            routes.append(Route(hosts: firstHost..<Int32(hosts.count), methods: mask))
+            routes.append(Route(hosts: firstHost..<Int32(hosts.count), methods: mask, isClearOnly: rule.isClearOnly))
             if rule.paths.isEmpty {
                 wides.append(Wide(kind: .any, hasTail: true, route: route, text: Text(offset: 0, count: 0), segments: 0..<0))
             }

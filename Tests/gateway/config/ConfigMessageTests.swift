@@ -10,10 +10,10 @@ import Testing
     @Test func unknownKeys() {
         expectMessages(
             withBase("timeout: {}"),
-            ["1:1: unknown key `timeout`, did you mean `timeouts`? accepted: loops, listen, admin, timeouts, limits, access-log, log, routes"])
+            ["1:1: unknown key `timeout`, did you mean `timeouts`? accepted: loops, listen, http2, admin, timeouts, limits, access-log, log, routes"])
         expectMessages(
             withBase("xyzzy: 1"),
-            ["1:1: unknown key `xyzzy`; accepted: loops, listen, admin, timeouts, limits, access-log, log, routes"])
+            ["1:1: unknown key `xyzzy`; accepted: loops, listen, http2, admin, timeouts, limits, access-log, log, routes"])
         expectMessages(
             withBase("timeouts: { heder: 1s, Idle: 1s, foo: 2s }"),
             [
@@ -30,15 +30,15 @@ import Testing
         expectMessages(
             "listn: []\nrotues: []",
             [
-                "1:1: unknown key `listn`, did you mean `listen`? accepted: loops, listen, admin, timeouts, limits, access-log, log, routes",
-                "2:1: unknown key `rotues`, did you mean `routes`? accepted: loops, listen, admin, timeouts, limits, access-log, log, routes",
+                "1:1: unknown key `listn`, did you mean `listen`? accepted: loops, listen, http2, admin, timeouts, limits, access-log, log, routes",
+                "2:1: unknown key `rotues`, did you mean `routes`? accepted: loops, listen, http2, admin, timeouts, limits, access-log, log, routes",
             ])
         expectMessages(
             withRoute("match: {}\nrespnd: {}"),
-            ["5:5: unknown key `respnd` in `routes[0]`, did you mean `respond`? accepted: name, match, respond, files"])
+            ["5:5: unknown key `respnd` in `routes[0]`, did you mean `respond`? accepted: name, match, respond, files, redirect, hsts"])
         expectMessages(
             withBase("\"a\\tb\\e[31m\": 1"),
-            ["1:1: unknown key `a�b�[31m`; accepted: loops, listen, admin, timeouts, limits, access-log, log, routes"])
+            ["1:1: unknown key `a�b�[31m`; accepted: loops, listen, http2, admin, timeouts, limits, access-log, log, routes"])
         expectMessages(
             withBase("access-log: { pth: x }"),
             ["1:15: unknown key `pth` in `access-log`, did you mean `path`? accepted: path, format, buffer, flush"])
@@ -56,7 +56,7 @@ import Testing
         expectMessages(
             "listen: [{ address: 127.0.0.1:1, tls: {}, proxy-protocol: true }]\nroutes: [{ name: a, match: {}, proxy: { upstream: x }, jwt: {}, rate-limit: {}, breaker: {} }]",
             [
-                "1:34: the key `tls` in `listen[0]` is not supported by this version (TLS will come with a later one); remove it",
+                "1:39: the key `certificates` is missing in `listen[0].tls`; for example `certificates: [{ cert: server.pem, key: server.key }]`",
                 "1:43: the key `proxy-protocol` in `listen[0]` is not supported by this version (the PROXY protocol will come with a later one); remove it",
                 "2:32: the key `proxy` in `routes[0]` is not supported by this version (proxying will come with a later one); remove it",
                 "2:56: the key `jwt` in `routes[0]` is not supported by this version (JWT checks will come with a later one); remove it",
@@ -81,10 +81,10 @@ import Testing
             ])
         expectMessages(
             "[]",
-            ["1:1: found an empty list, accepted: a mapping with the keys loops, listen, admin, timeouts, limits, access-log, log, routes"])
+            ["1:1: found an empty list, accepted: a mapping with the keys loops, listen, http2, admin, timeouts, limits, access-log, log, routes"])
         expectMessages(
             "foo",
-            ["1:1: found `foo`, accepted: a mapping with the keys loops, listen, admin, timeouts, limits, access-log, log, routes"])
+            ["1:1: found `foo`, accepted: a mapping with the keys loops, listen, http2, admin, timeouts, limits, access-log, log, routes"])
         expectMessages(
             "~",
             [
@@ -106,12 +106,12 @@ import Testing
     @Test func wrongTypes() {
         expectMessages(
             "listen: [127.0.0.1:80]\nroutes: []",
-            ["1:10: listen[0]: found `127.0.0.1:80`, accepted: a mapping with the keys address, backlog, ipv6-only, mode; for example `{ address: 127.0.0.1:8080 }`"])
+            ["1:10: listen[0]: found `127.0.0.1:80`, accepted: a mapping with the keys address, backlog, ipv6-only, mode, tls, http2; for example `{ address: 127.0.0.1:8080 }`"])
         expectMessages(
             "listen: 127.0.0.1:80\nroutes: {}",
             [
-                "1:9: listen: found `127.0.0.1:80`, accepted: a list; each entry a mapping with the keys address, backlog, ipv6-only, mode",
-                "2:9: routes: found an empty mapping, accepted: a list; each entry a mapping with the keys name, match, respond, files",
+                "1:9: listen: found `127.0.0.1:80`, accepted: a list; each entry a mapping with the keys address, backlog, ipv6-only, mode, tls, http2",
+                "2:9: routes: found an empty mapping, accepted: a list; each entry a mapping with the keys name, match, respond, files, redirect, hsts",
             ])
         expectMessages(
             withBase("limits:"),

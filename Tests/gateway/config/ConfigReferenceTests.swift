@@ -12,7 +12,7 @@ import Testing
             + group.supported.flatMap { option -> [(path: String, group: ConfigGroup)] in
                 let path = path.isEmpty ? option.key : "\(path).\(option.key)"
                 switch option.type {
-                case .group(let inner): return groups(inner, path)
+                case .group(let inner), .wordOrGroup(_, let inner): return groups(inner, path)
                 case .list(.group(let inner), _): return groups(inner, path + "[]")
                 default: return []
                 }
@@ -83,7 +83,7 @@ import Testing
             Issue.record("no properties")
             return
         }
-        #expect(properties.map(\.key) == ["loops", "listen", "admin", "timeouts", "limits", "access-log", "log", "routes"])
+        #expect(properties.map(\.key) == ["loops", "listen", "http2", "admin", "timeouts", "limits", "access-log", "log", "routes"])
         // Reading and writing again gives the same bytes: the writer escapes what the reader unescapes.
         #expect(root.json { _, _ in }.prettyText == text)
     }

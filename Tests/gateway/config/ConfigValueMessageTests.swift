@@ -158,7 +158,7 @@ import Testing
     @Test func actions() {
         expectMessages(
             withRoute("match: {}"),
-            ["3:5: nothing says how to answer in `routes[0]`; accepted: `respond` or `files`"])
+            ["3:5: nothing says how to answer in `routes[0]`; accepted: `respond`, `files` or `redirect`"])
         expectMessages(
             withRoute("match: {}\nrespond: { status: 99, body: x, json: {} }\nfiles: {}"),
             [

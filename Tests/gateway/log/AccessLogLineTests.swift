@@ -20,12 +20,17 @@ struct LogFixture {
     var referer = Array("https://example.com/".utf8)
     var route = Array("health".utf8)
     var requestID = Array("4711".utf8)
+    var tlsVersion: [UInt8] = []
+    var cipher: [UInt8] = []
+    var serverName: [UInt8] = []
+    var clientSubject: [UInt8] = []
 
     func withEntry<R>(_ body: (borrowing AccessLogEntry) -> R) -> R {
         let entry = AccessLogEntry(
             peer: peer, wallNs: wallNs, durationNs: durationNs, status: status, bytes: bytes, version: version, method: method.span,
             target: target.span, host: host.span, userAgent: userAgent.span, referer: referer.span, route: route.span,
-            requestID: requestID.span)
+            requestID: requestID.span,
+            tls: AccessLogTLS(version: tlsVersion.span, cipher: cipher.span, serverName: serverName.span, clientSubject: clientSubject.span))
         return body(entry)
     }
 
@@ -64,9 +69,25 @@ struct LogFixture {
         fixture.durationNs = 0
         #expect(
             fixture.text(.json)
-                == #"{"time":"2026-11-23T12:45:46.123456Z","peer":"unix:","method":"GET","target":"/healthz?a=b","version":"HTTP/2","status":200,"bytes":0,"duration_ms":0.000}"#
+                == #"{"time":"2026-11-23T12:45:46.123456Z","peer":"unix:","method":"GET","target":"/healthz?a=b","version":"HTTP/2.0","status":200,"bytes":0,"duration_ms":0.000}"#
                 + "\n")
-        #expect(fixture.text(.combined) == #"unix: - - [23/Nov/2026:12:45:46 +0000] "GET /healthz?a=b HTTP/2" 200 - "-" "-""# + "\n")
+        #expect(fixture.text(.combined) == #"unix: - - [23/Nov/2026:12:45:46 +0000] "GET /healthz?a=b HTTP/2.0" 200 - "-" "-""# + "\n")
+    }
+
+    @Test func aJSONLineOverTLS() {
+        var fixture = LogFixture()
+        fixture.version = (2, 0)
+        fixture.tlsVersion = Array("TLSv1.3".utf8)
+        fixture.cipher = Array("TLS_AES_128_GCM_SHA256".utf8)
+        fixture.serverName = Array("example.com".utf8)
+        let plain = fixture.text(.json)
+        #expect(
+            plain.contains(
+                #""version":"HTTP/2.0","status":200,"bytes":15,"duration_ms":1.234,"host":"example.com","tls_version":"TLSv1.3","tls_cipher":"TLS_AES_128_GCM_SHA256","tls_server_name":"example.com","route":"health""#))
+        fixture.clientSubject = Array("CN=\"a\"\n".utf8)
+        #expect(fixture.text(.json).contains(#","tls_client":"CN=\"a\"\n","route""#))
+        // The combined format has no place for it.
+        #expect(fixture.text(.combined).contains(#""GET /healthz?a=b HTTP/2.0" 200 15 "https://example.com/" "curl/8""#))
     }
 
     @Test func hostileBytesAreEscaped() {
@@ -98,6 +119,7 @@ struct LogFixture {
         let long = [UInt8](repeating: byte, count: 10_000)
         (fixture.method, fixture.target, fixture.host, fixture.userAgent) = (long, long, long, long)
         (fixture.referer, fixture.route, fixture.requestID) = (long, long, long)
+        (fixture.tlsVersion, fixture.cipher, fixture.serverName, fixture.clientSubject) = (long, long, long, long)
         (fixture.wallNs, fixture.durationNs, fixture.bytes, fixture.status) = (.max, .max, .max, .max)
         fixture.version = (255, 255)
         fixture.peer = .ipv6(high: 0x1111_1111_1111_1111, low: .max, port: .max)

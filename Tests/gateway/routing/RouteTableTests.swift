@@ -204,3 +204,27 @@ import Testing
         #expect(shadow([([], ["/a"], []), ([], ["/a", "/b"], [])]) == [nil, nil])
     }
 }
+
+@Suite struct ClearOnlyRouteTests {
+    /// The numbers of routes that take a request to `path`: in clear, and over TLS.
+    private func matches(_ table: RouteTable, _ path: String, _ method: String = "GET") -> [RouteMatch] {
+        let (method, path, host) = (Array(method.utf8), Array(path.utf8), Array("a".utf8))
+        return [false, true].map { table.match(method: method.span, host: host.span, path: path.span, isSecure: $0) }
+    }
+
+    @Test func overTLSTheNextRouteIsTried() throws {
+        let exact = try PathPattern.parse("/a").get()
+        let wide = try PathPattern.parse("/b/*").get()
+        let table = RouteTable([
+            RouteMatchRule(paths: [exact], methods: MethodSet(["GET"]), isClearOnly: true), RouteMatchRule(paths: [wide], isClearOnly: true),
+            RouteMatchRule(paths: [exact, wide], methods: MethodSet(["GET"])),
+        ])
+        #expect(matches(table, "/a") == [.route(0), .route(2)])
+        #expect(matches(table, "/b/x") == [.route(1), .route(2)])
+        let onlyClear = RouteTable([RouteMatchRule(paths: [exact, wide], methods: MethodSet(["GET"]), isClearOnly: true)])
+        #expect(matches(onlyClear, "/a") == [.route(0), .notFound])
+        #expect(matches(onlyClear, "/b/x") == [.route(0), .notFound])
+        // What does not match says nothing about methods either.
+        #expect(matches(onlyClear, "/a", "PUT")[1] == .notFound)
+    }
+}
