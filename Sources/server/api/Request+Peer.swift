@@ -16,7 +16,7 @@ extension Request {
     /// Asks the kernel: a system call.
     package var peer: RequestPeer {
         // SAFETY: connection and loop outlive the handler call that this request belongs to.
-        let address = unsafe context.pointee.loop._withUnsafeGuaranteedRef { unsafe $0.kernel.peerAddress(context.pointee.connection.pointee.fd) }
+        let address = unsafe context.pointee.loop._withUnsafeGuaranteedRef { loop in unsafe transport.flatMap { transport in unsafe loop.kernel.peerAddress(transport.pointee.fd) } }
         guard let address else { return .local }
         switch address.family {
         case .unix: return .local

@@ -67,6 +67,7 @@ extension Loop {
         guard let tls = unsafe connection.pointee.tls else { return }
         if unsafe !tls.pointee.isEstablished { unsafe state.pointee.handshakes &-= 1 }
         unsafe connection.pointee.tls = nil
+        unsafe free(tls.pointee.clientSubject)
         unsafe tls.pointee.session.destroy()
         unsafe tls.pointee.context.release()
         unsafe tls.deinitialize(count: 1)
@@ -88,11 +89,20 @@ extension Loop {
         case .done:
             unsafe tls.pointee.isEstablished = true
             unsafe state.pointee.handshakes &-= 1
+            if unsafe tls.pointee.session.hasClientCertificate { unsafe keepSubject(tls) }
             unsafe connection.pointee.machine.established(now: state.pointee.now, settings.pointee.policy)
             // Its requests may be many: no further handshake costs a receive of its own.
             if unsafe tls.pointee.session.isHTTP2 { unsafe beginHTTP2(connection) }
             return unsafe !connection.pointee.flags.contains(.closing)
         }
+    }
+
+    private func keepSubject(_ tls: UnsafeMutablePointer<TLSTransport>) {
+        guard let subject = unsafe tls.pointee.session.clientSubject else { return }
+        let bytes = Array(subject.utf8)
+        guard let memory = unsafe malloc(max(bytes.count, 1)) else { return }
+        unsafe bytes.withUnsafeBytes { unsafe memory.copyMemory(from: $0.baseAddress!, byteCount: bytes.count) }
+        unsafe (tls.pointee.clientSubject, tls.pointee.clientSubjectCount) = unsafe (memory.assumingMemoryBound(to: UInt8.self), bytes.count)
     }
 
     /// The peer does not speak TLS as it should. The alert, or a word in clear to who speaks HTTP, is in the output; then the connection ends.

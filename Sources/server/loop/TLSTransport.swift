@@ -12,4 +12,7 @@ struct TLSTransport {
     var isEstablished = false
     /// Our close_notify is in the output, or there will be none.
     var isShutDown = false
+    /// The subject of the client's verified certificate; from malloc, freed with the connection. nil: it has none.
+    var clientSubject: UnsafeMutablePointer<UInt8>?
+    var clientSubjectCount = 0
 }

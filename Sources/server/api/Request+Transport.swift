@@ -1,0 +1,76 @@
+// How a request came: protocol version, TLS. Made by the loop for one handler call; the loop's thread.
+
+internal import Glibc
+internal import UringHTTP1
+internal import UringTLS
+
+/// The protocol that a request came by.
+public enum HTTPVersion: Sendable, Hashable, CustomStringConvertible {
+    case http10, http11, http2
+
+    /// As it stands in logs: `HTTP/1.1`, `HTTP/2.0`.
+    public var description: String {
+        switch self {
+        case .http10: "HTTP/1.0"
+        case .http11: "HTTP/1.1"
+        case .http2: "HTTP/2.0"
+        }
+    }
+}
+
+/// What TLS knows about the connection of a request. Valid as long as the request.
+public struct RequestTLS: ~Escapable {
+    /// `TLSv1.2` or `TLSv1.3`.
+    public let version: ByteView
+    /// OpenSSL's name of the cipher suite, `TLS_AES_128_GCM_SHA256`.
+    public let cipher: ByteView
+    /// The server name that the client asked for (SNI, RFC 6066 section 3); empty when it named none.
+    public let serverName: ByteView
+    /// The subject of the client's certificate (RFC 2253), only when it was verified; empty otherwise.
+    public let clientSubject: ByteView
+}
+
+extension Request {
+    /// The protocol version.
+    public var protocolVersion: HTTPVersion {
+        // SAFETY: the connection outlives the handler call that this request belongs to.
+        if unsafe context.pointee.connection.pointee.http2 != nil || context.pointee.connection.pointee.flags.contains(.stream) { return .http2 }
+        return minorVersion == 0 ? .http10 : .http11
+    }
+
+    /// Whether it came over TLS.
+    public var isSecure: Bool { unsafe transport?.pointee.tls != nil }
+
+    /// What TLS knows; nil in clear.
+    public var tls: RequestTLS? {
+        @_lifetime(borrow self) get {
+            guard let tls = unsafe transport?.pointee.tls else { return nil }
+            let session = unsafe tls.pointee.session
+            let version: StaticString = session.version == .tls13 ? "TLSv1.3" : "TLSv1.2"
+            // SAFETY: OpenSSL's texts live as long as the session, and it as long as the connection, which outlives this request.
+            return unsafe RequestTLS(
+                version: text(version.utf8Start, version.utf8CodeUnitCount), cipher: text(session.cipherName), serverName: text(session.serverName),
+                clientSubject: text(tls.pointee.clientSubject, tls.pointee.clientSubjectCount))
+        }
+    }
+
+    /// The connection with the socket: on HTTP/2 that of the stream.
+    var transport: UnsafeMutablePointer<Connection>? {
+        let connection = unsafe context.pointee.connection
+        guard unsafe connection.pointee.flags.contains(.stream) else { return unsafe connection }
+        return unsafe context.pointee.loop._withUnsafeGuaranteedRef { unsafe $0.carrier(connection)?.connection }
+    }
+
+    @_lifetime(borrow self)
+    private func text(_ string: UnsafePointer<CChar>?) -> ByteView {
+        guard let string = unsafe string else { return unsafe text(nil, 0) }
+        return unsafe text(UnsafeRawPointer(string).assumingMemoryBound(to: UInt8.self), strlen(string))
+    }
+
+    @_lifetime(borrow self)
+    private func text(_ bytes: UnsafePointer<UInt8>?, _ count: Int) -> ByteView {
+        let span = unsafe Span<UInt8>(_unsafeStart: bytes ?? context.pointee.base, count: unsafe bytes == nil ? 0 : count)
+        // SAFETY: as the callers say.
+        return unsafe ByteView(_overrideLifetime(span, borrowing: self))
+    }
+}
