@@ -41,7 +41,7 @@ enum Layers {
             module: "UringServer", directory: "server", level: 4, imports: ["UringBase", "UringRing", "UringHTTP", "UringHTTP1"],
             foreign: ["CUringBase", "CUring"], system: platform),
         Layer(
-            module: "UringGateway", directory: "gateway", level: 5, imports: ["UringBase", "UringHTTP", "UringServer"],
+            module: "UringGateway", directory: "gateway", level: 5, imports: ["UringBase", "UringTLS", "UringHTTP", "UringServer"],
             foreign: ["CUringBase", "CUringYAML", "Logging"], system: platform),
         Layer(
             module: "uringd", directory: "uringd", level: 6, imports: ["UringBase", "UringHTTP", "UringServer", "UringGateway"],
