@@ -49,7 +49,7 @@ let package = Package(
         .target(
             name: "UringGateway",
             dependencies: [
-                "UringBase", "UringHTTP", "UringServer", "CUringBase", "CUringYAML",
+                "UringBase", "UringTLS", "UringHTTP", "UringServer", "CUringBase", "CUringYAML",
                 .product(name: "Logging", package: "swift-log"),
             ],
             path: "Sources/gateway", swiftSettings: swiftSettings),
@@ -73,7 +73,7 @@ let package = Package(
         .testTarget(name: "UringHPACKTests", dependencies: ["UringHPACK", "UringHTTP", "UringBase", "TestSupport"], path: "Tests/hpack", swiftSettings: swiftSettings),
         .testTarget(name: "UringHTTP2Tests", dependencies: ["UringHTTP2", "UringHPACK", "UringHTTP", "UringBase", "TestSupport"], path: "Tests/http2", swiftSettings: swiftSettings),
         .testTarget(name: "UringServerTests", dependencies: ["UringServer", "UringRing", "UringBase", "UringHTTP", "TestSupport"], path: "Tests/server", swiftSettings: swiftSettings),
-        .testTarget(name: "UringGatewayTests", dependencies: ["UringGateway", "UringServer", "UringHTTP", "UringBase", "TestSupport"], path: "Tests/gateway", swiftSettings: swiftSettings),
+        .testTarget(name: "UringGatewayTests", dependencies: ["UringGateway", "UringServer", "UringTLS", "UringHTTP", "UringBase", "TestSupport"], path: "Tests/gateway", swiftSettings: swiftSettings),
         .testTarget(name: "SimulationTests", dependencies: ["UringSimulation", "UringServer", "UringRing", "UringHTTP", "UringHTTP1", "UringBase", "CUring", "TestSupport"], path: "Tests/Simulation", swiftSettings: swiftSettings),
         .testTarget(name: "ConformanceTests", dependencies: ["TestSupport"], path: "Tests/Conformance", swiftSettings: swiftSettings),
         // What a request allocates is counted on this program (Tests/Allocation/run).

@@ -13,8 +13,11 @@ struct FilesCommand: ParsableCommand {
 
     @Argument(help: "The directory.") var root: String
     @OptionGroup var listening: ListenOption
+    @OptionGroup var transport: TransportOption
 
     func run() throws {
-        try Service.run { try QuickConfiguration.files(root: root, listen: listening.listen, loops: listening.loops) }
+        try Service.run {
+            try QuickConfiguration.files(root: root, listen: listening.listen, loops: listening.loops, transport: transport.announced())
+        }
     }
 }

@@ -7,6 +7,7 @@ struct RespondCommand: ParsableCommand {
     static let configuration = CommandConfiguration(commandName: "respond", abstract: "Answer every request with one fixed response.")
 
     @OptionGroup var listening: ListenOption
+    @OptionGroup var transport: TransportOption
     @Option(help: ArgumentHelp("The status code, 200 to 599.", valueName: "n")) var status = 200
     @Option(help: ArgumentHelp("A header of the response; may be repeated.", valueName: "name: value")) var header: [String] = []
     @Option(help: ArgumentHelp("The body, as text/plain unless --header says otherwise.", valueName: "text")) var body: String?
@@ -14,13 +15,14 @@ struct RespondCommand: ParsableCommand {
 
     /// Wrong arguments are told before anything is started, with the usage.
     func validate() throws {
-        do { _ = try configuration() } catch { throw ValidationError("\(error)") }
+        do { _ = try configuration(QuickTransport()) } catch { throw ValidationError("\(error)") }
     }
 
-    func run() throws { try Service.run(configuration) }
+    func run() throws { try Service.run { try configuration(transport.announced()) } }
 
-    private func configuration() throws -> Configuration {
+    private func configuration(_ transport: QuickTransport) throws -> Configuration {
         try QuickConfiguration.respond(
-            status: status, headers: header, body: body, json: json, listen: listening.listen, loops: listening.loops)
+            status: status, headers: header, body: body, json: json, listen: listening.listen, loops: listening.loops,
+            transport: transport)
     }
 }

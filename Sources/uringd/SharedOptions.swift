@@ -39,6 +39,34 @@ struct ListenOption: ParsableArguments {
     }
 }
 
+/// How the listeners of a command without a file speak.
+struct TransportOption: ParsableArguments {
+    enum Switch: String, CaseIterable, ExpressibleByArgument { case on, off }
+
+    @Option(
+        help: ArgumentHelp(
+            "Speak HTTPS: two PEM files, or a certificate for localhost that is made in memory.", valueName: "cert,key|self-signed"))
+    var tls: String?
+    @Option(help: ArgumentHelp("Session tickets, with --tls (default: on).", valueName: "on|off")) var sessionTickets: Switch?
+    @Option(help: ArgumentHelp("HTTP/2, by ALPN or prior knowledge (default: on).", valueName: "on|off")) var http2: Switch?
+
+    /// Wrong arguments are told before anything is started, with the usage.
+    func validate() throws {
+        do { _ = try transport() } catch { throw ValidationError("\(error)") }
+    }
+
+    func transport() throws -> QuickTransport {
+        try QuickTransport(tls: tls, sessionTickets: sessionTickets.map { $0 == .on }, http2: http2 != .off)
+    }
+
+    /// As `transport`, and prints what should be known of its files.
+    func announced() throws -> QuickTransport {
+        let transport = try transport()
+        for warning in transport.warnings { Console.error("uringd: warning: \(warning)\n") }
+        return transport
+    }
+}
+
 enum Console {
     static func out(_ text: String) { write(1, text) }
     static func error(_ text: String) { write(2, text) }

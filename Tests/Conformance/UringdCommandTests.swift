@@ -29,7 +29,11 @@ import TestSupport
     }
 
     @Test(arguments: [
-        (["respond"], "no address to listen on"), (["respond", "--listen", "x"], "no port"),
+        (["respond"], "no address to listen on"), (["respond", "--listen", "127.0.0.1:0", "--tls", "x"], "CERT,KEY is expected"),
+        (["files", ".", "--listen", "127.0.0.1:0", "--tls", "/none.pem,/none.key"], "No such file"),
+        (["files", ".", "--listen", "127.0.0.1:0", "--session-tickets", "off"], "--session-tickets without --tls"),
+        (["respond", "--listen", "127.0.0.1:0", "--http2", "maybe"], "--http2"),
+        (["respond", "--listen", "x"], "no port"),
         (["respond", "--listen", "127.0.0.1:99999"], "0 to 65535"), (["respond", "--listen", "::1:80"], "brackets"),
         (["respond", "--listen", "127.0.0.1:0", "--status", "99"], "200 to 599"),
         (["respond", "--listen", "127.0.0.1:0", "--header", "no colon"], "NAME: VALUE"),

@@ -42,7 +42,7 @@ enum Layers {
             imports: ["UringBase", "UringRing", "UringTLS", "UringHTTP", "UringHTTP1", "UringHTTP2"],
             foreign: ["CUringBase", "CUring"], system: platform),
         Layer(
-            module: "UringGateway", directory: "gateway", level: 5, imports: ["UringBase", "UringHTTP", "UringServer"],
+            module: "UringGateway", directory: "gateway", level: 5, imports: ["UringBase", "UringTLS", "UringHTTP", "UringServer"],
             foreign: ["CUringBase", "CUringYAML", "Logging"], system: platform),
         Layer(
             module: "uringd", directory: "uringd", level: 6, imports: ["UringBase", "UringHTTP", "UringServer", "UringGateway"],

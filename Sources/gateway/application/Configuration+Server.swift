@@ -3,6 +3,7 @@
 
 internal import Glibc
 package import UringServer
+internal import UringTLS
 
 extension Configuration {
     package var serverOptions: ServerOptions {
@@ -32,8 +33,8 @@ extension Configuration {
     /// nil: as long as it takes.
     package var drainLimit: Duration? { timeouts.drainNs == 0 ? nil : Self.duration(timeouts.drainNs) }
 
-    /// - Throws: when a host name has no address.
-    package func listenerOptions() throws -> [ListenerOptions] { try listeners.map { try $0.options() } }
+    /// - Throws: when a host name has no address, or a file of TLS cannot be used.
+    package func listenerOptions(_ materials: TLSMaterials) throws -> [ListenerOptions] { try listeners.map { try $0.options(materials) } }
 
     private static func duration(_ nanoseconds: UInt64) -> Duration { .nanoseconds(Int64(clamping: nanoseconds)) }
 }
@@ -57,14 +58,19 @@ extension LoopSelection {
 }
 
 extension ListenerConfiguration {
-    package func options() throws -> ListenerOptions {
-        // Serving in clear what is meant to be HTTPS would be worse than not to serve.
-        guard tls == nil else { throw GatewayError("cannot listen on \(address): the server has no TLS yet") }
+    package func options(_ materials: TLSMaterials) throws -> ListenerOptions {
         var options = ListenerOptions(address: try address.numeric())
         options.backlog = backlog
         options.isIPv6Only = isIPv6Only
         if case .unix = address { options.unixMode = unixMode }
+        if let tls { try Self.give(try materials.configuration(tls, for: address), tls, to: &options) }
         return options
+    }
+
+    /// The one place where TLS reaches the server library.
+    private static func give(_ configuration: TLSConfiguration, _ settings: TLSSettings, to options: inout ListenerOptions) throws {
+        // Serving in clear what is meant to be HTTPS would be worse than not to serve.
+        throw GatewayError("cannot listen on \(options.address): the server has no TLS yet")
     }
 }
 

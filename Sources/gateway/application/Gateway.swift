@@ -15,6 +15,7 @@ package final class Gateway: Sendable {
     private let readiness: Readiness
     private let log: OperationalLog
     private let reporter: LogReporter
+    private let tls: TLSMaterials
     private let state: Mutex<State>
 
     /// How long probes that are being answered may take when their server stops.
@@ -26,21 +27,23 @@ package final class Gateway: Sendable {
     /// - Throws: when an address is in use, a file cannot be opened, io_uring is forbidden: a sentence with the remedy.
     package init(_ configuration: Configuration, log: OperationalLog) throws {
         let readiness = Readiness()
+        let tls = TLSMaterials()
         let reporter = LogReporter(log)
         let options = configuration.serverOptions
         let loops = try Self.plan(options.loops).cores.count
         let application = try GatewayApplication(configuration, loops: loops)
+        let listeners = try configuration.listenerOptions(tls)
         // First, so that probes see "starting" instead of a refused connection.
         let admin = try configuration.admin.map { try Self.startAdmin($0, readiness, reporter) }
         do {
             server = try Server(
-                listeners: try configuration.listenerOptions(), options: options, application: application.application(reporter: reporter)
+                listeners: listeners, options: options, application: application.application(reporter: reporter)
             ).start()
         } catch {
             admin?.stop(within: .zero)
             throw error
         }
-        (self.readiness, self.log, self.reporter) = (readiness, log, reporter)
+        (self.readiness, self.log, self.reporter, self.tls) = (readiness, log, reporter, tls)
         state = Mutex(State(configuration: configuration, application: application, admin: admin))
         readiness.current = .serving
     }
@@ -67,10 +70,13 @@ package final class Gateway: Sendable {
     /// What the choice of loops and the limits of the process mean here, a sentence each.
     package var notes: [String] {
         let wanted = state.withLock { $0.configuration.limits.connections }
-        guard server.connectionsMax < wanted else { return server.plan.notes }
-        return server.plan.notes + [
-            "\(server.connectionsMax) connections fit under the limit of open files, not \(wanted): raise LimitNOFILE (ulimit -n), or lower limits.connections"
-        ]
+        var notes = server.plan.notes
+        if server.connectionsMax < wanted {
+            notes.append(
+                "\(server.connectionsMax) connections fit under the limit of open files, not \(wanted): raise LimitNOFILE (ulimit -n), or lower limits.connections")
+        }
+        if let fingerprint = tls.selfSignedFingerprint { notes.append("the certificate is self-signed, its SHA-256 fingerprint \(fingerprint)") }
+        return notes
     }
 
     private static func lines(_ admin: RunningServer) -> [String] {
@@ -85,7 +91,7 @@ package final class Gateway: Sendable {
     package func reload(_ new: Configuration) throws -> [String] {
         try state.withLock { state in
             let application = try GatewayApplication(new, loops: server.plan.cores.count)
-            let listeners = try new.listenerOptions()
+            let listeners = try new.listenerOptions(tls)
             let keepsAdmin = new.admin == state.configuration.admin
             let admin = keepsAdmin ? state.admin : try new.admin.map { try Self.startAdmin($0, readiness, reporter) }
             let change: (added: [String], removed: [String])
@@ -97,6 +103,7 @@ package final class Gateway: Sendable {
                 throw error
             }
             for remark in Self.remarks(from: state.configuration, to: new) { log.warning(remark) }
+            for change in Self.transportChanges(from: state.configuration, to: new) { log.notice(change) }
             for address in change.removed { log.info("no longer listening on \(address)") }
             let oldAdmin = keepsAdmin ? nil : state.admin
             state = State(configuration: new, application: application, admin: admin)
@@ -113,10 +120,31 @@ package final class Gateway: Sendable {
         if new.limits.connections != old.limits.connections {
             remarks.append("`limits.connections` changed: takes effect when the server is restarted")
         }
-        for listener in new.listeners where !old.listeners.contains(listener) && old.listeners.contains(where: { $0.address == listener.address }) {
-            remarks.append("options of the listener \(listener.address) changed: they take effect when the server is restarted")
+        for (before, after) in stayingListeners(from: old, to: new) {
+            // TLS and HTTP/2 are up to each connection: new ones get what is new.
+            var fixed = after
+            (fixed.tls, fixed.speaksHTTP2) = (before.tls, before.speaksHTTP2)
+            guard fixed != before else { continue }
+            remarks.append("options of the listener \(after.address) changed: they take effect when the server is restarted")
         }
         return remarks
+    }
+
+    /// Listeners that go over to TLS or back, a sentence each.
+    static func transportChanges(from old: Configuration, to new: Configuration) -> [String] {
+        stayingListeners(from: old, to: new).compactMap { before, after in
+            switch (before.tls == nil, after.tls == nil) {
+            case (true, false): "new connections to \(after.address) speak TLS from now on"
+            case (false, true): "new connections to \(after.address) are in clear from now on"
+            case (true, true), (false, false): nil
+            }
+        }
+    }
+
+    private static func stayingListeners(
+        from old: Configuration, to new: Configuration
+    ) -> [(before: ListenerConfiguration, after: ListenerConfiguration)] {
+        new.listeners.compactMap { after in old.listeners.first { $0.address == after.address }.map { ($0, after) } }
     }
 
     // MARK: logs

@@ -4,16 +4,19 @@ internal import UringServer
 
 package enum QuickConfiguration {
     /// `uringd files`: everything below `root`, precompressed siblings included.
-    package static func files(root: String, listen: [ListenAddress], loops: LoopSelection) throws -> Configuration {
+    package static func files(
+        root: String, listen: [ListenAddress], loops: LoopSelection, transport: QuickTransport = QuickTransport()
+    ) throws -> Configuration {
         if let problem = ConfigFileChecks.system.directoryProblem(root) { throw GatewayError(problem) }
         let files = FilesConfiguration(root: root, precompressed: [.br, .zstd, .gzip])
-        return configuration(listen, loops, RouteConfiguration(name: "files", action: .files(files)))
+        return configuration(listen, loops, transport, RouteConfiguration(name: "files", action: .files(files)))
     }
 
     /// `uringd respond`: one answer to everything.
     /// - Parameter headers: `NAME: VALUE` each.
     package static func respond(
-        status: Int, headers: [String], body: String?, json: String?, listen: [ListenAddress], loops: LoopSelection
+        status: Int, headers: [String], body: String?, json: String?, listen: [ListenAddress], loops: LoopSelection,
+        transport: QuickTransport = QuickTransport()
     ) throws -> Configuration {
         guard (200...599).contains(status) else { throw GatewayError("--status \(status): a status from 200 to 599 is possible") }
         if body != nil, json != nil { throw GatewayError("--body and --json exclude each other: give one of them") }
@@ -27,11 +30,17 @@ package enum QuickConfiguration {
         if json != nil || body != nil, !respond.headers.contains(where: { $0.name.lowercased() == "content-type" }) {
             respond.headers.append(.init(name: "content-type", value: json != nil ? "application/json" : "text/plain; charset=utf-8"))
         }
-        return configuration(listen, loops, RouteConfiguration(name: "respond", action: .respond(respond)))
+        return configuration(listen, loops, transport, RouteConfiguration(name: "respond", action: .respond(respond)))
     }
 
-    private static func configuration(_ listen: [ListenAddress], _ loops: LoopSelection, _ route: RouteConfiguration) -> Configuration {
+    private static func configuration(
+        _ listen: [ListenAddress], _ loops: LoopSelection, _ transport: QuickTransport, _ route: RouteConfiguration
+    ) -> Configuration {
         var configuration = Configuration(listeners: listen.map(ListenerConfiguration.init(address:)), routes: [route])
+        for index in configuration.listeners.indices {
+            configuration.listeners[index].tls = transport.tls
+            configuration.listeners[index].speaksHTTP2 = transport.speaksHTTP2
+        }
         configuration.loops = loops
         return configuration
     }

@@ -66,7 +66,7 @@ struct ConfigFileChecks: Sendable {
 
     static let none = ConfigFileChecks(directoryProblem: { _ in nil }, appendProblem: { _ in nil }, tlsProblems: { _ in [] })
     static let system = ConfigFileChecks(
-        directoryProblem: directoryProblem, appendProblem: appendProblem, tlsProblems: { _ in [] })
+        directoryProblem: directoryProblem, appendProblem: appendProblem, tlsProblems: TLSFileChecks.problems)
 
     private static func directoryProblem(_ path: String) -> String? {
         guard let mode = mode(path) else { return "cannot look at `\(path)`: \(reason(errno))" }

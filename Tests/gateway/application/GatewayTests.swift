@@ -54,6 +54,22 @@ import UringServer
         #expect(remarks.allSatisfy { $0.contains("restarted") })
     }
 
+    /// TLS and HTTP/2 are up to each connection, so they need no restart.
+    @Test func aReloadMayChangeTLS() {
+        let old = configuration
+        var new = old
+        new.listeners[0].tls = TLSSettings(.selfSigned)
+        new.listeners[0].speaksHTTP2 = false
+        #expect(Gateway.remarks(from: old, to: new) == [])
+        #expect(Gateway.transportChanges(from: old, to: new) == ["new connections to 127.0.0.1:80 speak TLS from now on"])
+        #expect(Gateway.transportChanges(from: new, to: old) == ["new connections to 127.0.0.1:80 are in clear from now on"])
+        #expect(Gateway.transportChanges(from: new, to: new) == [])
+        new.listeners[0].backlog = 1
+        #expect(Gateway.remarks(from: old, to: new).count == 1)
+        new.listeners[0].address = .unix(path: "/x")
+        #expect(Gateway.transportChanges(from: old, to: new) == [])
+    }
+
     @Test func routesNeedTheirDirectory() {
         let files = RouteConfiguration(name: "a", action: .files(FilesConfiguration(root: "/does/not/exist")))
         let respond = RouteConfiguration(name: "b", action: .respond(RespondConfiguration()))
