@@ -26,6 +26,9 @@ extension Configuration {
         options.limits.headerBytes = limits.headerBytes
         options.limits.headerCount = limits.headerCount
         options.limits.bodyBytes = limits.bodyBytes == 0 ? .max : Int(clamping: limits.bodyBytes)
+        options.http2.streams = http2.streams
+        options.http2.streamWindowBytes = http2.streamWindowBytes
+        options.http2.connectionWindowBytes = http2.connectionWindowBytes
         options.drainTimeout = Self.duration(timeouts.drainNs)
         return options
     }
@@ -63,14 +66,13 @@ extension ListenerConfiguration {
         options.backlog = backlog
         options.isIPv6Only = isIPv6Only
         if case .unix = address { options.unixMode = unixMode }
-        if let tls { try Self.give(try materials.configuration(tls, for: address), tls, to: &options) }
+        options.transport.speaksHTTP2 = speaksHTTP2
+        if let tls {
+            options.transport.tls = try materials.configuration(tls, for: address)
+            options.transport.handshakeTimeout = .nanoseconds(Int64(clamping: tls.handshakeTimeoutNs))
+            options.transport.handshakesMax = tls.handshakesMax
+        }
         return options
-    }
-
-    /// The one place where TLS reaches the server library.
-    private static func give(_ configuration: TLSConfiguration, _ settings: TLSSettings, to options: inout ListenerOptions) throws {
-        // Serving in clear what is meant to be HTTPS would be worse than not to serve.
-        throw GatewayError("cannot listen on \(options.address): the server has no TLS yet")
     }
 }
 

@@ -46,7 +46,7 @@ extension Request {
         @_lifetime(borrow self) get {
             guard let tls = unsafe transport?.pointee.tls else { return nil }
             let session = unsafe tls.pointee.session
-            let version: StaticString = session.version == .tls13 ? "TLSv1.3" : "TLSv1.2"
+            let version: StaticString = unsafe session.version == .tls13 ? "TLSv1.3" : "TLSv1.2"
             // SAFETY: OpenSSL's texts live as long as the session, and it as long as the connection, which outlives this request.
             return unsafe RequestTLS(
                 version: text(version.utf8Start, version.utf8CodeUnitCount), cipher: text(session.cipherName), serverName: text(session.serverName),

@@ -69,13 +69,16 @@ extension Loop {
             pauseAccepting()
             return
         }
+        let isSecure = unsafe state.pointee.listeners[listener].context != nil
+        var policy = unsafe settings.pointee.policy
+        if isSecure { unsafe policy.headerTimeoutNs = unsafe state.pointee.listeners[listener].handshakeTimeoutNs }
         let id = unsafe UInt64(index) << 48 | state.pointee.nextConnectionID
         unsafe state.pointee.nextConnectionID &+= 1
         unsafe connection.initialize(
             to: Connection(
                 handle: handle, fd: fd, listener: UInt16(truncatingIfNeeded: listener), id: id,
-                machine: KeepAliveMachine(openedAt: state.pointee.now, settings.pointee.policy)))
-        unsafe connection.pointee.flags = unsafe state.pointee.listeners[listener].context == nil ? .open : [.open, .secure]
+                machine: KeepAliveMachine(openedAt: state.pointee.now, policy)))
+        unsafe connection.pointee.flags = isSecure ? [.open, .secure] : .open
         if let limiter = unsafe state.pointee.addressLimiter, unsafe !admit(connection, limiter) { return unsafe refuse(connection) }
         unsafe meter.pointee.connectionsAccepted &+= 1
         if ur_probe_accept() { unsafe ur_fire_accept(id, fd, state.pointee.now) }

@@ -4,7 +4,7 @@ internal import CUring
 internal import Glibc
 internal import UringBase
 package import UringRing
-package import UringTLS
+internal import UringTLS
 
 /// A listening socket as a loop is given it.
 package struct LoopListener: Sendable {
@@ -12,11 +12,10 @@ package struct LoopListener: Sendable {
     package let address: SocketAddress
     /// Loops that share the socket (unix) leave closing it to its owner.
     package let closesWithLoop: Bool
-    /// nil: in clear.
-    package let tls: TLSConfiguration?
+    package let transport: ListenerTransport
 
-    package init(fd: Int32, address: SocketAddress, closesWithLoop: Bool, tls: TLSConfiguration? = nil) {
-        (self.fd, self.address, self.closesWithLoop, self.tls) = (fd, address, closesWithLoop, tls)
+    package init(fd: Int32, address: SocketAddress, closesWithLoop: Bool, transport: ListenerTransport = ListenerTransport()) {
+        (self.fd, self.address, self.closesWithLoop, self.transport) = (fd, address, closesWithLoop, transport)
     }
 }
 
@@ -30,6 +29,11 @@ struct ListenerState {
     var closed = false
     /// With TLS: what this loop makes sessions of, a context of its own.
     var context: TLSContext?
+    var handshakeTimeoutNs: UInt64 = 0
+    var handshakesMax = 0
+    var speaksHTTP2 = true
+
+    init(listener: LoopListener) { self.listener = listener }
 }
 
 extension Loop {
@@ -38,32 +42,38 @@ extension Loop {
         for listener in added {
             unsafe state.pointee.listeners.append(ListenerState(listener: listener))
             let number = unsafe state.pointee.listeners.count - 1
-            secureAgain(number, listener.tls)
+            changeTransport(number, listener.transport)
             armAccept(number)
         }
     }
 
     // MARK: TLS
 
-    /// Gives a listener the context that its next connections make their sessions of.
-    func secure(_ number: Int, _ tls: TLSConfiguration?) throws(SystemError) {
-        guard let tls else { return unsafe state.pointee.listeners[number].context = nil }
-        do throws(TLSLoadError) {
-            unsafe state.pointee.listeners[number].context = try TLSContext(tls, nowSeconds: state.pointee.unixSeconds)
-        } catch {
-            throw SystemError("TLS of a listener", code: EINVAL, remedy: "\(error)")
+    /// What a listener's next connections speak; with TLS the context that they make their sessions of.
+    func setTransport(_ number: Int, _ transport: ListenerTransport) throws(SystemError) {
+        var context: TLSContext?
+        if let tls = transport.tls {
+            do throws(TLSLoadError) {
+                context = try TLSContext(tls, nowSeconds: state.pointee.unixSeconds)
+            } catch {
+                throw SystemError("TLS of a listener", code: EINVAL, remedy: "\(error)")
+            }
         }
+        unsafe state.pointee.listeners[number].context = context
+        unsafe state.pointee.listeners[number].handshakeTimeoutNs = ServerOptions.nanoseconds(transport.handshakeTimeout)
+        unsafe state.pointee.listeners[number].handshakesMax = transport.handshakesMax
+        unsafe state.pointee.listeners[number].speaksHTTP2 = transport.speaksHTTP2
     }
 
     /// The same while the loop runs. A configuration was tried when it was loaded: what fails now is memory, and the old context goes on.
-    func secureAgain(_ number: Int, _ tls: TLSConfiguration?) {
-        do throws(SystemError) { try secure(number, tls) } catch { unsafe meter.pointee.contextFailures &+= 1 }
+    func changeTransport(_ number: Int, _ transport: ListenerTransport) {
+        do throws(SystemError) { try setTransport(number, transport) } catch { unsafe meter.pointee.contextFailures &+= 1 }
     }
 
     /// Takes over certificates and keys that were loaded anew; connections keep what they began with.
-    func secure(_ changes: [Int32: TLSConfiguration?]) {
+    func changeTransports(_ changes: [Int32: ListenerTransport]) {
         for number in unsafe 0..<state.pointee.listeners.count {
-            if let tls = unsafe changes[state.pointee.listeners[number].listener.fd] { secureAgain(number, tls) }
+            if let transport = unsafe changes[state.pointee.listeners[number].listener.fd] { changeTransport(number, transport) }
         }
     }
 

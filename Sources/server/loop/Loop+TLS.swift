@@ -51,8 +51,10 @@ extension Loop {
     }
 
     private func beginTLS(_ connection: UnsafeMutablePointer<Connection>) -> UnsafeMutablePointer<TLSTransport>? {
-        guard let context = unsafe state.pointee.listeners[Int(connection.pointee.listener)].context else { return nil }
-        guard unsafe state.pointee.handshakes < settings.pointee.handshakesMax, let session = unsafe context.makeSession() else {
+        let listener = unsafe state.pointee.listeners[Int(connection.pointee.listener)]
+        // A reload may have made the listener one in clear since this client was accepted.
+        guard let context = listener.context else { return nil }
+        guard unsafe state.pointee.handshakes < listener.handshakesMax, let session = unsafe context.makeSession() else {
             unsafe meter.pointee.handshakesRefused &+= 1
             return nil
         }

@@ -113,7 +113,7 @@ package final class Loop {
         self.port.open(target: kernel.messageTarget)
         refreshDate()
         for listener in 0..<listeners.count {
-            try secure(listener, listeners[listener].tls)
+            try setTransport(listener, listeners[listener].transport)
             armAccept(listener)
         }
     }

@@ -5,7 +5,6 @@ internal import Synchronization
 internal import UringBase
 internal import UringHTTP1
 internal import UringRing
-package import UringTLS
 
 /// A message in flight is retained by its sender's `post` and released by the loop that takes it up.
 package final class LoopMessage: Sendable {
@@ -20,8 +19,8 @@ package final class LoopMessage: Sendable {
         case snapshot(@Sendable (LoopSnapshot) -> Void)
         /// Accept on these as well.
         case listen([LoopListener])
-        /// Accept with these certificates and keys from now on, by listener.
-        case secure([Int32: TLSConfiguration?])
+        /// Speak this to whoever connects from now on, by listening descriptor: certificates and keys were loaded anew.
+        case transport([Int32: ListenerTransport])
         /// Stop accepting on these descriptors; their connections stay.
         case unlisten([Int32])
         /// A waiting producer or a paused body goes on.
@@ -75,7 +74,7 @@ extension Loop {
         case .replace(let configuration, let handler): replace(configuration, handler)
         case .snapshot(let body): body(snapshot())
         case .listen(let added): listen(added)
-        case .secure(let changes): secure(changes)
+        case .transport(let changes): changeTransports(changes)
         case .unlisten(let removed): unlisten(removed)
         case .resume(let exchange): resumeExchange(exchange)
         case .run(let body): body()

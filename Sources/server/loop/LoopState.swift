@@ -25,8 +25,6 @@ package struct LoopConfiguration: Sendable {
     /// Sent as `Server`; empty = no such field.
     package var serverName = ""
     package var http2 = HTTP2Options()
-    /// Connections of one loop that have begun TLS and not finished its handshake; further ones are refused. OpenSSL needs some 20 KiB for each.
-    package var handshakesMax = 4096
     package init() {}
 
     /// What `parserLimits.headerBytesMax` may come to on HTTP/2, where heads are decoded to memory of the loop.
@@ -58,7 +56,6 @@ struct LoopSettings {
     var limits: ParserLimits
     var bodyBytesMax: UInt64
     var http2: HTTP2Options
-    var handshakesMax: Int
     /// Room of the loop's field table; `LoopConfiguration.fieldCapacity` when the loop was made.
     let fieldCapacity: Int
     /// `server: name\r\n`, or empty.
@@ -69,7 +66,7 @@ struct LoopSettings {
         unsafe policy = configuration.keepAlive
         unsafe limits = configuration.parserLimits
         unsafe bodyBytesMax = configuration.bodyBytesMax
-        unsafe (http2, handshakesMax) = (configuration.http2Options, configuration.handshakesMax)
+        unsafe http2 = configuration.http2Options
         unsafe self.fieldCapacity = fieldCapacity
         let line = configuration.serverName.isEmpty ? [] : Array("server: \(configuration.serverName)\r\n".utf8)
         unsafe serverLineCount = line.count

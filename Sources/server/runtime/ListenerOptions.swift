@@ -12,8 +12,23 @@ package struct ListenerOptions: Sendable {
     package var isIPv6Only = false
     /// Permission bits of a unix socket's file; nil leaves them to the umask.
     package var unixMode: UInt32?
-    /// nil: in clear. Certificates and keys are loaded already; a reload hands loops what was loaded anew.
-    package var tls: TLSConfiguration?
+    /// What is spoken there.
+    package var transport = ListenerTransport()
 
     package init(address: String) { self.address = address }
+}
+
+/// What a listener speaks. A reload may change it while the listener stays: connections keep what they began with.
+package struct ListenerTransport: Sendable {
+    /// nil: in clear. Certificates and keys are loaded already.
+    package var tls: TLSConfiguration?
+    /// From accept to the end of the handshake.
+    package var handshakeTimeout = Duration.seconds(10)
+    /// Connections of one loop that have begun TLS and not finished its handshake, over all listeners; further ones are refused. OpenSSL needs
+    /// some 20 KiB for each.
+    package var handshakesMax = 4096
+    /// Whether clients in clear may begin with HTTP/2 (prior knowledge, RFC 9113 section 3.3). With TLS, ALPN decides.
+    package var speaksHTTP2 = true
+
+    package init() {}
 }

@@ -12,7 +12,7 @@ struct OpenListener {
     /// A descriptor per loop, in their order. Each loop closes its own.
     let descriptors: [Int32]
 
-    func listener(of loop: Int) -> LoopListener { LoopListener(fd: descriptors[loop], address: address, closesWithLoop: true, tls: options.tls) }
+    func listener(of loop: Int) -> LoopListener { LoopListener(fd: descriptors[loop], address: address, closesWithLoop: true, transport: options.transport) }
 
     /// Before the loops have taken the descriptors over.
     func abandon() {
@@ -95,7 +95,7 @@ struct ListenerChange {
         for listener in wanted {
             if let index = rest.firstIndex(where: { $0.options.address == listener.address }) {
                 var open = rest.remove(at: index)
-                open.options.tls = listener.tls
+                open.options.transport = listener.transport
                 kept.append(open)
             } else {
                 added.append(listener)

@@ -4,7 +4,6 @@ internal import Glibc
 internal import Synchronization
 internal import UringHTTP1
 internal import UringRing
-internal import UringTLS
 
 public final class RunningServer: Sendable {
     /// How many loops on which cores, and why.
@@ -78,7 +77,7 @@ public final class RunningServer: Sendable {
 
     /// The line of one of `addresses`.
     package func summary(of address: String) -> String {
-        let isSecure = listeners.withLock { $0.contains { $0.address.description == address && $0.options.tls != nil } }
+        let isSecure = listeners.withLock { $0.contains { $0.address.description == address && $0.options.transport.tls != nil } }
         return "listening on \(isSecure ? "https" : "http")\(address.hasPrefix("unix:") ? "+" : "://")\(address) (\(plan.summary))"
     }
 
@@ -114,7 +113,7 @@ public final class RunningServer: Sendable {
                     for listener in added { close(listener.descriptors[loop]) }
                 }
                 if !change.kept.isEmpty {
-                    thread.post(.secure(Dictionary(uniqueKeysWithValues: change.kept.map { ($0.descriptors[loop], $0.options.tls) })))
+                    thread.post(.transport(Dictionary(uniqueKeysWithValues: change.kept.map { ($0.descriptors[loop], $0.options.transport) })))
                 }
                 if !change.removed.isEmpty { thread.post(.unlisten(change.removed.map { $0.descriptors[loop] })) }
             }

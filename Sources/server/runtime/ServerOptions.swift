@@ -1,6 +1,7 @@
 // ServerOptions: what a server can be told, with defaults for each. Plain values; any thread.
 
 internal import UringHTTP1
+internal import UringHTTP2
 internal import UringRing
 
 /// Limits, timeouts and placement of a server. Every default is that of the configuration reference (docs/operators/configuration.md).
@@ -9,6 +10,7 @@ public struct ServerOptions: Sendable {
     public var loops = LoopSelection.automatic
     public var timeouts = Timeouts()
     public var limits = Limits()
+    public var http2 = HTTP2()
     /// A handler call that holds its loop longer than this is reported. `.zero` = never.
     public var stallThreshold = Duration.milliseconds(50)
     /// The `Server` field; empty = none.
@@ -49,6 +51,17 @@ public struct ServerOptions: Sendable {
         public init(bytesPerSecond: Int, grace: Duration) { (self.bytesPerSecond, self.grace) = (bytesPerSecond, grace) }
     }
 
+    /// What HTTP/2 connections are allowed. Header limits are those of `limits`.
+    public struct HTTP2: Sendable {
+        /// Requests under way on one connection, 1 to 16384. A client that has more is told to try them again.
+        public var streams = 128
+        /// Bytes of one request body that may be on their way, at most 2 GiB.
+        public var streamWindowBytes = 64 * 1024
+        /// The same of all bodies of a connection; 65,535 at least.
+        public var connectionWindowBytes = 256 * 1024
+        public init() {}
+    }
+
     public struct Limits: Sendable {
         /// Open connections, over all loops. Lowered at start to what the descriptor limit allows.
         public var connections = 100_000
@@ -85,6 +98,8 @@ public struct ServerOptions: Sendable {
         configuration.parserLimits = ParserLimits(
             requestLineBytesMax: limits.requestLineBytes, headerBytesMax: limits.headerBytes, fieldCountMax: limits.headerCount)
         configuration.bodyBytesMax = UInt64(clamping: limits.bodyBytes)
+        configuration.http2.local = HTTP2LocalSettings(
+            maxConcurrentStreams: http2.streams, streamWindowBytes: http2.streamWindowBytes, connectionWindowBytes: http2.connectionWindowBytes)
         configuration.connectionsMax = connectionsPerLoop
         configuration.stallThresholdNs = Self.nanoseconds(stallThreshold)
         configuration.serverName = serverName
