@@ -67,6 +67,11 @@ int ur_openat2(int dir, const char *path, uint64_t flags, uint64_t resolve) {
   return rc < 0 ? -errno : (int)rc;
 }
 
+int ur_accept4(int fd, int flags) {
+  int accepted = accept4(fd, NULL, NULL, flags);
+  return accepted < 0 ? -errno : accepted;
+}
+
 // Linux 4.14: RWF_NOWAIT reads what is in the page cache and never waits for a disk.
 long ur_preadv2_nowait(int fd, void *into, size_t count, int64_t offset) {
   struct iovec iov = {.iov_base = into, .iov_len = count};

@@ -13,6 +13,7 @@ package protocol KernelCalls: AnyObject {
     func listen(_ address: SocketAddress, backlog: Int32, deferAcceptSeconds: Int32) -> Result<Int32, SystemError>
     func localAddress(_ fd: Int32) -> SocketAddress?
     func peerAddress(_ fd: Int32) -> SocketAddress?
+    func acceptWaiting(_ fd: Int32) -> Int32
     func send(_ fd: Int32, _ bytes: UnsafeRawPointer, _ count: Int, more: Bool) -> Int
     func sendFile(_ fd: Int32, file: Int32, offset: UInt64, count: Int) -> Int
     func shutdownWrite(_ fd: Int32)
@@ -51,6 +52,7 @@ package final class ForwardingKernel: Kernel {
     }
     package override func localAddress(_ fd: Int32) -> SocketAddress? { calls.localAddress(fd) }
     package override func peerAddress(_ fd: Int32) -> SocketAddress? { calls.peerAddress(fd) }
+    package override func acceptWaiting(_ fd: Int32) -> Int32 { calls.acceptWaiting(fd) }
     package override func send(_ fd: Int32, _ bytes: UnsafeRawPointer, _ count: Int, more: Bool) -> Int {
         unsafe calls.send(fd, bytes, count, more: more)
     }

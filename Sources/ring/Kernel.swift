@@ -93,7 +93,7 @@ package class Kernel {
 
     // MARK: sockets
 
-    /// A listening socket, non-blocking, with SO_REUSEADDR and SO_REUSEPORT (inet), TCP_NODELAY (inherited by what it accepts).
+    /// A listening socket with SO_REUSEADDR and SO_REUSEPORT (inet), TCP_NODELAY (inherited by what it accepts).
     /// - Parameters:
     ///   - backlog: most connections waiting to be accepted; the kernel caps it at net.core.somaxconn.
     ///   - deferAcceptSeconds: TCP_DEFER_ACCEPT; 0 = off.
@@ -103,6 +103,8 @@ package class Kernel {
     /// The address a listening socket is bound to: the port is known only now when 0 was asked for.
     package func localAddress(_ fd: Int32) -> SocketAddress? { fatalError("BUG: abstract kernel") }
     package func peerAddress(_ fd: Int32) -> SocketAddress? { fatalError("BUG: abstract kernel") }
+    /// accept(2) of a connection that waits in the backlog; -EAGAIN when there is none. For a listener that no operation is armed on any more.
+    package func acceptWaiting(_ fd: Int32) -> Int32 { fatalError("BUG: abstract kernel") }
     /// send(2) with MSG_DONTWAIT | MSG_NOSIGNAL, plus MSG_MORE when more follows at once.
     package func send(_ fd: Int32, _ bytes: UnsafeRawPointer, _ count: Int, more: Bool) -> Int { fatalError("BUG: abstract kernel") }
     /// sendfile(2): bytes of `file` from `offset`, straight from the page cache.
@@ -131,6 +133,22 @@ package class Kernel {
     package func fileStatus(_ fd: Int32) -> Result<FileStatus, SystemError> { fatalError("BUG: abstract kernel") }
     /// Reads what the page cache holds; -EAGAIN when a disk would have to be waited for.
     package func readCached(_ fd: Int32, into: UnsafeMutableRawPointer, count: Int, offset: UInt64) -> Int { fatalError("BUG: abstract kernel") }
+
+    /// Whether the page cache seems to hold these bytes of a file, so that sendfile(2), which has no flag that forbids waiting, will not wait for a
+    /// disk. One byte is tried at the end of the range and every `cacheProbeStride` before it: the kernel reads ahead in longer runs than that.
+    /// A file system that cannot tell (EOPNOTSUPP) is taken at its word: there is nothing better to ask.
+    package final func isCached(_ fd: Int32, offset: UInt64, count: Int) -> Bool {
+        var probe: UInt8 = 0
+        var behind = count
+        while behind > 0 {
+            let result = unsafe readCached(fd, into: &probe, count: 1, offset: offset &+ UInt64(behind &- 1))
+            // 0: the file has become shorter, which whoever sends it finds out.
+            if result < 0, result != -Int(EOPNOTSUPP) { return false }
+            behind -= Self.cacheProbeStride
+        }
+        return true
+    }
+    private static let cacheProbeStride = 256 * 1024
 
     // MARK: set-up
 

@@ -119,7 +119,7 @@ package final class UringKernel: Kernel {
             case .ipv6: AF_INET6
             case .unix: AF_UNIX
             }
-        let fd = socket(family, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue) | Int32(SOCK_NONBLOCK.rawValue), 0)
+        let fd = socket(family, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
         guard fd >= 0 else { return .failure(SystemError("socket for \(address.description)", code: errno)) }
         func failure(_ operation: String, remedy: String = "") -> Result<Int32, SystemError> {
             let error = SystemError("\(operation) \(address.description)", code: errno, remedy: remedy)
@@ -192,6 +192,13 @@ package final class UringKernel: Kernel {
             unsafe $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { unsafe call(fd, $0, &length) }
         }
         return code == 0 ? SocketAddress(storage) : nil
+    }
+
+    /// Listeners are blocking sockets, as the ring wants them; from here on this one is not. It stays so: loops share the description of a unix
+    /// socket, and what one of them sets back another would wait in.
+    package override func acceptWaiting(_ fd: Int32) -> Int32 {
+        setNonBlocking(fd, 1)
+        return ur_accept4(fd, Int32(SOCK_CLOEXEC.rawValue))
     }
 
     package override func send(_ fd: Int32, _ bytes: UnsafeRawPointer, _ count: Int, more: Bool) -> Int {

@@ -42,6 +42,18 @@ extension SimulatedKernel {
         return socket.connection.clientAddress
     }
 
+    package func acceptWaiting(_ fd: Int32) -> Int32 {
+        guard let listener = simulation.descriptors[fd] as? ListenerFile else {
+            simulation.violation("accept on descriptor \(fd), which is not a listener")
+            return -EBADF
+        }
+        if simulation.descriptors.isFull { return -EMFILE }
+        guard let connection = listener.next() else { return -EAGAIN }
+        guard let accepted = simulation.descriptors.add(SocketFile(simulation, connection)) else { return -EMFILE }
+        simulation.trace(.accept, Int64(accepted), connection.serial)
+        return accepted
+    }
+
     private func socket(_ fd: Int32, _ call: String) -> SocketFile? {
         if let socket = simulation.descriptors[fd] as? SocketFile { return socket }
         simulation.violation("\(call) on descriptor \(fd), which is not a connection")

@@ -9,7 +9,7 @@ import UringSimulation
 
 /// The seeds of a run: the one asked for, or `count` fixed ones, so that a failure on one machine is a failure on all. SIMULATION_FACTOR
 /// multiplies their number, for a search through the night.
-private func seeds(_ count: Int) -> [UInt64] {
+func seeds(_ count: Int) -> [UInt64] {
     if let text = unsafe getenv("SIMULATION_FACTOR"), let factor = unsafe Int(String(cString: text)) { return (1...UInt64(count * factor)).map(\.self) }
     if let text = unsafe getenv("SIMULATION_SEED"), let seed = unsafe UInt64(String(cString: text)) { return [seed] }
     return (1...UInt64(count)).map(\.self)

@@ -58,7 +58,7 @@ enum Traffic {
                 name: name, request: Array((head + common + "\r\n").utf8) + requestBody, status: status, fields: [idField] + fields, body: body,
                 closes: closes)
         }
-        switch random.below(files ? 15 : 11) {
+        switch random.below(files ? 16 : 11) {
         case 0, 1, 2:
             return make("small", "GET /small?q=\(id) HTTP/1.1\r\n", answer: Array("small \(id)\n".utf8))
         case 3:
@@ -97,6 +97,11 @@ enum Traffic {
             let file = random.below(fileSizes.count)
             return make("parts of a file of \(fileSizes[file])", "GET /parts/\(file) HTTP/1.1\r\n", answer: partsBytes(file))
         case 13:
+            let (file, content) = (random.below(fileSizes.count), pattern(id, size(&random, 2000)))
+            return make(
+                "file \(fileSizes[file]) for a body", "PUT /exchange/\(file) HTTP/1.1\r\nContent-Length: \(content.count)\r\n", sending: content,
+                answer: fileBytes(file))
+        case 14:
             return make("no such file", "GET /file/none HTTP/1.1\r\n", status: 404, answer: [])
         default:
             let content = pattern(id, size(&random, 2000))
@@ -154,12 +159,12 @@ enum Traffic {
 
     /// - Parameter directory: of `makeFiles`.
     static func handler(directory: Int32) -> HandlerBox {
-        HandlerBox(handle: { try answer($0, &$1, directory) }, wantsStream: { $0.path == "/sum" })
+        HandlerBox(handle: { try answer($0, &$1, directory) }, wantsStream: { $0.path == "/sum" || $0.methodName == "PUT" })
     }
 
     private static func sendFile(_ path: String, _ response: inout Response, _ directory: Int32) {
         let isParts = path.hasPrefix("/parts/")
-        let name = String(path.dropFirst(isParts ? 7 : 6))
+        let name = String(path.drop { $0 == "/" }.drop { $0 != "/" }.dropFirst())
         switch unsafe name.withCString({ unsafe response.openFile(directory: directory, path: $0) }) {
         case .pending: break
         case .failed(let code): response.status = code == ENOENT ? .notFound : .internalServerError
@@ -192,6 +197,14 @@ enum Traffic {
             }
         default:
             let path = String(request.path)
+            if path.hasPrefix("/exchange/") {
+                // The request is gone when its receiver opens the file: the handler cannot be called again.
+                return response.receiveBody { part, response in
+                    guard part.isLast else { return .more }
+                    sendFile(path, &response, directory)
+                    return .finish
+                }
+            }
             if path.hasPrefix("/file/") || path.hasPrefix("/parts/") { return sendFile(path, &response, directory) }
             if path.hasPrefix("/bytes/"), let count = Int(path.dropFirst(7)) { return response.write(pattern(id, count)) }
             guard path.hasPrefix("/stream/"), let count = Int(path.dropFirst(8)) else { return response.restart(.notFound) }

@@ -65,10 +65,11 @@ static inline void ur_sqe_tag(ur_sqe *sqe, uint64_t user_data, unsigned flags) {
   sqe->flags = (uint8_t)flags;
 }
 static inline void ur_prep_nop(ur_sqe *sqe) { io_uring_prep_nop(sqe); }
+// Accepted sockets are blocking ones: up to Linux 5.19 the ring answered -EAGAIN on others where it should wait. Nothing here waits in a call.
 static inline void ur_prep_multishot_accept(ur_sqe *sqe, int fd) {
-  io_uring_prep_multishot_accept(sqe, fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+  io_uring_prep_multishot_accept(sqe, fd, NULL, NULL, SOCK_CLOEXEC);
 }
-static inline void ur_prep_accept(ur_sqe *sqe, int fd) { io_uring_prep_accept(sqe, fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK); }
+static inline void ur_prep_accept(ur_sqe *sqe, int fd) { io_uring_prep_accept(sqe, fd, NULL, NULL, SOCK_CLOEXEC); }
 // Receive into a buffer that the kernel picks from `group`. The caller's flags must contain IOSQE_BUFFER_SELECT.
 static inline void ur_prep_recv(ur_sqe *sqe, int fd, int group, bool multishot) {
   if (multishot) io_uring_prep_recv_multishot(sqe, fd, NULL, 0, 0);
@@ -147,4 +148,5 @@ static inline uint16_t ur_sqe_buf_group(const ur_sqe *sqe) { return sqe->buf_gro
 
 // System calls without a Glibc overlay in Swift. Each returns its result or -errno.
 int ur_openat2(int dir, const char *path, uint64_t flags, uint64_t resolve);
+int ur_accept4(int fd, int flags);
 long ur_preadv2_nowait(int fd, void *into, size_t count, int64_t offset);

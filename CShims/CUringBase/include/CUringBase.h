@@ -22,3 +22,4 @@ static inline uint64_t ur_ticks(void) {
 #endif
 }
 #include "CUringSIMD.h"
+#include "CUringHPACK.h"

@@ -57,6 +57,13 @@ CURING_INLINE curing_u8x16 curing_stops_name(curing_u8x16 v) {
     return ~(curing_is_alnum(v) | (curing_u8x16)(v == curing_splat('-')));
 }
 
+// Not a lower-case letter, digit or "-". A superset of the stops of a field name of HTTP/2 (RFC 9113 8.2.1).
+CURING_INLINE curing_u8x16 curing_stops_lowername(curing_u8x16 v) {
+    curing_u8x16 letter = (curing_u8x16)((v - curing_splat('a')) <= curing_splat(25));
+    curing_u8x16 digit = (curing_u8x16)((v - curing_splat('0')) <= curing_splat(9));
+    return ~(letter | digit | (curing_u8x16)(v == curing_splat('-')));
+}
+
 // Not a letter, digit, "-" or ".". A superset of the stops of a host name.
 CURING_INLINE curing_u8x16 curing_stops_host(curing_u8x16 v) {
     // '-' is 0x2d and '.' is 0x2e.
@@ -106,6 +113,7 @@ CURING_INLINE curing_u8x16 curing_stops_path(curing_u8x16 v) {
     }
 
 CURING_DEFINE_SCAN(name)
+CURING_DEFINE_SCAN(lowername)
 CURING_DEFINE_SCAN(host)
 CURING_DEFINE_SCAN(value)
 CURING_DEFINE_SCAN(query)

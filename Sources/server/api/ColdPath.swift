@@ -47,7 +47,7 @@ extension Response {
     package func openFile(directory: Int32, path: UnsafePointer<CChar>, followsSymlinks: Bool = true) -> FileOpenResult {
         let resolve = followsSymlinks ? Kernel.openResolve : Kernel.openResolveWithoutSymlinks
         return unsafe context.pointee.loop._withUnsafeGuaranteedRef { loop in
-            let patient = unsafe context.pointee.connection.pointee.coldRetries >= Self.coldRetriesMax
+            let patient = unsafe context.pointee.opensPatiently || context.pointee.connection.pointee.coldRetries >= Self.coldRetriesMax
             let fd = unsafe loop.kernel.openFile(directory: directory, path: path, cachedOnly: !patient, resolve: resolve)
             if fd == -EAGAIN {
                 unsafe state.pointee.coldPath = unsafe ColdPath(directory: directory, path: path, resolve: resolve)

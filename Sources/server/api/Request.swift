@@ -178,6 +178,8 @@ struct RequestContext {
     var bodyCount = 0
     var contentLength: UInt64?
     var isStreaming = false
+    /// The handler cannot be called again for this request: what it opens is waited for.
+    var opensPatiently = false
     var captures: UnsafeMutablePointer<PathCaptures>?
     var trailerBase: UnsafePointer<UInt8>
     var trailerFields: UnsafePointer<FieldSlot>

@@ -15,7 +15,8 @@ internal import UringRing
 struct Connection {
     enum Receive: UInt8 { case none, single, multishot, cancelling }
     /// `fast`: submitted in this batch, success posts no completion. `slow`: waits for room in the socket. `poll`: waits for room, for sendfile.
-    enum Sending: UInt8 { case none, fast, slow, poll }
+    /// `read`: the next bytes of a file are on their way from a disk.
+    enum Sending: UInt8 { case none, fast, slow, poll, read }
 
     var handle: Handle
     var fd: Int32

@@ -61,7 +61,7 @@ extension Loop {
         for number in unsafe 0..<state.pointee.listeners.count { armAccept(number) }
     }
 
-    private func open(_ fd: Int32, _ listener: Int) {
+    func open(_ fd: Int32, _ listener: Int) {
         guard let handle = unsafe connections.pointee.claim(), let connection = unsafe connections.pointee.pointer(handle) else {
             // The accept that was armed before the last slot was taken. The client sees a close, not silence.
             unsafe meter.pointee.connectionsRefused &+= 1

@@ -46,12 +46,18 @@ extension Loop {
     /// would otherwise fill all their sockets, a gigabyte and more, before anybody else has a turn.
     static var fileBytesOfAllPerTurn: Int { 16 * 1024 * 1024 }
 
+    /// What is read at a time of a file that the page cache does not hold: what the kernel reads ahead by default, so that the next piece is there
+    /// when this one has left. A connection that waits for a disk holds this much memory.
+    static var coldReadBytes: Int { 128 * 1024 }
+
     /// Sends head and file with immediate calls: the head in a segment of its own, and sendfile follows at once.
-    func sendFiles(_ connection: UnsafeMutablePointer<Connection>) {
+    /// - Parameter patient: sends what a disk must be waited for, too.
+    func sendFiles(_ connection: UnsafeMutablePointer<Connection>, patient: Bool = false) {
         guard unsafe state.pointee.fileBytesInTurn < Self.fileBytesOfAllPerTurn else { return unsafe waitForTurn(connection) }
         var budget = Self.fileBytesPerTurn
         var total: UInt64 = 0
         var failed = false
+        var isCold = false
         while budget > 0 {
             let result: Int
             if unsafe connection.pointee.batchCount > 0 {
@@ -62,6 +68,10 @@ extension Loop {
                 if unsafe first.pointee.owner == .file {
                     let file = unsafe unsafeDowncast(first.pointee.object!.takeUnretainedValue(), to: OpenFile.self)
                     let wanted = unsafe Int(min(first.pointee.count, UInt64(budget)))
+                    if !patient, unsafe !kernel.isCached(file.fd, offset: first.pointee.fileOffset, count: wanted) {
+                        isCold = true
+                        break
+                    }
                     result = unsafe kernel.sendFile(connection.pointee.fd, file: file.fd, offset: first.pointee.fileOffset, count: wanted)
                     // The file has become shorter than the length that was announced: only a cut connection can say so.
                     if result == 0 { failed = true }
@@ -87,7 +97,9 @@ extension Loop {
         if ur_probe_send() { unsafe ur_fire_send(connection.pointee.id, total, kernel.now()) }
         guard unsafe preserveBatch(connection) else { return unsafe shed(connection) }
         let step = unsafe connection.pointee.machine.outputSent(total, now: state.pointee.now, settings.pointee.policy)
-        if unsafe !connection.pointee.queue.isEmpty {
+        if isCold {
+            unsafe readAhead(connection)
+        } else if unsafe !connection.pointee.queue.isEmpty {
             if budget > 0 { unsafe waitWritable(connection) } else { unsafe markDirty(connection) }
         }
         if step != .wait { unsafe perform(connection, step) }
@@ -98,6 +110,48 @@ extension Loop {
     private func waitForTurn(_ connection: UnsafeMutablePointer<Connection>) {
         unsafe markDirty(connection)
         if unsafe state.pointee.dirtyStart < 0 { unsafe state.pointee.dirtyStart = unsafe state.pointee.dirty.count &- state.pointee.flushing &- 1 }
+    }
+
+    // MARK: files that are not in the page cache
+
+    /// Has the ring read the next bytes of the file at the front of the output, whose disk nobody else shall wait for.
+    private func readAhead(_ connection: UnsafeMutablePointer<Connection>) {
+        guard let first = unsafe connection.pointee.queue.first else { return }
+        let count = unsafe Int(min(first.pointee.count, UInt64(Self.coldReadBytes)))
+        guard let memory = unsafe pool.pointee.takeLarge(count) else { return unsafe shed(connection) }
+        // The segment owns the memory, and is not released before the completion: `closeIfDone` waits for it.
+        unsafe (first.pointee.memory, first.pointee.memoryBytes) = unsafe (memory, count)
+        let file = unsafe unsafeDowncast(first.pointee.object!.takeUnretainedValue(), to: OpenFile.self)
+        let sqe = unsafe entry()
+        unsafe ur_prep_read(sqe, file.fd, memory, UInt32(count), first.pointee.fileOffset)
+        unsafe ur_sqe_tag(sqe, Operation(.read, connection.pointee.handle).raw, 0)
+        unsafe connection.pointee.sending = .read
+        unsafe connection.pointee.operations &+= 1
+        unsafe meter.pointee.coldReads &+= 1
+    }
+
+    /// Completion of `readAhead`: what was read goes out in front of the rest of its file.
+    func fileRead(_ handle: Handle, _ result: Int32) {
+        guard let connection = unsafe connections.pointee.pointer(handle), unsafe connection.pointee.sending == .read else { return }
+        unsafe connection.pointee.sending = .none
+        unsafe connection.pointee.operations &-= 1
+        if unsafe connection.pointee.flags.contains(.closing) { return unsafe closeIfDone(connection) }
+        guard let file = unsafe connection.pointee.queue.first, let memory = unsafe file.pointee.memory else { return }
+        let size = unsafe file.pointee.memoryBytes
+        unsafe (file.pointee.memory, file.pointee.memoryBytes) = (nil, 0)
+        guard result > 0 else {
+            unsafe pool.pointee.giveLarge(memory, size)
+            if case .again = SocketFailure(-result) { return unsafe sendFiles(connection, patient: true) }
+            // A disk that fails, or a file that has become shorter than was announced: only a cut connection can say so.
+            return unsafe sendFailed(connection)
+        }
+        let count = UInt64(result)
+        unsafe file.pointee.fileOffset &+= count
+        unsafe file.pointee.count &-= count
+        let bytes = unsafe memory.bindMemory(to: UInt8.self, capacity: size)
+        unsafe connection.pointee.queue.prepend(
+            OutputSegment(owner: .block, base: UnsafePointer(bytes), count: count, memory: memory, memoryBytes: size))
+        unsafe markDirty(connection)
     }
 
     func waitWritable(_ connection: UnsafeMutablePointer<Connection>) {

@@ -15,4 +15,6 @@ extension Loop {
     package var buffersHeld: Int { unsafe buffers.pointee.outstanding }
     /// Completions that named a connection which was gone: each one is a close before the last operation's end.
     package var staleCompletions: UInt64 { unsafe meter.pointee.staleCompletions }
+    /// Pieces of files that a disk was waited for, by the ring.
+    package var coldReads: UInt64 { unsafe meter.pointee.coldReads }
 }

@@ -1,6 +1,7 @@
 // Listeners, and how they come and go while a loop runs (reload, drain). The loop's thread.
 
 internal import CUring
+internal import Glibc
 internal import UringBase
 package import UringRing
 
@@ -49,10 +50,22 @@ extension Loop {
         cancelAccept(number)
     }
 
+    /// Clients whom the kernel has accepted on our behalf would be reset by the close: they are served, as those are who came before.
+    private func takeBacklog(_ number: Int) {
+        while unsafe connections.pointee.count < Int(connections.pointee.capacity) {
+            let fd = unsafe kernel.acceptWaiting(state.pointee.listeners[number].listener.fd)
+            // One that has left meanwhile says nothing about the next; anything else ends the queue.
+            if fd == -ECONNABORTED || fd == -EINTR { continue }
+            guard fd >= 0 else { return }
+            open(fd, number)
+        }
+    }
+
     func closeRetired(_ number: Int) {
         let entry = unsafe state.pointee.listeners[number]
         guard entry.retired, !entry.armed, !entry.closed else { return }
         unsafe state.pointee.listeners[number].closed = true
+        takeBacklog(number)
         if entry.listener.closesWithLoop { kernel.close(entry.listener.fd) }
     }
 }

@@ -91,6 +91,7 @@ extension Loop {
         unsafe context.pointee.bodyCount = bodyCount
         unsafe context.pointee.contentLength = UInt64(bodyCount)
         unsafe context.pointee.isStreaming = false
+        unsafe context.pointee.opensPatiently = false
         unsafe context.pointee.connection = unsafe connection
         unsafe context.pointee.connectionID = unsafe connection.pointee.id
         unsafe captures.pointee.count = 0

@@ -79,9 +79,15 @@ extension Loop {
             unsafe meter.pointee.connectionsAborted &+= 1
         }
         unsafe wheel.pointee.cancel(connection.pointee.handle.index)
-        if unsafe connection.pointee.sending == .slow || connection.pointee.sending == .poll {
+        let pending: OperationKind? =
+            switch unsafe connection.pointee.sending {
+            case .none, .fast: nil
+            case .slow: .send
+            case .poll: .poll
+            case .read: .read
+            }
+        if let kind = pending {
             // By what it is and not by its descriptor: that may be closed, and be somebody else's, before this entry is submitted.
-            let kind: OperationKind = unsafe connection.pointee.sending == .slow ? .send : .poll
             let sqe = unsafe entry()
             unsafe ur_prep_cancel(sqe, Operation(kind, connection.pointee.handle).raw)
             unsafe ur_sqe_tag(sqe, Operation(.cancel, connection.pointee.handle).raw, 0)

@@ -18,6 +18,7 @@ extension Loop {
 
     func beginStreamed(_ connection: UnsafeMutablePointer<Connection>, _ base: UnsafeMutablePointer<UInt8>) {
         unsafe context.pointee.isStreaming = true
+        unsafe context.pointee.opensPatiently = true
         unsafe context.pointee.contentLength = unsafe connection.pointee.body.chunked ? nil : connection.pointee.body.remaining
         unsafe connection.pointee.machine.handlerStarted(now: state.pointee.now, settings.pointee.policy)
         unsafe response.pointee.begin(isHead: head.pointee.method == .head, streaming: true)
@@ -94,6 +95,7 @@ extension Loop {
         guard let receiver = exchange.receiver, let pending = exchange.pendingResponse else { return }
         unsafe pending.exchange(response)
         unsafe context.pointee.connection = unsafe connection
+        unsafe context.pointee.opensPatiently = true
         let span = unsafe Span<UInt8>(_unsafeStart: UnsafePointer(bytes), count: count)
         _ = lap()
         var finished = isLast

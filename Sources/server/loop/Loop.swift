@@ -177,6 +177,10 @@ package final class Loop {
         case ETIME, EINTR: break
         // The completion queue is full or the kernel is short of memory: work completions off, then try again.
         case EBUSY, EAGAIN, ENOMEM: unsafe state.pointee.hasWork = unsafe ur_cq_ready(ring) > 0
+        case EBADR:
+            // The kernel had no memory for a completion and has dropped it (io_uring_enter(2)): an operation will never end, and its memory can
+            // neither be used nor freed. Nothing a client does causes it; starting anew is the only repair.
+            fatalError("the kernel ran out of memory and lost a completion (io_uring_enter: EBADR): give the machine more memory, and restart")
         default:
             preconditionFailure("BUG: io_uring_enter: \(SystemError.text(of: code)) (errno \(code))")
         }
@@ -200,7 +204,8 @@ package final class Loop {
             case .message: message(completion.user_data, completion.res)
             case .close: closed(operation.handle, completion.res)
             case .closeDropped: closed(operation.handle, -ECANCELED)
-            case .cancel, .read, .batchSend: break
+            case .read: fileRead(operation.handle, completion.res)
+            case .cancel, .batchSend: break
             case nil: preconditionFailure("BUG: a completion that this loop never asked for")
             }
         }

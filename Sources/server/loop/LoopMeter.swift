@@ -21,6 +21,7 @@ struct LoopMeter: ~Copyable {
     var staleCompletions: UInt64 = 0
     var buffersExhausted: UInt64 = 0
     var submissionQueueFull: UInt64 = 0
+    var coldReads: UInt64 = 0
     /// By `KeepAliveTimeout`.
     var timeouts: InlineArray<8, UInt64> = .init(repeating: 0)
 
@@ -102,6 +103,8 @@ public struct LoopSnapshot: Sendable {
     /// Receives that found no buffer and were armed again.
     public let buffersExhausted: UInt64
     public let submissionQueueFull: UInt64
+    /// Pieces of files that a disk was waited for, by the ring.
+    public let coldReads: UInt64
     /// Connections ended by each clock: idle, header, body, bodyRate, handler, write, writeRate, linger.
     public let timeouts: [(name: String, count: UInt64)]
     /// Completions found by one reap.
@@ -131,6 +134,7 @@ extension Loop {
             handlerErrors: meter.pointee.handlerErrors, stalls: meter.pointee.stalls, acceptErrors: meter.pointee.acceptErrors,
             receiveErrors: meter.pointee.receiveErrors, staleCompletions: meter.pointee.staleCompletions,
             buffersExhausted: meter.pointee.buffersExhausted, submissionQueueFull: meter.pointee.submissionQueueFull,
+            coldReads: meter.pointee.coldReads,
             timeouts: names.map { ("\($0)", unsafe meter.pointee.timeouts[Int($0.rawValue)]) },
             queueDepth: LoopDistribution(meter.pointee.depth, meter.pointee.depthMean),
             batchSize: LoopDistribution(meter.pointee.batch, meter.pointee.batchMean),

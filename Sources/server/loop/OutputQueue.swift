@@ -60,8 +60,9 @@ struct OutputSegment {
     var count: UInt64
     /// Room behind the last byte, for `chunk` and `block` while they are written.
     var room = 0
+    /// What `base` points into; for `file` where a read under way puts the file's next bytes, nil without one.
     var memory: UnsafeMutableRawPointer?
-    /// Size of `memory`, for `block`.
+    /// Size of `memory`, for `block` and `file`.
     var memoryBytes = 0
     var object: Unmanaged<AnyObject>?
     var fileOffset: UInt64 = 0
@@ -119,7 +120,10 @@ struct OutputQueue {
         case .batch: break
         case .chunk: unsafe pool.pointee.give(segment.pointee.memory!)
         case .block: unsafe pool.pointee.giveLarge(segment.pointee.memory, segment.pointee.memoryBytes)
-        case .shared, .file: unsafe segment.pointee.object?.release()
+        case .shared: unsafe segment.pointee.object?.release()
+        case .file:
+            if let memory = unsafe segment.pointee.memory { unsafe pool.pointee.giveLarge(memory, segment.pointee.memoryBytes) }
+            unsafe segment.pointee.object?.release()
         }
         unsafe segment.deallocate()
     }

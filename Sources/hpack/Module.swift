@@ -1,1 +1,0 @@
-// The HPACK layer; docs/ARCHITECTURE.md.
