@@ -41,6 +41,9 @@
     /// Streams this side reset whose frames may still be under way, and are skipped. 128 streams, the newest: as many as are open at once
     /// by default. What comes for older ones is an error of the connection.
     @inlinable package static var recentResetsMax: Int { 128 }
+    /// Streams that a client may open without an acknowledgement of our settings, before those that are refused count as abuse. 1024: what a
+    /// client that knows no limit opens within a round trip.
+    @inlinable package static var streamsBeforeSettingsMax: UInt32 { 1024 }
     /// PRIORITY_UPDATE frames kept for streams that have not opened (RFC 9218 7.1). 8: they come just ahead of their request.
     @inlinable package static var earlyPrioritiesMax: Int { 8 }
 

@@ -1,7 +1,7 @@
 // A header block that did not fit one frame (RFC 9113 4.3, 6.10): HEADERS and its CONTINUATIONs, gathered. Part of a connection, on its
 // loop's thread. Memory exists only while a block is under way, and is bounded.
 
-@safe struct HeaderBlock {
+@safe struct HeaderBlock: ~Copyable {
     private(set) var memory: UnsafeMutablePointer<UInt8>?
     private(set) var count = 0
     private var capacity = 0
@@ -10,11 +10,17 @@
     private(set) var streamID: UInt32 = 0
     /// Of the HEADERS frame.
     private(set) var endsStream = false
+    /// Whether its priority named the stream itself.
+    private(set) var dependsOnItself = false
 
     @inline(__always) var isOpen: Bool { streamID != 0 }
 
+    deinit { unsafe memory?.deallocate() }
+
     /// Begins with a HEADERS frame's fragment; false when it is too long.
-    mutating func begin(_ fragment: UnsafePointer<UInt8>, count length: Int, streamID: UInt32, endsStream: Bool, bytesMax: Int) -> Bool {
+    mutating func begin(_ fragment: UnsafePointer<UInt8>, count length: Int, streamID: UInt32, endsStream: Bool, dependsOnItself: Bool, bytesMax: Int) -> Bool {
+        // Caller's memory, see `append`.
+        self.dependsOnItself = dependsOnItself
         self.streamID = streamID
         self.endsStream = endsStream
         continuations = 0

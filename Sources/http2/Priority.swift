@@ -38,7 +38,7 @@ internal import UringHTTP
 }
 
 /// Priorities that came ahead of their request. A ring in memory of its own, made when the first one comes.
-@safe struct EarlyPriorities {
+@safe struct EarlyPriorities: ~Copyable {
     private struct Entry {
         var streamID: UInt32
         var priority: StreamPriority
@@ -57,7 +57,7 @@ internal import UringHTTP
             unsafe fresh.initialize(repeating: Entry(streamID: 0, priority: StreamPriority()), count: capacity)
             unsafe memory = fresh
         }
-        // Owned by this value until `destroy`; every index is below the capacity.
+        // Owned by this value until `deinit`; every index is below the capacity.
         guard let entries = unsafe memory else { return }
         for index in 0..<capacity where unsafe entries[index].streamID == streamID {
             unsafe entries[index].priority = priority
@@ -77,5 +77,5 @@ internal import UringHTTP
         return nil
     }
 
-    func destroy() { unsafe memory?.deallocate() }
+    deinit { unsafe memory?.deallocate() }
 }

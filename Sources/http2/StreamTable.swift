@@ -40,7 +40,7 @@ struct HTTP2Stream {
     var link: UInt16 = 0
 }
 
-@safe struct StreamTable {
+@safe struct StreamTable: ~Copyable {
     static var none: UInt16 { 0xffff }
     private static var firstCapacity: Int { 8 }
 
@@ -51,7 +51,9 @@ struct HTTP2Stream {
     private var free: UInt16 = 0xffff
     private(set) var active = 0
 
-    func destroy() {
+    deinit { releaseMemory() }
+
+    private func releaseMemory() {
         unsafe streams?.deallocate()
         unsafe buckets?.deallocate()
     }
@@ -59,7 +61,7 @@ struct HTTP2Stream {
     /// Gives the memory back when there is no stream.
     mutating func trim() {
         guard active == 0 else { return }
-        destroy()
+        releaseMemory()
         unsafe streams = nil
         unsafe buckets = nil
         capacity = 0
@@ -123,7 +125,7 @@ struct HTTP2Stream {
         unsafe (moved + capacity).initialize(repeating: HTTP2Stream(), count: larger &- capacity)
         unsafe heads.initialize(repeating: Self.none, count: larger)
         let filled = capacity
-        destroy()
+        releaseMemory()
         unsafe streams = moved
         unsafe buckets = heads
         capacity = larger

@@ -1,0 +1,166 @@
+// Ends of streams and of the connection: errors, resets, drain, keep-alive by PING, and the control output (RFC 9113 5.4, 6.7, 6.8).
+// See HTTP2Connection.swift.
+
+/// Our PINGs that are under way.
+struct PingState {
+    /// When the keep-alive PING was sent; nil when none is out.
+    var sentAt: UInt64?
+    /// Of the last keep-alive PING.
+    var number: UInt64 = 0
+    /// What the drain's PING carries; no keep-alive PING gets so far.
+    static var drainNumber: UInt64 { .max }
+}
+
+extension HTTP2Connection {
+    // MARK: control output
+
+    /// Bytes that wait to be sent before anything else. Take them after each call when the connection can send: what a client makes
+    /// necessary and does not read is bounded by `controlBytesMax`, and more of it ends the connection.
+    @inline(__always) package var controlCount: Int { control.count }
+
+    /// Moves up to `capacity` bytes of control output to `out`; answers how many.
+    package mutating func takeControl(into out: UnsafeMutablePointer<UInt8>, capacity: Int) -> Int {
+        // Caller's memory: room for `capacity` bytes, for this call.
+        let taken = unsafe control.take(into: out, capacity: capacity)
+        if owesUpdates { writeOwedUpdates() }
+        return taken
+    }
+
+    mutating func writeReset(_ id: UInt32, _ code: HTTP2ErrorCode) -> Bool {
+        guard let out = unsafe control.append(FrameHeader.bytes &+ 4) else { return false }
+        // Control memory, just appended.
+        unsafe FrameHeader(length: 4, type: FrameType.resetStream, flags: 0, streamID: id).write(to: out)
+        unsafe Wire.write32(code.rawValue, to: out + FrameHeader.bytes)
+        return true
+    }
+
+    mutating func writeAcknowledgement() -> Bool {
+        guard let out = unsafe control.append(FrameHeader.bytes) else { return false }
+        // Control memory, just appended.
+        unsafe FrameHeader(length: 0, type: FrameType.settings, flags: FrameFlags.ack, streamID: 0).write(to: out)
+        return true
+    }
+
+    /// `opaque` in the byte order in which it was read.
+    mutating func writePing(_ opaque: UInt64, isAcknowledgement: Bool) -> Bool {
+        guard let out = unsafe control.append(FrameHeader.bytes &+ 8) else { return false }
+        // Control memory, just appended.
+        unsafe FrameHeader(length: 8, type: FrameType.ping, flags: isAcknowledgement ? FrameFlags.ack : 0, streamID: 0).write(to: out)
+        unsafe UnsafeMutableRawPointer(out + FrameHeader.bytes).storeBytes(of: opaque, as: UInt64.self)
+        return true
+    }
+
+    private mutating func writeGoAway(last: UInt32, _ code: HTTP2ErrorCode, _ text: StaticString) -> Bool {
+        let length = 8 &+ text.utf8CodeUnitCount
+        guard let out = unsafe control.append(FrameHeader.bytes &+ length, usesReserve: true) else { return false }
+        // Control memory, just appended. A literal lives as long as the program.
+        unsafe FrameHeader(length: length, type: FrameType.goAway, flags: 0, streamID: 0).write(to: out)
+        unsafe Wire.write32(last, to: out + FrameHeader.bytes)
+        unsafe Wire.write32(code.rawValue, to: out + FrameHeader.bytes + 4)
+        unsafe (out + FrameHeader.bytes + 8).update(from: text.utf8Start, count: text.utf8CodeUnitCount)
+        return true
+    }
+
+    // MARK: errors
+
+    /// A connection error (RFC 9113 5.4.1): GOAWAY is the last that is said. `text` is for whoever debugs the client.
+    @inline(never)
+    mutating func fail(_ code: HTTP2ErrorCode, _ text: StaticString) -> HTTP2Step {
+        if case .failed(let earlier) = phase { return HTTP2Step(.failed(earlier), used: 0) }
+        phase = .failed(code)
+        var last = lastStreamID
+        if case .final(let announced) = goingAway { last = announced }
+        // The reserve has room for it.
+        _ = writeGoAway(last: last, code, text)
+        return HTTP2Step(.failed(code), used: 0)
+    }
+
+    /// One of the budgets is spent; `what` there was too much of.
+    @inline(never)
+    mutating func failCalm(_ what: StaticString) -> HTTP2Step { fail(.enhanceYourCalm, what) }
+
+    /// The client makes us answer and does not read the answers.
+    @inline(never)
+    mutating func overflow() -> HTTP2Step { fail(.enhanceYourCalm, "answers are not read") }
+
+    /// A stream error on a stream that the server knows (RFC 9113 5.4.2). The client brought it about, so it counts like a reset of its own.
+    @inline(never)
+    mutating func breakStream(_ slot: StreamSlot, _ code: HTTP2ErrorCode, used: Int) -> HTTP2Step {
+        let id = streamID(slot)
+        guard budget.charge(.reset, now: now) else { return failCalm("broken streams") }
+        recentResets.note(id)
+        release(slot)
+        guard writeReset(id, code) else { return overflow() }
+        return HTTP2Step(.reset(slot, code), used: used)
+    }
+
+    /// Takes a stream out of the table and every list; body bytes that the server still holds are credited to the connection.
+    mutating func release(_ slot: StreamSlot) {
+        guard let stream = unsafe stream(slot) else { return }
+        // The table's memory, before it changes.
+        if unsafe stream.pointee.isReady { setReady(slot, false) }
+        let held = unsafe stream.pointee.unconsumed
+        if progress.slot == slot { progress.slot = .none }
+        table.remove(slot.index)
+        if held > 0 {
+            receiveWindow.free(held)
+            announceConnection()
+        }
+    }
+
+    // MARK: drain
+
+    /// Begins to end the connection without losing a request: GOAWAY with the highest number and a PING; when its acknowledgement comes, or at
+    /// the second call, GOAWAY with the last stream that will be answered.
+    package mutating func drain() {
+        if case .failed = phase { return }
+        switch goingAway {
+        case .no:
+            goingAway = .announced
+            guard writeGoAway(last: FrameHeader.max31, .noError, ""), writePing(PingState.drainNumber, isAcknowledgement: false) else {
+                _ = overflow()
+                return
+            }
+        case .announced: finishDrain()
+        case .final: break
+        }
+    }
+
+    private mutating func finishDrain() {
+        goingAway = .final(lastStreamID)
+        if !writeGoAway(last: lastStreamID, .noError, "") { _ = overflow() }
+    }
+
+    /// Whether `drain` has been called.
+    package var isDraining: Bool { goingAway != .no }
+
+    /// Whether the last stream has been named and all streams have ended: nothing is left to do but to send what there is and to close.
+    package var isDrained: Bool {
+        guard case .final = goingAway else { return false }
+        return table.active == 0
+    }
+
+    // MARK: keep-alive
+
+    /// Sends a PING to learn whether the client is there; one at a time.
+    package mutating func ping(now: UInt64) {
+        guard phase == .open, pings.sentAt == nil else { return }
+        pings.number &+= 1
+        guard writePing(pings.number.bigEndian, isAcknowledgement: false) else { return }
+        pings.sentAt = now
+    }
+
+    /// When the PING that has not been answered was sent.
+    package var pingOutstandingSince: UInt64? { pings.sentAt }
+
+    /// Takes in an acknowledgement; false when nothing of ours is under way that it could mean.
+    mutating func pingAcknowledged(_ opaque: UInt64) -> Bool {
+        if opaque == PingState.drainNumber, goingAway == .announced {
+            finishDrain()
+            return true
+        }
+        guard pings.sentAt != nil, opaque == pings.number.bigEndian else { return false }
+        pings.sentAt = nil
+        return true
+    }
+}
