@@ -8,7 +8,7 @@ extension HPACKDecoder {
     mutating func literal(_ first: UInt8, _ reader: inout HPACKReader, _ sink: inout HPACKFieldSink) -> HPACKFault? {
         let isInserted = first & 0x40 != 0
         let index = unsafe reader.integer(first, mask: isInserted ? 0x3f : 0x0f)
-        guard index >= 0 else { return unsafe reader.fault(index) }
+        guard index >= 0 else { return reader.fault(index) }
         var field = unsafe PendingField(name: reader.string(named: index), isInserted: isInserted)
         if index == 0 {
             // Unknown until its bytes are there.
@@ -75,7 +75,7 @@ extension HPACKDecoder {
             return nil
         }
         // At most the table's size. The name may lie in the table, which insertion moves: so it is copied too.
-        let out = unsafe UnsafeMutablePointer<UInt8>.allocate(capacity: length &+ HPACKDynamicTable.slack)
+        let out = UnsafeMutablePointer<UInt8>.allocate(capacity: length &+ HPACKDynamicTable.slack)
         defer { unsafe out.deallocate() }
         _ = unsafe field.name.write(to: out)
         _ = unsafe field.value.write(to: out + nameLength)
@@ -135,5 +135,5 @@ extension HPACKReader {
         unsafe index == 0 ? string() : HPACKString(start: at, count: 0, isHuffman: false)
     }
 
-    func stringFault(_ count: Int) -> HPACKFault { unsafe count == HPACKString.beyondBlock ? .stringBeyondBlock : fault(count) }
+    @safe func stringFault(_ count: Int) -> HPACKFault { unsafe count == HPACKString.beyondBlock ? .stringBeyondBlock : fault(count) }
 }

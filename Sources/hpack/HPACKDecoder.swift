@@ -50,7 +50,7 @@ internal import UringHTTP
                 var index = Int(first & 0x7f)
                 if index == 0x7f {
                     index = unsafe reader.continued(0x7f)
-                    if index < 0 { return unsafe .malformed(reader.fault(index)) }
+                    if index < 0 { return .malformed(reader.fault(index)) }
                 }
                 if let fault = unsafe indexed(index, &sink) { return .malformed(fault) }
             } else if first & 0xe0 == 0x20 {
@@ -70,7 +70,7 @@ internal import UringHTTP
             let first = unsafe reader.at[0]
             unsafe reader.at += 1
             let size = unsafe reader.integer(first, mask: 0x1f)
-            if size < 0 { return unsafe reader.fault(size) }
+            if size < 0 { return reader.fault(size) }
             updates &+= 1
             guard updates <= Self.sizeUpdatesMax else { return .sizeUpdateMisplaced }
             guard size <= settingBytesMax || size <= requiredBytesMax else { return .sizeUpdateTooLarge }

@@ -129,7 +129,7 @@ internal import UringHTTP
         let newRecords = max(needsRecords ? recordCapacity &* 2 : recordCapacity, Self.recordsFirst)
         let newText = max(needsRecords ? textCapacity : textCapacity &* 2, Self.textFirst, length)
         let recordBytes = newRecords &* MemoryLayout<Entry>.stride
-        let block = unsafe UnsafeMutableRawPointer.allocate(byteCount: recordBytes &+ newText &+ Self.slack, alignment: 16)
+        let block = UnsafeMutableRawPointer.allocate(byteCount: recordBytes &+ newText &+ Self.slack, alignment: 16)
         let newestRecords = unsafe block.bindMemory(to: Entry.self, capacity: newRecords)
         let newestText = unsafe (block + recordBytes).bindMemory(to: UInt8.self, capacity: newText &+ Self.slack)
         // Copies in blocks read the slack along: it must have been written once.

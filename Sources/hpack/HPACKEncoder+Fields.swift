@@ -221,7 +221,7 @@ extension HPACKEncoder {
 
     @inline(never)
     private mutating func makeIndex() {
-        let lines = unsafe UnsafeMutablePointer<IndexLine>.allocate(capacity: Self.indexLines)
+        let lines = UnsafeMutablePointer<IndexLine>.allocate(capacity: Self.indexLines)
         unsafe lines.initialize(repeating: IndexLine(tag: 0, number: 0), count: Self.indexLines)
         unsafe index = lines
     }

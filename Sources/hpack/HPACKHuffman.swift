@@ -68,7 +68,7 @@ enum HPACKHuffman {
 /// The undecoded bits of a string. `at` and `end` point into the caller's memory, for one call.
 @unsafe private struct BitReader {
     /// Answer of `careful`: the string ended as it should.
-    static let end = 256
+    @safe static let end = 256
 
     var at: UnsafePointer<UInt8>
     let end: UnsafePointer<UInt8>

@@ -37,7 +37,7 @@
         return Self.truncated
     }
 
-    @safe func fault(_ answer: Int) -> HPACKFault { unsafe answer == Self.tooLarge ? .integerTooLarge : .truncated }
+    @safe func fault(_ answer: Int) -> HPACKFault { answer == Self.tooLarge ? .integerTooLarge : .truncated }
 
     /// A string's head; its bytes are skipped. A negative count is an answer for `fault`, or -3: beyond the block.
     @inline(__always) mutating func string() -> HPACKString {

@@ -158,11 +158,11 @@ extension HTTP2Connection {
         let id = unsafe block.streamID
         let used = unsafe block.used
         let slot = StreamSlot(index: table.find(id))
-        guard let stream = unsafe stream(slot) else { return unsafe closedStream(id, used: used) }
+        guard let stream = unsafe stream(slot) else { return closedStream(id, used: used) }
         // Half-closed (remote): nothing more may come (RFC 9113 5.1).
         if unsafe stream.pointee.requestEnded { return breakStream(slot, .streamClosed, used: used) }
         if outcome == .tooLarge { return breakStream(slot, .enhanceYourCalm, used: used) }
-        guard unsafe block.endsStream && !block.dependsOnItself && stream.pointee.bodyRest <= 0, head.assembleTrailers(sink) else {
+        guard unsafe block.endsStream && !block.dependsOnItself && stream.pointee.bodyRest <= 0, unsafe head.assembleTrailers(sink) else {
             return breakStream(slot, .protocolError, used: used)
         }
         endRequest(slot)

@@ -81,4 +81,18 @@ struct SendQueue {
         if incremental { unsafe heads[circle] = streams[Int(slot)].next }
         return slot
     }
+
+    /// Streams in all circles; walks them. For checks.
+    func length(in streams: UnsafeMutablePointer<HTTP2Stream>) -> Int {
+        // The table's memory, for this call.
+        var length = 0
+        for circle in 0..<16 where filled & (1 &<< UInt16(circle)) != 0 {
+            var slot = heads[circle]
+            repeat {
+                length += 1
+                unsafe slot = streams[Int(slot)].next
+            } while slot != heads[circle] && length <= 65_536
+        }
+        return length
+    }
 }
