@@ -74,6 +74,8 @@ private struct Walk {
             responsesBegun += 1
             queue(1 + random.below(200))
             endResponse(unread: 0)
+        case .goAway:
+            Issue.record("GOAWAY on HTTP/1.1: \(trace)")
         case .linger:
             lingerSteps += 1
             #expect(queued == sent, "lingers with output unsent: \(trace)")
@@ -154,7 +156,7 @@ private struct Walk {
         case .handling: handling()
         case .responding: responding()
         case .answered: body()
-        case .closing, .lingering, .upgraded, .closed: break
+        case .closing, .lingering, .multiplexed, .upgraded, .closed: break
         }
     }
 
