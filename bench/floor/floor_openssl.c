@@ -100,7 +100,7 @@ static void handshake(void) {
   SSL_set_bio(client, a, a);
   SSL_set_connect_state(client);
   SSL_set_tlsext_host_name(client, "localhost");
-  tls_resume(client, &kept, version, resumption);
+  tls_resume(client, &kept, resumption);
   bool client_done = step(client, "client");
   enter();
   SSL *server = new_server(b);

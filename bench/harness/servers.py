@@ -189,7 +189,7 @@ class HAProxy(Configured):
         return None if scenario.source == "memory" and scenario.body_bytes < 100_000 else "serves no files and no large bodies"
 
     def argv(self, scenario, port, context):
-        return ["haproxy", "-db", "-q", "-f", self.config(scenario, port, context)]
+        return ["haproxy", "-db", "-f", self.config(scenario, port, context)]
 
     def source(self, scenario):
         return "memory"

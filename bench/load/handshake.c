@@ -3,9 +3,8 @@
 // for a full handshake is more than the server's, only has to keep the server from sleeping too long.
 //
 // Per connection:
-//   HANDSHAKE -> (REQUEST | TICKET |) -> CLOSING -> next
-//   TICKET   TLS 1.3: the server has finished when its first ticket is here
-//   CLOSING  close_notify and FIN are sent; done when the server has closed as well
+//   HANDSHAKE -> (REQUEST ->) CLOSING -> next
+//   CLOSING  close_notify and FIN are sent, behind the client's Finished; tickets are read until the server closes as well
 #define _GNU_SOURCE 1
 #include "response.h"
 #include "tls.h"
@@ -19,7 +18,7 @@
 
 enum { SLOTS_MAX = 4096, TIMEOUT_MS = 5000 };
 
-enum slot_state { SLOT_HANDSHAKE, SLOT_REQUEST, SLOT_TICKET, SLOT_CLOSING };
+enum slot_state { SLOT_HANDSHAKE, SLOT_REQUEST, SLOT_CLOSING };
 
 struct slot {
   int fd;
@@ -102,16 +101,23 @@ static bool would_block(struct slot *s, int result) {
   return e == SSL_ERROR_WANT_READ || e == SSL_ERROR_WANT_WRITE;
 }
 
+// Tickets of TLS 1.3 come after the handshake, and only now is it known that the server took the client's Finished: an alert
+// is a failure. After its close_notify the server owes the FIN.
 static void closing(struct slot *s) {
   char bytes[4096];
-  for (;;) {
-    ssize_t n = recv(s->fd, bytes, sizeof bytes, 0);
-    if (n > 0) continue;
-    if (n < 0 && errno == EAGAIN) return;
-    if (n < 0) resets++;  // a server that closes without reading our close_notify resets; the handshake was complete
-    finish(s);
+  int n;
+  while ((n = SSL_read(s->ssl, bytes, sizeof bytes)) > 0) {}
+  int error = SSL_get_error(s->ssl, n);
+  if (error == SSL_ERROR_WANT_READ) return;
+  if (error == SSL_ERROR_SSL) {
+    give_up(s, "after the handshake");
     return;
   }
+  ssize_t rest;
+  while ((rest = recv(s->fd, bytes, sizeof bytes, 0)) > 0) {}
+  if (rest < 0 && errno == EAGAIN) return;
+  if (rest < 0) resets++;  // a server that closes without reading our close_notify resets; the handshake was complete
+  finish(s);
 }
 
 static void begin_closing(struct slot *s) {
@@ -119,14 +125,6 @@ static void begin_closing(struct slot *s) {
   SSL_shutdown(s->ssl);
   shutdown(s->fd, SHUT_WR);
   closing(s);
-}
-
-static void await_ticket(struct slot *s) {
-  char byte;
-  int n = SSL_read(s->ssl, &byte, 1);
-  if (s->kept.arrived) begin_closing(s);
-  else if (n <= 0 && would_block(s, n)) return;
-  else give_up(s, "instead of a ticket came data or the end");
 }
 
 static void await_response(struct slot *s) {
@@ -155,9 +153,6 @@ static void shaken(struct slot *s) {
     int n = SSL_write(s->ssl, request, (int)strlen(request));
     if (n == (int)strlen(request)) await_response(s);
     else give_up(s, "the request could not be sent");
-  } else if (options.version == TLS1_3_VERSION) {
-    s->state = SLOT_TICKET;
-    await_ticket(s);
   } else {
     begin_closing(s);
   }
@@ -173,7 +168,6 @@ static void progress(struct slot *s) {
   switch (s->state) {
     case SLOT_HANDSHAKE: handshake(s); break;
     case SLOT_REQUEST: await_response(s); break;
-    case SLOT_TICKET: await_ticket(s); break;
     case SLOT_CLOSING: closing(s); break;
   }
 }
@@ -195,7 +189,7 @@ static void begin(struct slot *s) {
   if (!s->ssl || !SSL_set_fd(s->ssl, s->fd)) tls_fail("SSL_new");
   SSL_set_connect_state(s->ssl);
   SSL_set_tlsext_host_name(s->ssl, "localhost");
-  tls_resume(s->ssl, &s->kept, options.version, options.resumption);
+  tls_resume(s->ssl, &s->kept, options.resumption);
   s->began_ns = window_clock_ns();
   if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, s->fd, &e)) {
     fprintf(stderr, "load: epoll_ctl: %s\n", strerror(errno));
