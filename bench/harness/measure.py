@@ -123,6 +123,6 @@ def one(running, scenario, options):
         return standalone(running, scenario, options)
     if scenario.handshake:
         return with_handshakes(running, scenario, options)
-    if not scenario.plain:
+    if scenario.by_h2load:
         return with_h2load(running, scenario, options)
     return (with_wrk if options.load == "wrk" else with_ours)(running, scenario, options)

@@ -28,6 +28,10 @@ class Scenario:
         return not self.tls and not self.h2
 
     @property
+    def by_h2load(self):
+        return not self.plain and not self.handshake
+
+    @property
     def flags(self):
         """What the configuration templates of the peers ask for."""
         return {name for name, on in (("tls", self.tls), ("h2", self.h2), ("cache", self.handshake == "session-id"),

@@ -54,7 +54,10 @@ static void begin(struct slot *s);
 
 // ---- one connection ends ---------------------------------------------------------------------------------------------
 
+// When the server's close_notify is missing, OpenSSL forgets that ours was sent, and SSL_free would then mark the session as not
+// resumable.
 static void release(struct slot *s) {
+  SSL_set_shutdown(s->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
   SSL_free(s->ssl);
   close(s->fd);
   s->ssl = 0;
