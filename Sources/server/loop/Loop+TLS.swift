@@ -222,6 +222,11 @@ extension Loop {
         guard plain > 0 || fromQueue > 0 || ends else { return true }
         // Room for the ciphertext that waits already, in front, and an alert behind.
         let kept = unsafe connection.pointee.sealedCount
+        // A batch that is nearly full leaves first, and this connection in the next: memory beyond it is cold.
+        if fromQueue > 0, plain == 0, kept == 0, unsafe batch.pointee.used > 0, unsafe batch.pointee.space < 2 &* fromQueue {
+            unsafe markDirty(connection)
+            return false
+        }
         let room = unsafe kept &+ TLSSession.sealedBound(plain) &+ sealedBound(connection, fromQueue) &+ Self.alertBytes
         var block: UnsafeMutableRawPointer?
         let out: UnsafeMutablePointer<UInt8>
