@@ -34,7 +34,7 @@
 
     /// How many slots of the caller's field storage are filled.
     @usableFromInline package var fieldCount = 0
-    /// Bytes of the head, empty lines in front and the empty line at the end included: the body starts here.
+    /// Bytes of the head, empty lines in front and the empty line at the end included: the body starts here. On HTTP/2 the length of the decoded text.
     @usableFromInline package var headLength = 0
 
     @usableFromInline package var framing: BodyFraming = .none

@@ -30,6 +30,7 @@ extension HTTP2Head {
         guard unsafe setTarget(sink, extendedConnect: extendedConnect) else { return nil }
         let count = unsafe moveFields(sink)
         unsafe request.pointee.fieldCount = count
+        unsafe request.pointee.headLength = unsafe sink.textCount
         var assembled = AssembledRequest()
         var met = MetFields()
         for index in 0..<count {
@@ -61,6 +62,7 @@ extension HTTP2Head {
         for index in 0..<count where unsafe fields[index].known.isForbiddenInTrailers { return false }
         unsafe request.initialize(to: RequestHead())
         unsafe request.pointee.fieldCount = count
+        unsafe request.pointee.headLength = unsafe sink.textCount
         return true
     }
 
@@ -263,6 +265,7 @@ extension HTTP2Head {
         unsafe fields[first].valueOffset = UInt32(truncatingIfNeeded: start)
         unsafe fields[first].valueLength = UInt32(truncatingIfNeeded: at &- start)
         unsafe request.pointee.fieldCount = kept
+        unsafe request.pointee.headLength = at
         return true
     }
 }

@@ -38,6 +38,8 @@ struct SeededRandom: RandomNumberGenerator {
         let harness = Harness(settings: settings, limits: limits)
         harness.receive(Client.hello)
         var client = RandomClient(hostility: seed % 3 == 0 ? 20 : 1)
+        var model = WindowModel()
+        model.note(fromServer: harness.takeFrames())
         for step in 0..<400 {
             harness.now += UInt64.random(in: 0...50_000_000, using: &random)
             var bytes = client.next(&random)
@@ -45,18 +47,27 @@ struct SeededRandom: RandomNumberGenerator {
                 bytes[Int.random(in: 0..<bytes.count, using: &random)] = UInt8.random(in: 0...255, using: &random)
             }
             harness.receive(bytes, piece: Bool.random(using: &random) ? .max : Int.random(in: 1...50, using: &random))
-            if !act(harness, &random) { break }
+            act(harness, &random)
             if let broken = unsafe harness.engine.pointee.brokenInvariant() {
                 Issue.record("seed \(seed), step \(step): \(broken)")
                 return
             }
-            if harness.takeEvents().contains(where: { $0.hasPrefix("failed") }) { break }
+            let failed = harness.takeEvents().contains { $0.hasPrefix("failed") }
+            if client.hostility == 1 {
+                model.note(fromClient: WireFrame.parse(bytes))
+                model.note(fromServer: harness.takeFrames())
+                #expect(unsafe failed || Int(harness.engine.pointee.receiveWindow.bytes) == model.clientMaySend, "seed \(seed), step \(step)")
+                for stream in harness.slotOfStream.keys where !failed {
+                    #expect(harness.window(stream) == model.serverMaySend(stream), "seed \(seed), step \(step), stream \(stream)")
+                }
+            }
+            if failed { break }
         }
         _ = harness.takeFrames()
     }
 
-    /// One or a few actions of the server; false when the connection is over.
-    private func act(_ harness: Harness, _ random: inout SeededRandom) -> Bool {
+    /// One or a few actions of the server.
+    private func act(_ harness: Harness, _ random: inout SeededRandom) {
         for _ in 0..<Int.random(in: 0...3, using: &random) {
             guard let stream = harness.slotOfStream.keys.sorted().randomElement(using: &random) else { break }
             switch Int.random(in: 0..<12, using: &random) {
@@ -76,8 +87,43 @@ struct SeededRandom: RandomNumberGenerator {
             }
         }
         if Int.random(in: 0..<2000, using: &random) == 0 { unsafe harness.engine.pointee.drain() }
-        return true
     }
+}
+
+/// The windows as they follow from the frames alone (RFC 9113 6.9), without the engine's own accounts.
+private struct WindowModel {
+    /// What the client may send on the connection.
+    var clientMaySend = 65_535
+    private var connection = 65_535
+    private var initial = 65_535
+    /// Updates less DATA of each stream.
+    private var streams: [UInt32: Int] = [:]
+
+    mutating func note(fromClient frames: [WireFrame]) {
+        for frame in frames {
+            switch frame.type {
+            case 0: clientMaySend -= frame.payload.count
+            case 4 where !frame.payload.isEmpty: initial = Int(frame.number(at: 2))
+            case 8 where frame.stream == 0: connection += Int(frame.number())
+            case 8: streams[frame.stream, default: 0] += Int(frame.number())
+            default: break
+            }
+        }
+    }
+
+    mutating func note(fromServer frames: [WireFrame]) {
+        for frame in frames {
+            switch frame.type {
+            case 0:
+                connection -= frame.payload.count
+                streams[frame.stream, default: 0] -= frame.payload.count
+            case 8 where frame.stream == 0: clientMaySend += Int(frame.number())
+            default: break
+            }
+        }
+    }
+
+    func serverMaySend(_ stream: UInt32) -> Int { min(connection, initial + streams[stream, default: 0]) }
 }
 
 /// Sends frames that are mostly good, in an order that mostly is.

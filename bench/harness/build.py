@@ -8,15 +8,18 @@ BENCH = Path(__file__).resolve().parent.parent
 REPOSITORY = BENCH.parent
 OUT = BENCH / ".out"
 
-OWN_PACKAGES = ["gcc", "libc6-dev"]
+OWN_PACKAGES = ["gcc", "libc6-dev", "openssl"]
 PEER_PACKAGES = {
     "nginx": ["nginx-light"],
     "h2o": ["h2o"],
+    "haproxy": ["haproxy"],
+    "nghttpd": ["nghttp2-server"],
     "fasthttp": ["golang-go", "golang-github-valyala-fasthttp-dev"],
     "nethttp": ["golang-go"],
 }
 
 C_FLAGS = ["-std=gnu11", "-O2", "-Wall", "-Wextra"]
+OPENSSL = ("ssl", "crypto")
 LOAD_SOURCES = ["load", "options", "drive", "idle", "report", "response"]
 
 
@@ -34,20 +37,22 @@ def install(packages):
     command([REPOSITORY / ".ci/packages", *dict.fromkeys(packages)])
 
 
-def compile_c(output, sources):
-    command(["gcc", *C_FLAGS, "-o", OUT / output, *[BENCH / s for s in sources], "-luring"])
+def compile_c(output, sources, libraries=("uring",)):
+    command(["gcc", *C_FLAGS, "-o", OUT / output, *[BENCH / s for s in sources], *[f"-l{l}" for l in libraries]])
 
 
 def floors():
     OUT.mkdir(exist_ok=True)
     for name in ("epoll", "uring"):
         compile_c(f"floor_{name}", [f"floor/floor_{name}.c"])
+    compile_c("floor_openssl", ["floor/floor_openssl.c"], OPENSSL)
 
 
 def load_generators():
     OUT.mkdir(exist_ok=True)
     for io in ("epoll", "uring"):
         compile_c(f"load_{io}", [f"load/{s}.c" for s in LOAD_SOURCES] + [f"load/io_{io}.c"])
+    compile_c("handshake", ["load/handshake.c", "load/response.c"], OPENSSL)
 
 
 def go_peer(name):

@@ -23,15 +23,9 @@ def cell(requests, errors, seconds, cpu, p50, p99, load_cpu, response_bytes=0, w
     }
 
 
-def with_ours(running, scenario, options):
-    argv = ["taskset", "-c", str(options.load_cpu), str(build.OUT / f"load_{options.load_io}"),
-            "--connections", str(scenario.connections), "--pipeline", str(scenario.pipeline),
-            "--duration", str(options.seconds), "--warmup", str(options.warmup), "--path", running.server.path(scenario)]
-    if scenario.close:
-        argv.append("--close")
-    for pid in running.pids():
-        argv += ["--watch", str(pid)]
-    argv.append(f"127.0.0.1:{running.port}")
+def generator(argv, cpu, options):
+    """Runs one of our programs and reads its line of JSON."""
+    argv = ["taskset", "-c", str(cpu), *[str(a) for a in argv]]
     r = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=options.seconds + 60)
     if not r.stdout.startswith("{"):
         return cell(0, 1, options.seconds, 0, 0, 0, 0, warnings=r.stderr.strip())
@@ -40,12 +34,39 @@ def with_ours(running, scenario, options):
                 d["response_bytes"], r.stderr.strip())
 
 
-WRK_UNITS = {"us": 1, "ms": 1e3, "s": 1e6, "m": 60e6}
+def window(options):
+    return ["--duration", options.seconds, "--warmup", options.warmup]
+
+
+def target(running):
+    return [a for pid in running.pids() for a in ("--watch", pid)] + [f"127.0.0.1:{running.port}"]
+
+
+def with_ours(running, scenario, options):
+    argv = [build.OUT / f"load_{options.load_io}", "--connections", scenario.connections, "--pipeline", scenario.pipeline,
+            "--path", running.server.path(scenario), *window(options)]
+    if scenario.close:
+        argv.append("--close")
+    return generator(argv + target(running), options.load_cpu, options)
+
+
+def with_handshakes(running, scenario, options):
+    argv = [build.OUT / "handshake", "--connections", scenario.connections, "--tls", scenario.tls, "--resumption", scenario.handshake,
+            *window(options)]
+    return generator(argv + target(running), options.load_cpu, options)
+
+
+def standalone(running, scenario, options):
+    """Has no counterpart: it runs where the servers run."""
+    return generator(running.server.argv(scenario, 0, running.context) + window(options), options.server_cpu, options)
+
+
+UNITS = {"us": 1, "ms": 1e3, "s": 1e6, "m": 60e6}
 
 
 def wrk_microseconds(text, percent):
     m = re.search(rf"^\s*{percent}%\s+([\d.]+)(us|ms|s|m)\s*$", text, re.M)
-    return float(m[1]) * WRK_UNITS[m[2]] if m else 0.0
+    return float(m[1]) * UNITS[m[2]] if m else 0.0
 
 
 def with_wrk(running, scenario, options):
@@ -70,9 +91,38 @@ def with_wrk(running, scenario, options):
     errors = sum(int(n) for n in re.findall(r"(?:connect|read|write|timeout) (\d+)", text))
     bad = re.search(r"Non-2xx or 3xx responses: (\d+)", text)
     errors += int(bad[1]) if bad else 0
-    took = float(m[2]) * WRK_UNITS[m[3]] / 1e6
+    took = float(m[2]) * UNITS[m[3]] / 1e6
     return cell(int(m[1]), errors, took, cpu, wrk_microseconds(text, 50), wrk_microseconds(text, 99), 0)
 
 
+def with_h2load(running, scenario, options):
+    """What wrk cannot: HTTP/2 and HTTP/1.1 over TLS. The server is charged for everything from h2load's start to its end, so
+    its own warm-up would be counted as nobody's: there is none. It knows no percentiles: p50 is the mean, p99 the largest."""
+    milliseconds = max(100, round(options.seconds * 1000))
+    url = f"{'https' if scenario.tls else 'http'}://127.0.0.1:{running.port}{running.server.path(scenario)}"
+    argv = ["taskset", "-c", str(options.load_cpu), "h2load", "-t1", f"-c{scenario.connections}", f"-m{scenario.streams}",
+            f"-D{milliseconds}ms", "--ciphers=ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256",
+            "--tls13-ciphers=TLS_AES_128_GCM_SHA256", "--groups=X25519:P-256", *([] if scenario.h2 else ["--h1"]), url]
+    pids = running.pids()
+    before, began = sum(cpu_seconds(p) for p in pids), time.monotonic()
+    text = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=options.seconds + 60).stdout
+    cpu, took = sum(cpu_seconds(p) for p in pids) - before, time.monotonic() - began
+    counts = re.search(r"requests: \d+ total, \d+ started, (\d+) done, (\d+) succeeded, (\d+) failed, (\d+) errored, (\d+) timeout", text)
+    codes = re.search(r"status codes: (\d+) 2xx, (\d+) 3xx, (\d+) 4xx, (\d+) 5xx", text)
+    if not counts or not codes:
+        return cell(0, 1, took, 0, 0, 0, 0, warnings=text.strip()[-500:])
+    done, succeeded, failed, errored, timeout = (int(n) for n in counts.groups())
+    errors = max(done - succeeded, failed) + timeout + sum(int(n) for n in codes.groups()[1:])
+    times = re.search(r"time for request:\s+\S+\s+([\d.]+)(us|ms|s|m)\s+([\d.]+)(us|ms|s|m)", text)
+    largest, mean = (float(times[1]) * UNITS[times[2]], float(times[3]) * UNITS[times[4]]) if times else (0, 0)
+    return cell(succeeded, errors, took, cpu, mean, largest, 0)
+
+
 def one(running, scenario, options):
+    if running.server.standalone:
+        return standalone(running, scenario, options)
+    if scenario.handshake:
+        return with_handshakes(running, scenario, options)
+    if scenario.by_h2load:
+        return with_h2load(running, scenario, options)
     return (with_wrk if options.load == "wrk" else with_ours)(running, scenario, options)

@@ -1,10 +1,16 @@
 """Medians, ratios, the table and the JSON file."""
 from statistics import median
 
-FLOOR = "floor-uring"
+# What the ratios relate to: the first of these that took part.
+REFERENCES = {"plain": ["floor-uring"], "handshake": ["floor-openssl"], "other": ["ours", "h2o"]}
 
 
-def summarise(rounds):
+def reference(scenario, names):
+    kind = "plain" if scenario.plain else "handshake" if scenario.handshake else "other"
+    return next((n for n in REFERENCES[kind] if n in names), None)
+
+
+def summarise(rounds, floor):
     """`rounds`: {server: [cell per round]}. The ratio is the median of the rounds' own ratios: what disturbs the machine
     disturbs neighbours in a round alike."""
     result = {}
@@ -16,15 +22,16 @@ def summarise(rounds):
         s["spread"] = (max(costs) - min(costs)) / s["cpu_us"] if s["cpu_us"] else 0
         s["per_cpu_second"] = 1e6 / s["cpu_us"] if s["cpu_us"] else 0
         s["ratio"] = None
-        if FLOOR in rounds:
-            pairs = [(c["cpu_us"], f["cpu_us"]) for c, f in zip(cells, rounds[FLOOR]) if f["cpu_us"]]
+        if floor in rounds:
+            pairs = [(c["cpu_us"], f["cpu_us"]) for c, f in zip(cells, rounds[floor]) if f["cpu_us"]]
             s["ratio"] = median(c / f for c, f in pairs) if pairs else None
         s["warnings"] = next((c["warnings"] for c in cells if c["warnings"]), "")
         result[name] = s
     return result
 
 
-COLUMNS = ["server", "body", "CPU µs/req", "± %", "× ring floor", "req/CPU-s", "req/s", "p50 µs", "p99 µs", "CPU %", "errors"]
+def columns(unit, floor):
+    return ["server", "body", f"CPU µs/{unit}", "± %", f"× {floor or '-'}", f"{unit}/CPU-s", f"{unit}/s", "p50 µs", "p99 µs", "CPU %", "errors"]
 
 
 def number(v):
@@ -37,9 +44,9 @@ def row(name, source, s):
             number(s["p50_us"]), number(s["p99_us"]), f"{s['cpu_share'] * 100:.0f}", str(s["errors"])]
 
 
-def table(scenario, summary, sources):
-    rows = [COLUMNS] + [row(name, sources[name], s) for name, s in summary.items()]
-    widths = [max(len(r[i]) for r in rows) for i in range(len(COLUMNS))]
+def table(scenario, summary, sources, floor):
+    rows = [columns(scenario.unit, floor)] + [row(name, sources[name], s) for name, s in summary.items()]
+    widths = [max(len(r[i]) for r in rows) for i in range(len(rows[0]))]
     lines = [f"{scenario.name}: {scenario.about}"]
     for r in rows:
         lines.append("  " + "  ".join(v.ljust(w) if i < 2 else v.rjust(w) for i, (v, w) in enumerate(zip(r, widths))))

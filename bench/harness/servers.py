@@ -1,13 +1,12 @@
 """How each server is started: the one place that knows command lines. A server that needs another command line for another
-body says so in `argv`; None means that it does not take part in the scenario."""
+body says so in `argv`; `lacks` says why it does not take part in a scenario."""
 import os
-import socket
+import re
 import subprocess
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import build
+from . import build, certificates
 from .scenarios import JSON
 
 
@@ -18,16 +17,24 @@ class Context:
     cpu: int
     uringd: Path
 
+    def certificate(self, scenario):
+        return certificates.make(scenario.key, self.temp)
+
 
 class Server:
     name = ""
     peer = True
+    standalone = False  # prints its own figures (running.Standalone)
 
     def prepare(self):
         """Builds it, if it is built."""
 
     def argv(self, scenario, port, context):
         raise NotImplementedError
+
+    def lacks(self, scenario, context):
+        """Why it does not take part in the scenario, or None."""
+        return None
 
     def path(self, scenario):
         return "/" if scenario.body == "json" else "/" + scenario.body
@@ -47,8 +54,19 @@ class Ours(Server):
     name = "ours"
     peer = False
 
+    def lacks(self, scenario, context):
+        """TLS and HTTP/2 came together: a build whose help names one has both, and then both must work."""
+        if scenario.plain or "--tls" in output([str(context.uringd), "respond", "--help"]):
+            return None
+        return "this build has neither TLS nor HTTP/2"
+
     def argv(self, scenario, port, context):
         common = ["--listen", f"127.0.0.1:{port}", "--loops", "1"]
+        if scenario.tls:
+            c = context.certificate(scenario)
+            common += ["--tls", f"{c.cert},{c.key}"]
+        if scenario.handshake == "session-id":
+            common += ["--session-tickets", "off"]
         if scenario.body == "json":
             return [context.uringd, "respond", *common, "--json", JSON.decode()]
         if self.source(scenario) == "memory":
@@ -70,6 +88,9 @@ class Floor(Server):
         self.name = f"floor-{io}"
         self.binary = build.OUT / f"floor_{io}"
 
+    def lacks(self, scenario, context):
+        return None if scenario.plain else "has neither TLS nor HTTP/2"
+
     def argv(self, scenario, port, context):
         argv = [self.binary, "--port", port]
         if scenario.close:
@@ -87,20 +108,48 @@ class Floor(Server):
         return scenario.source
 
 
+class FloorOpenSSL(Server):
+    name = "floor-openssl"
+    peer = False
+    standalone = True
+
+    def lacks(self, scenario, context):
+        return None if scenario.handshake else "handshakes only"
+
+    def argv(self, scenario, port, context):
+        c = context.certificate(scenario)
+        return [build.OUT / "floor_openssl", "--cert", c.cert, "--key", c.key, "--tls", scenario.tls, "--resumption", scenario.handshake]
+
+
 class Configured(Server):
-    """nginx and h2o: a configuration file with the port and the directories filled in."""
+    """A configuration file in peers/: `@NAME@` is filled in, and a line that begins with `@flag@` or `@!flag@` (several with
+    commas between) stays if the scenario has, or has not, these flags."""
 
     template = ""
 
-    def config(self, port, context):
-        text = (build.BENCH / "peers" / self.template).read_text()
-        for name, value in (("PORT", port), ("ROOT", context.root), ("TEMP", context.temp)):
+    def config(self, scenario, port, context):
+        text = "\n".join(filled for line in (build.BENCH / "peers" / self.template).read_text().splitlines()
+                         if (filled := conditional(line, scenario.flags)) is not None)
+        values = {"PORT": port, "ROOT": context.root, "TEMP": context.temp, "BODY": context.root / scenario.body}
+        if scenario.tls:
+            c = context.certificate(scenario)
+            values |= {"CERT": c.cert, "KEY": c.key, "BOTH": c.both}
+        for name, value in values.items():
             text = text.replace(f"@{name}@", str(value))
         if os.geteuid() != 0:  # only root may say whom to run as
             text = "\n".join(line for line in text.splitlines() if not line.startswith("user"))
         file = context.temp / f"{self.name}-{port}.conf"
-        file.write_text(text)
+        file.write_text(text + "\n")
         return file
+
+
+def conditional(line, flags):
+    """The line without its condition, or None if that is not met."""
+    m = re.match(r"(\s*)@(!?[a-z0-9]+(?:,!?[a-z0-9]+)*)@ ?(.*)$", line)
+    if not m:
+        return line
+    met = all((f[1:] not in flags) if f.startswith("!") else (f in flags) for f in m[2].split(","))
+    return m[1] + m[3] if met else None
 
 
 class Nginx(Configured):
@@ -108,7 +157,7 @@ class Nginx(Configured):
     template = "nginx.conf.in"
 
     def argv(self, scenario, port, context):
-        return ["nginx", "-p", context.temp, "-c", self.config(port, context)]
+        return ["nginx", "-p", context.temp, "-c", self.config(scenario, port, context)]
 
     def version(self):
         return output(["nginx", "-v"])
@@ -119,7 +168,7 @@ class H2O(Configured):
     template = "h2o.conf.in"
 
     def argv(self, scenario, port, context):
-        return ["h2o", "-m", "worker", "-c", self.config(port, context)]
+        return ["h2o", "-m", "worker", "-c", self.config(scenario, port, context)]
 
     def path(self, scenario):
         return "/" + scenario.body
@@ -131,6 +180,49 @@ class H2O(Configured):
         return output(["h2o", "--version"]).splitlines()[0]
 
 
+class HAProxy(Configured):
+    name = "haproxy"
+    template = "haproxy.cfg.in"
+
+    def lacks(self, scenario, context):
+        # A response of its own must fit into its buffer, and it serves no files.
+        return None if scenario.source == "memory" and scenario.body_bytes < 100_000 else "serves no files and no large bodies"
+
+    def argv(self, scenario, port, context):
+        return ["haproxy", "-db", "-f", self.config(scenario, port, context)]
+
+    def source(self, scenario):
+        return "memory"
+
+    def version(self):
+        return output(["haproxy", "-v"]).splitlines()[0].removeprefix("HAProxy version ")
+
+
+class Nghttpd(Server):
+    """HTTP/2 only. It has no option for ciphers: what the client offers decides."""
+
+    name = "nghttpd"
+
+    def lacks(self, scenario, context):
+        return None if scenario.h2 else "HTTP/2 only"
+
+    def argv(self, scenario, port, context):
+        argv = ["nghttpd", "-a", "127.0.0.1", "-d", context.root, "-n", "1", "-m", "256", port]
+        if not scenario.tls:
+            return [*argv[:1], "--no-tls", *argv[1:]]
+        c = context.certificate(scenario)
+        return [*argv, c.key, c.cert]
+
+    def path(self, scenario):
+        return "/" + scenario.body
+
+    def source(self, scenario):
+        return "file"
+
+    def version(self):
+        return output(["nghttpd", "--version"])
+
+
 class Go(Server):
     def __init__(self, name):
         self.name = name
@@ -139,7 +231,20 @@ class Go(Server):
         build.go_peer(self.name)
 
     def argv(self, scenario, port, context):
-        return [build.OUT / f"go-{self.name}", "-port", port, "-root", context.root]
+        argv = [build.OUT / f"go-{self.name}", "-port", port, "-root", context.root]
+        if scenario.tls:
+            c = context.certificate(scenario)
+            argv += ["-cert", c.cert, "-key", c.key]
+        return argv
+
+    def lacks(self, scenario, context):
+        if scenario.h2 and self.name == "fasthttp":
+            return "no HTTP/2"
+        if scenario.h2 and not scenario.tls:
+            return "no HTTP/2 without TLS in the standard library"
+        if scenario.handshake == "session-id":
+            return "crypto/tls resumes no session ids"
+        return None
 
     def path(self, scenario):
         if scenario.body == "json":
@@ -159,7 +264,7 @@ class Go(Server):
         return {"GOMAXPROCS": "1"}
 
 
-ALL = [Ours(), Floor("uring"), Floor("epoll"), Nginx(), H2O(), Go("fasthttp"), Go("nethttp")]
+ALL = [Ours(), Floor("uring"), Floor("epoll"), FloorOpenSSL(), Nginx(), H2O(), HAProxy(), Nghttpd(), Go("fasthttp"), Go("nethttp")]
 
 
 def choose(names):
@@ -176,101 +281,3 @@ def output(argv):
     except OSError as e:
         return f"not found ({e.strerror})"
     return r.stdout.strip()
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
-class Running:
-    """One started server: owns the process, ends it and nothing else."""
-
-    def __init__(self, server, scenario, context):
-        self.server = server
-        self.port = free_port()
-        argv = server.argv(scenario, self.port, context)
-        self.log = context.temp / f"{server.name}-{self.port}.log"
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                ["taskset", "-c", str(context.cpu), *[str(a) for a in argv]],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=dict(os.environ, **server.environment()))
-
-    def fail(self, what):
-        log = self.log.read_text(errors="replace").strip()
-        self.stop()
-        raise RuntimeError(f"{self.server.name}: {what}" + (f"\n  {log[-2000:]}" if log else ""))
-
-    def check(self, scenario, seconds=10):
-        """Waits until it answers, and looks at the answer: a server that answers 404 quickly must not win."""
-        deadline = time.monotonic() + seconds
-        while True:
-            if self.process.poll() is not None:
-                self.fail(f"ended with status {self.process.returncode}")
-            try:
-                status, body = fetch(self.port, self.server.path(scenario))
-                break
-            except OSError as e:
-                if time.monotonic() > deadline:
-                    self.fail(f"does not answer on port {self.port}: {e}")
-                time.sleep(0.02)
-        if status != 200:
-            self.fail(f"answers {status} to {self.server.path(scenario)}")
-        if len(body) != scenario.body_bytes or (scenario.body == "json" and body != JSON):
-            self.fail(f"answers {len(body)} bytes to {self.server.path(scenario)}, not the {scenario.body_bytes} expected")
-
-    def pids(self):
-        return process_tree(self.process.pid)
-
-    def stop(self):
-        if self.process.poll() is None:
-            pids = self.pids()
-            self.process.terminate()
-            try:
-                self.process.wait(3)
-            except subprocess.TimeoutExpired:
-                for pid in reversed(pids):
-                    try:
-                        os.kill(pid, 9)
-                    except ProcessLookupError:
-                        pass
-                self.process.wait()
-
-
-def process_tree(root):
-    """The process and all that descend from it."""
-    children = {}
-    for entry in os.listdir("/proc"):
-        if entry.isdigit():
-            try:
-                with open(f"/proc/{entry}/stat") as f:
-                    children.setdefault(int(f.read().rsplit(")", 1)[1].split()[1]), []).append(int(entry))
-            except (OSError, IndexError):
-                pass
-    found, queue = [], [root]
-    while queue:
-        pid = queue.pop()
-        found.append(pid)
-        queue += children.get(pid, [])
-    return found
-
-
-def fetch(port, path):
-    """One request by hand: (status, body). Raises OSError while nobody listens."""
-    with socket.create_connection(("127.0.0.1", port), timeout=5) as s:
-        s.sendall(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n".encode())
-        data = b""
-        while b"\r\n\r\n" not in data:
-            piece = s.recv(65536)
-            if not piece:
-                raise OSError("closed without an answer")
-            data += piece
-        head, body = data.split(b"\r\n\r\n", 1)
-        length = next((int(l.split(b":")[1]) for l in head.split(b"\r\n") if l.lower().startswith(b"content-length:")), None)
-        while length is None or len(body) < length:
-            piece = s.recv(1 << 20)
-            if not piece:
-                break
-            body += piece
-        return int(head.split()[1]), body

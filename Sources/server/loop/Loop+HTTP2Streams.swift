@@ -19,6 +19,7 @@ extension Loop {
     func takeRequest(_ connection: UnsafeMutablePointer<Connection>, _ http2: UnsafeMutablePointer<HTTP2Transport>, _ slot: StreamSlot, _ endStream: Bool) {
         if ur_probe_parse() { unsafe ur_fire_parse(connection.pointee.id, UInt64(head.pointee.headLength), kernel.now()) }
         unsafe countRequest(connection)
+        nameHost()
         guard endStream else { return unsafe beginStreamBody(connection, http2, slot) }
         unsafe layOut(connection, headText, body: headText, 0)
         unsafe state.pointee.requestSlot = slot
@@ -36,6 +37,21 @@ extension Loop {
         guard let stream = unsafe openStream(connection, http2, slot) else { return }
         unsafe context.pointee.connection = unsafe stream
         unsafe finishStream(stream, elapsed)
+    }
+
+    /// Handlers that look for Host find what `:authority` says, as on HTTP/1.1 (RFC 9113 section 8.3.1): one more field at the end, whose value lies
+    /// where it was decoded.
+    private func nameHost() {
+        let (count, end) = unsafe (head.pointee.fieldCount, head.pointee.headLength)
+        let name: StaticString = "host"
+        guard unsafe head.pointee.authorityLength > 0, unsafe end &+ name.utf8CodeUnitCount <= http2Head.textCapacity, unsafe count < settings.pointee.fieldCapacity
+        else { return }
+        for index in 0..<count where unsafe fields[index].known == .host { return }
+        unsafe (headText + end).update(from: name.utf8Start, count: name.utf8CodeUnitCount)
+        unsafe fields[count] = unsafe FieldSlot(
+            nameOffset: UInt32(truncatingIfNeeded: end), valueOffset: UInt32(truncatingIfNeeded: head.pointee.authorityOffset),
+            valueLength: UInt32(truncatingIfNeeded: head.pointee.authorityLength), nameLength: UInt16(name.utf8CodeUnitCount), known: .host)
+        unsafe (head.pointee.fieldCount, head.pointee.headLength) = (count &+ 1, end &+ name.utf8CodeUnitCount)
     }
 
     /// The limit of requests per connection, which ends it as a drain does.

@@ -15,6 +15,8 @@ import (
 func main() {
 	port := flag.Int("port", 8080, "port on 127.0.0.1")
 	root := flag.String("root", ".", "directory served under /")
+	cert := flag.String("cert", "", "certificate in PEM; with it the port speaks TLS")
+	key := flag.String("key", "", "its key")
 	flag.Parse()
 	body := []byte(`{"status":"ok"}`)
 	bodies := map[string][]byte{}
@@ -43,6 +45,9 @@ func main() {
 	listener, err := net.Listen("tcp4", "127.0.0.1:"+strconv.Itoa(*port))
 	if err != nil {
 		log.Fatal(err)
+	}
+	if *cert != "" {
+		log.Fatal(server.ServeTLS(listener, *cert, *key))
 	}
 	log.Fatal(server.Serve(listener))
 }

@@ -13,6 +13,8 @@ import (
 func main() {
 	port := flag.Int("port", 8080, "port on 127.0.0.1")
 	root := flag.String("root", ".", "directory served under /")
+	cert := flag.String("cert", "", "certificate in PEM; with it the port speaks TLS")
+	key := flag.String("key", "", "its key")
 	flag.Parse()
 	body := []byte(`{"status":"ok"}`)
 	bodies := map[string][]byte{}
@@ -39,5 +41,9 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	log.Fatal((&http.Server{Handler: handler}).Serve(listener))
+	server := &http.Server{Handler: handler}
+	if *cert != "" {
+		log.Fatal(server.ServeTLS(listener, *cert, *key))
+	}
+	log.Fatal(server.Serve(listener))
 }
