@@ -31,17 +31,17 @@ public struct RequestTLS: ~Escapable {
 }
 
 extension Request {
-    /// The protocol version.
+    /// The protocol version. `minorVersion` cannot tell HTTP/2 from HTTP/1.1.
     public var protocolVersion: HTTPVersion {
         // SAFETY: the connection outlives the handler call that this request belongs to.
         if unsafe context.pointee.connection.pointee.http2 != nil || context.pointee.connection.pointee.flags.contains(.stream) { return .http2 }
         return minorVersion == 0 ? .http10 : .http11
     }
 
-    /// Whether it came over TLS.
+    /// Whether it came to this server over TLS. Behind a proxy that ends TLS it is false, whatever the client used.
     public var isSecure: Bool { unsafe transport?.pointee.tls != nil }
 
-    /// What TLS knows; nil in clear.
+    /// What TLS knows of the connection; nil in clear. All requests of an HTTP/2 connection have the same.
     public var tls: RequestTLS? {
         @_lifetime(borrow self) get {
             guard let tls = unsafe transport?.pointee.tls else { return nil }

@@ -47,14 +47,14 @@ public struct Request: ~Escapable {
             return unsafe view(Int(context.pointee.head.pointee.queryOffset), Int(context.pointee.head.pointee.queryLength))
         }
     }
-    /// The host and optional port that the request is for: the target's authority, else the Host field (RFC 9110 section 7.2). Empty for
-    /// HTTP/1.0 without one.
+    /// The host and optional port that the request is for: the target's authority or `:authority`, else the Host field (RFC 9110 section 7.2).
+    /// Empty for HTTP/1.0 without one.
     public var authority: ByteView {
         @_lifetime(borrow self) get {
             unsafe view(Int(context.pointee.head.pointee.authorityOffset), Int(context.pointee.head.pointee.authorityLength))
         }
     }
-    /// 0 for HTTP/1.0, 1 for HTTP/1.1.
+    /// 0 for HTTP/1.0, else 1. `protocolVersion` tells HTTP/1.1 from HTTP/2.
     public var minorVersion: Int { unsafe Int(context.pointee.head.pointee.minorVersion) }
 
     /// The header fields, in the order they were sent.
@@ -64,8 +64,8 @@ public struct Request: ~Escapable {
         }
     }
 
-    /// The fields behind a chunked body (RFC 9112 section 7.1.2); none for other requests. Those that would change how the message is read
-    /// are refused with 400. For a streamed body: `RequestBodyPart.trailers`.
+    /// The fields behind a chunked body (RFC 9112 section 7.1.2), on HTTP/2 behind any (RFC 9113 section 8.1); none for other requests. Those
+    /// that would change how the message is read are refused: with 400, on HTTP/2 by a reset of the stream. For a streamed body: `RequestBodyPart.trailers`.
     public var trailers: RequestHeaders {
         @_lifetime(borrow self) get {
             unsafe RequestHeaders(context.pointee.trailerBase, context.pointee.trailerFields, count: context.pointee.trailerCount)

@@ -51,7 +51,8 @@ public struct ServerOptions: Sendable {
         public init(bytesPerSecond: Int, grace: Duration) { (self.bytesPerSecond, self.grace) = (bytesPerSecond, grace) }
     }
 
-    /// What HTTP/2 connections are allowed. Header limits are those of `limits`.
+    /// What HTTP/2 connections are allowed. Header limits are those of `limits`, where a field counts 32 bytes more and 256 KiB are the most
+    /// (RFC 9113 section 6.5.2). New connections get what a reload changes.
     public struct HTTP2: Sendable {
         /// Requests under way on one connection, 1 to 16384. A client that has more is told to try them again.
         public var streams = 128
