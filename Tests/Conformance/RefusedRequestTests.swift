@@ -55,6 +55,15 @@ import TestSupport
         }
     }
 
+    /// HTTP/2 begins a connection or does not begin: behind a request its preface is a version that is not spoken here.
+    @Test func prefaceOfHTTP2BehindARequest() throws {
+        let client = try RawClient(Uringd.respond().endpoint)
+        try client.send(get() + "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+        expectAnswer(try client.readResponse(), "the request before")
+        #expect(try client.readResponse().status == 505)
+        expectEnd(client, "preface behind a request")
+    }
+
     /// A client that keeps sending after its fault still reads the answer: the close must not become a reset.
     @Test func clientThatGoesOnSendingReadsItsRefusal() throws {
         let server = try Uringd.respond()

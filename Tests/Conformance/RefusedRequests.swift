@@ -42,7 +42,6 @@ enum RefusedRequests {
         RefusedRequest(505, "2.3 HTTP/2.0", "GET / HTTP/2.0\r\nHost: a\r\n\r\n"),
         RefusedRequest(505, "2.3 HTTP/0.9 named", "GET / HTTP/0.9\r\nHost: a\r\n\r\n"),
         RefusedRequest(505, "2.3 HTTP/9.9", "GET / HTTP/9.9\r\nHost: a\r\n\r\n"),
-        RefusedRequest(505, "2.3 preface of HTTP/2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
         RefusedRequest(400, "2.3 lower case", "GET / http/1.1\r\nHost: a\r\n\r\n"),
         RefusedRequest(400, "2.3 no minor version", "GET / HTTP/1\r\nHost: a\r\n\r\n"),
         RefusedRequest(400, "2.3 two digits", "GET / HTTP/1.10\r\nHost: a\r\n\r\n"),
