@@ -39,20 +39,5 @@ private func useKey(
             ? unsafe EVP_EncryptInit_ex(cipher, algorithm, nil, secret, iv) : unsafe EVP_DecryptInit_ex(cipher, algorithm, nil, secret, iv)
     }
     guard done == 1 else { return false }
-    return unsafe withUnsafeMutableBytes(of: &key.pointee.hmac) { bytes in unsafe setMAC(mac, key: bytes.baseAddress, keyCount: isShort ? 16 : 32) }
-}
-
-private func setMAC(_ mac: OpaquePointer?, key: UnsafeMutableRawPointer?, keyCount: Int) -> Bool {
-    // The parameters are copied by the call.
-    var digest: (CChar, CChar, CChar, CChar, CChar, CChar, CChar) = (0x53, 0x48, 0x41, 0x32, 0x35, 0x36, 0)  // "SHA256"
-    return unsafe withUnsafeMutableBytes(of: &digest) { digest in
-        let name = unsafe digest.baseAddress?.assumingMemoryBound(to: CChar.self)
-        var parameters = unsafe (
-            OSSL_PARAM_construct_octet_string("key", key, keyCount), OSSL_PARAM_construct_utf8_string("digest", name, 0),
-            OSSL_PARAM_construct_end()
-        )
-        return unsafe withUnsafeBytes(of: &parameters) { list in
-            unsafe EVP_MAC_CTX_set_params(mac, list.baseAddress?.assumingMemoryBound(to: OSSL_PARAM.self)) == 1
-        }
-    }
+    return unsafe withUnsafeMutableBytes(of: &key.pointee.hmac) { bytes in unsafe urtls_mac_set_sha256(mac, bytes.baseAddress, isShort ? 16 : 32) == 1 }
 }

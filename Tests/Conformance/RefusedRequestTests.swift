@@ -57,7 +57,8 @@ import TestSupport
 
     /// HTTP/2 begins a connection or does not begin: behind a request its preface is a version that is not spoken here.
     @Test func prefaceOfHTTP2BehindARequest() throws {
-        let client = try RawClient(Uringd.respond().endpoint)
+        let server = try Uringd.respond()
+        let client = try RawClient(server.endpoint)
         try client.send(get() + "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
         expectAnswer(try client.readResponse(), "the request before")
         #expect(try client.readResponse().status == 505)

@@ -18,7 +18,7 @@ private final class Directory {
 
     func write(_ name: String, _ bytes: [UInt8], mode: Int = 0o600) -> String {
         let file = path + "/" + name
-        FileManager.default.createFile(atPath: file, contents: Data(bytes), attributes: [.posixPermissions: mode])
+        _ = FileManager.default.createFile(atPath: file, contents: Data(bytes), attributes: [.posixPermissions: mode])
         return file
     }
 

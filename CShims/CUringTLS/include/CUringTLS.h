@@ -70,6 +70,13 @@ static inline STACK_OF(X509_NAME) *urtls_certificate_names_new(void) { return sk
 // A name on one line of printable ASCII (RFC 2253).
 static inline int urtls_print_name(BIO *bio, const X509_NAME *name) { return X509_NAME_print_ex(bio, name, 0, XN_FLAG_RFC2253); }
 
+// HMAC-SHA256 with this key. In C, because parameters keep pointers to their names, and a Swift string's bytes are gone after the call it is passed to.
+static inline int urtls_mac_set_sha256(EVP_MAC_CTX *mac, void *key, size_t count) {
+  OSSL_PARAM parameters[] = {OSSL_PARAM_construct_octet_string(OSSL_MAC_PARAM_KEY, key, count),
+                             OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, (char *)"SHA256", 0), OSSL_PARAM_construct_end()};
+  return EVP_MAC_CTX_set_params(mac, parameters);
+}
+
 // Keys.
 static inline EVP_PKEY *urtls_generate_p256(void) { return EVP_EC_gen("P-256"); }
 static inline EVP_PKEY *urtls_generate_rsa(size_t bits) { return EVP_RSA_gen(bits); }
