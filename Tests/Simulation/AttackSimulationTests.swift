@@ -181,7 +181,7 @@ import UringSimulation
         let exchanges = (0..<4).map { _ in
             Exchange(name: path, request: AttackTarget.request(path), status: 200, fields: [], body: content)
         }
-        let client = TestClient(world.simulation, to: world.server.address, exchanges, .pipelined, options, RandomSource(seed: seed))
+        let client = TestClient(world.simulation, to: world.server.address, exchanges, .pipelined, options)
         world.server.run { client.isDone }
         #expect(client.problem == nil, "seed \(seed)")
         #expect(world.end() == [], "seed \(seed)")

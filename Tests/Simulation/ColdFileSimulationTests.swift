@@ -10,7 +10,7 @@ import UringSimulation
         let simulation = Simulation(seed: seed, faults: faults)
         let server = SimulatedServer(simulation)
         let clients = (0..<4).map { _ in
-            TestClient(simulation, to: server.address, requests, .oneByOne, ClientOptions(), RandomSource(seed: seed))
+            TestClient(simulation, to: server.address, requests, .oneByOne, ClientOptions())
         }
         server.run { clients.allSatisfy(\.isDone) }
         let coldReads = server.loops[0].coldReads
@@ -55,7 +55,7 @@ import UringSimulation
         options.delayNs = 0...0
         let exchange = Traffic.exchange(0, &random, last: true, bytesMax: 300, files: false)
         let clients = (0..<20).map { _ in
-            TestClient(simulation, to: server.address, [exchange], .oneByOne, options, RandomSource(seed: seed), tolerance: .closeBetween)
+            TestClient(simulation, to: server.address, [exchange], .oneByOne, options, tolerance: .closeBetween)
         }
         simulation.advance(byNs: 10_000_000)
         server.stop()

@@ -8,6 +8,8 @@ struct ReadResponse: Equatable {
     var fields: [String]
     var body: [UInt8]
     var closes: Bool
+    /// Behind a body in chunks.
+    var trailers: [String] = []
 
     func field(_ name: String) -> String? {
         fields.first { $0.hasPrefix(name + ": ") }.map { String($0.dropFirst(name.count + 2)) }
@@ -98,8 +100,10 @@ enum ResponseReader {
             at = newline + 1
             if size == 0 {
                 guard bytes.endIndex - at >= 2 else { return .needsMore }
-                guard bytes[at] == 13, bytes[at + 1] == 10 else { return .malformed("a trailer that nobody sent") }
-                return .response(response, at + 2 - bytes.startIndex)
+                if bytes[at] == 13, bytes[at + 1] == 10 { return .response(response, at + 2 - bytes.startIndex) }
+                guard let end = endOfHead(bytes[at...]) else { return .needsMore }
+                response.trailers = String(decoding: bytes[at..<(end - 4)], as: UTF8.self).components(separatedBy: "\r\n").map { $0.lowercased() }
+                return .response(response, end - bytes.startIndex)
             }
             guard bytes.endIndex - at >= size + 2 else { return .needsMore }
             response.body += bytes[at..<(at + size)]

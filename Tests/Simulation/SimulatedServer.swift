@@ -15,7 +15,7 @@ final class SimulatedServer {
 
     init(
         _ simulation: Simulation, loops count: Int = 1, handler: HandlerBox? = nil, features: KernelFeatures = SimulatedKernel.allFeatures,
-        configure: (inout LoopConfiguration) -> Void = { _ in }
+        transport: ListenerTransport = ListenerTransport(), configure: (inout LoopConfiguration) -> Void = { _ in }
     ) {
         self.simulation = simulation
         guard case .success(let any) = SocketAddress.parse("127.0.0.1:8080") else { preconditionFailure("BUG: address") }
@@ -33,7 +33,7 @@ final class SimulatedServer {
             do {
                 loops.append(
                     try Loop(
-                        index: index, kernel: kernel, listeners: [LoopListener(fd: fd, address: address, closesWithLoop: true)],
+                        index: index, kernel: kernel, listeners: [LoopListener(fd: fd, address: address, closesWithLoop: true, transport: transport)],
                         configuration: configuration, handler: handler))
             } catch { preconditionFailure("BUG: \(error)") }
         }
@@ -68,6 +68,8 @@ final class SimulatedServer {
             if loop.chunksHeld != 0 { problems.append("loop holds \(loop.chunksHeld) chunks") }
             if loop.buffersHeld != 0 { problems.append("loop holds \(loop.buffersHeld) receive buffers") }
             if loop.connectionsOpen != 0 { problems.append("loop holds \(loop.connectionsOpen) connections") }
+            if loop.streamsOpen != 0 { problems.append("loop holds \(loop.streamsOpen) streams") }
+            if loop.handshakesOpen != 0 { problems.append("loop counts \(loop.handshakesOpen) handshakes") }
             if loop.staleCompletions != 0 { problems.append("\(loop.staleCompletions) completions came for connections that were gone") }
         }
         loops = []

@@ -3,7 +3,15 @@
 import UringRing
 import UringSimulation
 
-final class TestClient {
+/// A client that knows whether it was served rightly.
+protocol CheckedClient: AnyObject {
+    var client: SimulatedClient { get }
+    var isDone: Bool { get }
+    var problem: String? { get }
+    var answered: Int { get }
+}
+
+final class TestClient: CheckedClient {
     /// How requests leave.
     enum Pace {
         /// All at once, in pieces.
@@ -24,26 +32,27 @@ final class TestClient {
         case breaks
     }
 
-    let client: SimulatedClient
+    let wire: ClientWire
+    var client: SimulatedClient { wire.client }
     private let tolerance: Tolerance
     /// Ended early as `tolerance` allows.
     private(set) var wasCut = false
     private let simulation: Simulation
     private let exchanges: [Exchange]
     private let pace: Pace
-    private var random: RandomSource
     private var sent = 0
     private(set) var answered = 0
     private var read = 0
+    private var hasLeft = false
     private(set) var problem: String?
 
     init(
-        _ simulation: Simulation, to address: SocketAddress, _ exchanges: [Exchange], _ pace: Pace, _ options: ClientOptions, _ random: RandomSource,
-        tolerance: Tolerance = .nothing
+        _ simulation: Simulation, to address: SocketAddress, _ exchanges: [Exchange], _ pace: Pace, _ options: ClientOptions,
+        tolerance: Tolerance = .nothing, tls: ClientTLSOptions? = nil
     ) {
-        (self.simulation, self.exchanges, self.pace, self.random, self.tolerance) = (simulation, exchanges, pace, random, tolerance)
-        client = simulation.connect(to: address, options: options)
-        client.onReceive = { [unowned self] _ in received() }
+        (self.simulation, self.exchanges, self.pace, self.tolerance) = (simulation, exchanges, pace, tolerance)
+        wire = ClientWire(simulation, to: address, options, tls: tls)
+        wire.onReceive = { [unowned self] in received() }
         switch pace {
         case .pipelined: send(exchanges.count)
         case .oneByOne: send(1)
@@ -60,23 +69,19 @@ final class TestClient {
         var bytes: [UInt8] = []
         for exchange in exchanges[sent..<upTo] { bytes += exchange.request }
         sent = upTo
-        switch random.below(4) {
-        case 0: client.run([.send(bytes)])
-        case 1: client.run([.wait(random.below(3_000_000)), .send(bytes)])
-        default: client.run([.sendInPieces(bytes, pieces: random.within(2...12), pauseNsMax: random.chance(0.5) ? 0 : 500_000)])
-        }
+        wire.send(bytes)
     }
 
     private func received() {
         guard problem == nil, !wasCut else { return }
         while answered < exchanges.count {
             let expected = exchanges[answered]
-            switch ResponseReader.read(client.received[read...], isHead: expected.isHead, ended: !client.isOpen) {
+            switch ResponseReader.read(wire.received[read...], isHead: expected.isHead, ended: !wire.isOpen) {
             case .needsMore:
-                if !client.isOpen, isTolerated {
+                if !wire.isOpen, isTolerated {
                     wasCut = true
-                } else if !client.isOpen {
-                    problem = "'\(expected.name)' (\(answered) of \(exchanges.count)) was cut off: \(client.state), \(client.received.count - read) bytes of it"
+                } else if !wire.isOpen {
+                    problem = "'\(expected.name)' (\(answered) of \(exchanges.count)) was cut off: \(client.state), \(wire.received.count - read) bytes of it"
                 }
                 return
             case .malformed(let why):
@@ -98,14 +103,17 @@ final class TestClient {
                 send(1)
             }
         }
-        if read != client.received.count { problem = "\(client.received.count - read) bytes after the last response" }
-        if client.isOpen, !exchanges[exchanges.count - 1].closes { leave() }
+        if read != wire.received.count { problem = "\(wire.received.count - read) bytes after the last response" }
+        if wire.isOpen, !exchanges[exchanges.count - 1].closes, !hasLeft {
+            hasLeft = true
+            wire.leave()
+        }
     }
 
     private var isTolerated: Bool {
         switch tolerance {
         case .nothing: false
-        case .closeBetween: read == client.received.count || client.sentIntoClosed
+        case .closeBetween: read == wire.received.count || client.sentIntoClosed
         case .breaks: client.state == .reset
         }
     }
@@ -117,16 +125,8 @@ final class TestClient {
             let same = zip(response.body, expected.body).prefix { $0 == $1 }.count
             return "\(response.body.count) bytes, not \(expected.body.count); equal up to \(same)"
         }
+        guard response.trailers == expected.trailers else { return "trailers \(response.trailers)" }
         guard response.closes == expected.closes || tolerance == .closeBetween else { return "closes: \(response.closes)" }
         return nil
-    }
-
-    private func leave() {
-        switch random.below(4) {
-        case 0: client.close()
-        case 1: client.halfClose()
-        case 2: client.reset()
-        default: break  // stays until the server loses patience or drains
-        }
     }
 }

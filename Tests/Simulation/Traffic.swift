@@ -14,6 +14,11 @@ struct Exchange {
     /// Beyond Date and framing.
     let fields: [String]
     let body: [UInt8]
+    /// What the request's body says, codings removed.
+    var content: [UInt8] = []
+    /// Fields behind the request's body, and behind the response's.
+    var requestTrailers: [(String, String)] = []
+    var trailers: [String] = []
     var isHead = false
     /// The request asks for the close of the connection.
     var closes = false
@@ -56,7 +61,7 @@ enum Traffic {
         func make(_ name: String, _ head: String, sending requestBody: [UInt8] = [], fields: [String] = [], status: Int = 200, answer body: [UInt8]) -> Exchange {
             Exchange(
                 name: name, request: Array((head + common + "\r\n").utf8) + requestBody, status: status, fields: [idField] + fields, body: body,
-                closes: closes)
+                content: requestBody, closes: closes)
         }
         switch random.below(files ? 16 : 11) {
         case 0, 1, 2:
@@ -69,9 +74,18 @@ enum Traffic {
             return make("echo \(content.count)", "POST /echo HTTP/1.1\r\nContent-Length: \(content.count)\r\n", sending: content, answer: content)
         case 5:
             let content = pattern(id, size(&random, bytesMax))
-            return make("chunked echo \(content.count)", "POST /echo HTTP/1.1\r\nTransfer-Encoding: chunked\r\n", sending: chunk(content, &random), answer: content)
+            let coded = chunk(content, &random)
+            var exchange = make("chunked echo \(content.count)", "POST /echo HTTP/1.1\r\nTransfer-Encoding: chunked\r\n", sending: coded, answer: content)
+            exchange.content = content
+            if coded.suffix(19) == Array("X-Trailer: seen\r\n\r\n".utf8)[...] { exchange.requestTrailers = [("x-trailer", "seen")] }
+            return exchange
         case 6:
             let count = size(&random, bytesMax)
+            if random.chance(0.3) {
+                var exchange = make("stream \(count) with trailers", "GET /trailed/\(count) HTTP/1.1\r\n", answer: pattern(id, count))
+                exchange.trailers = ["x-sum: \(count)"]
+                return exchange
+            }
             return make("stream \(count)", "GET /stream/\(count) HTTP/1.1\r\n", answer: pattern(id, count))
         case 7:
             let content = pattern(id, size(&random, bytesMax))
@@ -207,13 +221,15 @@ enum Traffic {
             }
             if path.hasPrefix("/file/") || path.hasPrefix("/parts/") { return sendFile(path, &response, directory) }
             if path.hasPrefix("/bytes/"), let count = Int(path.dropFirst(7)) { return response.write(pattern(id, count)) }
-            guard path.hasPrefix("/stream/"), let count = Int(path.dropFirst(8)) else { return response.restart(.notFound) }
+            let hasTrailers = path.hasPrefix("/trailed/")
+            guard hasTrailers || path.hasPrefix("/stream/"), let count = Int(path.dropFirst(hasTrailers ? 9 : 8)) else { return response.restart(.notFound) }
             let content = pattern(id, count)
             var position = 0
             response.stream { writer in
                 let end = min(content.count, position + 3000)
                 writer.write(Array(content[position..<end]))
                 position = end
+                if hasTrailers, position == content.count { writer.addTrailer("x-sum", String(count)) }
                 return position == content.count ? .end : position % 7 == 0 ? .wait(milliseconds: 3) : .more
             }
         }

@@ -11,6 +11,10 @@ extension Loop {
     /// The most pool chunks that were ever held at once.
     package var chunksHighWater: Int { unsafe pool.pointee.highWater &- Self.arenaChunks }
     package var connectionsOpen: Int { unsafe connections.pointee.count }
+    /// Slots that are streams of HTTP/2 connections, counted in `connectionsOpen` too.
+    package var streamsOpen: Int { unsafe state.pointee.streams }
+    /// Connections within a TLS handshake.
+    package var handshakesOpen: Int { unsafe state.pointee.handshakes }
     /// Receive buffers that completions have named and that are not given back yet. 0 between turns.
     package var buffersHeld: Int { unsafe buffers.pointee.outstanding }
     /// Completions that named a connection which was gone: each one is a close before the last operation's end.

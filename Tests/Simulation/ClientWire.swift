@@ -1,0 +1,92 @@
+// ClientWire: what a checked client reads from and writes to: a simulated connection, in clear or through TLS.
+
+import UringRing
+import UringSimulation
+
+final class ClientWire {
+    let client: SimulatedClient
+    private let simulation: Simulation
+    let tls: ClientTLS?
+    /// What the server said, in plain.
+    private(set) var received: [UInt8] = []
+    /// Called after anything has arrived, and when the connection has ended.
+    var onReceive: (() -> Void)?
+    /// Written before the handshake is complete.
+    private var waiting: [UInt8] = []
+
+    init(_ simulation: Simulation, to address: SocketAddress, _ options: ClientOptions, tls: ClientTLSOptions?) {
+        self.simulation = simulation
+        self.tls = tls.map { ClientTLS($0) }
+        var options = options
+        options.keepsReceived = false
+        client = simulation.connect(to: address, options: options)
+        client.onReceive = { [unowned self] _ in arrived() }
+        guard let tls = self.tls else { return }
+        tls.handshake()
+        flush()
+    }
+
+    var isOpen: Bool { client.isOpen && tls?.end == nil }
+
+    private func arrived() {
+        let bytes = client.received
+        if let tls {
+            let wasEstablished = tls.isEstablished
+            received += tls.receive(bytes)
+            if tls.isEstablished, !wasEstablished {
+                tls.seal(waiting)
+                waiting = []
+            }
+            flush()
+        } else {
+            received += bytes
+        }
+        onReceive?()
+    }
+
+    /// Puts bytes on the wire, whole or in pieces.
+    func send(_ bytes: [UInt8]) {
+        if let tls {
+            if !tls.isEstablished {
+                waiting += bytes
+                return
+            }
+            tls.seal(bytes)
+            flush()
+        } else {
+            put(bytes)
+        }
+    }
+
+    private func flush() {
+        if let bytes = tls?.takeOutgoing() { put(bytes) }
+    }
+
+    private func put(_ bytes: [UInt8]) {
+        guard !bytes.isEmpty else { return }
+        switch simulation.random.below(4) {
+        case 0: client.run([.send(bytes)])
+        case 1: client.run([.wait(simulation.random.below(3_000_000)), .send(bytes)])
+        default:
+            let pause = simulation.random.chance(0.5) ? 0 : 500_000
+            client.run([.sendInPieces(bytes, pieces: simulation.random.within(2...12), pauseNsMax: pause)])
+        }
+    }
+
+    /// Forgets what has been read.
+    func consume(_ count: Int) { received.removeFirst(count) }
+
+    /// Leaves in one of the ways in which clients leave, or stays until the server loses patience or drains.
+    func leave() {
+        switch simulation.random.below(5) {
+        case 0: client.run([.close])
+        case 1: client.run([.halfClose])
+        case 2: client.run([.reset])
+        case 3:
+            tls?.close()
+            flush()
+            client.run([.halfClose])
+        default: break
+        }
+    }
+}
