@@ -11,6 +11,7 @@ final class ClientWire {
     private(set) var received: [UInt8] = []
     /// Called after anything has arrived, and when the connection has ended.
     var onReceive: (() -> Void)?
+    private var seen = 0
     /// Written before the handshake is complete.
     private var waiting: [UInt8] = []
 
@@ -29,7 +30,9 @@ final class ClientWire {
     var isOpen: Bool { client.isOpen && tls?.end == nil }
 
     private func arrived() {
-        let bytes = client.received
+        // Leaving within a call of this kind calls it again, with bytes that were seen already.
+        let bytes = Array(client.received.suffix(client.receivedCount - seen))
+        seen = client.receivedCount
         if let tls {
             let wasEstablished = tls.isEstablished
             received += tls.receive(bytes)

@@ -79,7 +79,12 @@ struct HTTP2StreamSeen {
             if header.type == UInt8(NGHTTP2_HEADERS.rawValue), session.streams[header.stream_id]?.status ?? 0 >= 200 {
                 session.streams[header.stream_id]?.isHeadWhole = true
             }
-            if header.type == UInt8(NGHTTP2_GOAWAY.rawValue) { unsafe session.goAway = frame!.pointee.goaway.error_code }
+            if header.type == UInt8(NGHTTP2_GOAWAY.rawValue) { 
+                let goAway = unsafe frame!.pointee.goaway
+                session.goAway = unsafe goAway.error_code
+                let text = unsafe String(decoding: UnsafeBufferPointer(start: goAway.opaque_data, count: goAway.opaque_data_len), as: UTF8.self)
+                if unsafe goAway.error_code != 0 { unsafe session.complaints.append("GOAWAY with \(goAway.error_code): \(text)") }
+            }
             return 0
         }
         unsafe nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(callbacks) { _, frame, code, user in

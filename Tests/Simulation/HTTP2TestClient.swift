@@ -24,6 +24,7 @@ final class HTTP2TestClient: CheckedClient {
     private(set) var problem: String?
     private var hasLeft = false
     private var flushes = false
+    private var hasComplained = false
     private let resets: Bool
 
     init(
@@ -90,7 +91,9 @@ final class HTTP2TestClient: CheckedClient {
             let name = line[..<colon].lowercased()
             if ["host", "connection", "transfer-encoding"].contains(name) { continue }
             if name == "content-length", random.chance(0.5) { continue }
-            result.append((name, String(line[line.index(after: colon)...].drop { $0 == " " })))
+            // Spaces around a value, which HTTP/1.1 takes off, are malformed here (RFC 9113 8.2.1).
+            let value = line[line.index(after: colon)...].drop { $0 == " " }.reversed().drop { $0 == " " }.reversed()
+            result.append((name, String(value)))
         }
         return result
     }
@@ -113,8 +116,10 @@ final class HTTP2TestClient: CheckedClient {
             flushes = false
             wire.consume(wire.received.count)
         }
-        if let complaint = session.complaints.first, problem == nil { problem = complaint }
-        if let code = session.goAway, code != 0, problem == nil { problem = "GOAWAY with \(code)" }
+        if let complaint = session.complaints.first, !hasComplained {
+            hasComplained = true
+            problem = complaint + (problem.map { "; \($0)" } ?? "")
+        }
         guard problem == nil else { return }
         if !wire.isOpen, !isDone { judgeEnd() }
         guard client.isOpen else { return }

@@ -103,7 +103,7 @@ final class TestClient: CheckedClient {
                 send(1)
             }
         }
-        if read != wire.received.count { problem = "\(wire.received.count - read) bytes after the last response" }
+        if read != wire.received.count { problem = "\(wire.received.count - read) bytes after the last response: \(String(decoding: wire.received[read...].prefix(100), as: UTF8.self))" }
         if wire.isOpen, !exchanges[exchanges.count - 1].closes, !hasLeft {
             hasLeft = true
             wire.leave()
