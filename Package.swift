@@ -39,7 +39,7 @@ let package = Package(
         // Layer 3
         .target(name: "UringHTTP1", dependencies: ["UringBase", "UringHTTP", "CUringBase"], path: "Sources/http1", swiftSettings: swiftSettings),
         .target(name: "UringHPACK", dependencies: ["UringBase", "UringHTTP", "CUringBase"], path: "Sources/hpack", swiftSettings: swiftSettings),
-        // Layer 4: HTTP/2 stands on field compression; the server on everything below.
+        // HTTP/2 stands on field compression.
         .target(name: "UringHTTP2", dependencies: ["UringBase", "UringHTTP", "UringHPACK", "CUringBase"], path: "Sources/http2", swiftSettings: swiftSettings),
         .target(
             name: "UringServer",

@@ -34,7 +34,9 @@ enum HPACKHuffman {
                 unsafe reader.drop(Int(entry &>> 16) & 0xff)
                 steps &-= 1
             }
-            if unsafe steps == 0 && reader.isFull { continue }
+            if steps == 0 { continue }
+            // A long code needs up to 30 bits, and what is left after some steps may be fewer though bytes follow.
+            if steps < 5 { unsafe reader.fill() }
             let step = unsafe reader.careful(table)
             switch step {
             case 0...0xff:

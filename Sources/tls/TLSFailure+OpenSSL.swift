@@ -4,9 +4,15 @@ internal import CUringTLS
 internal import Glibc
 
 extension TLSFailure {
-    /// Takes the queue's first error, which is the one that ended the connection, and empties the queue.
+    /// Takes the error that ended the connection, and empties the queue: the first of libssl's own. One of libcrypto may stand in front of it, which
+    /// only says what libssl tried last (a cipher that met a changed record).
     static func takeQueue(of ssl: OpaquePointer) -> TLSFailure {
-        let code = ERR_peek_error()
+        var code = ERR_get_error()
+        while urtls_error_library(code) != ERR_LIB_SSL {
+            let next = ERR_get_error()
+            guard next != 0 else { break }
+            code = next
+        }
         defer { ERR_clear_error() }
         guard code != 0 else { return TLSFailure(.internalError) }
         guard urtls_error_library(code) == ERR_LIB_SSL else { return TLSFailure(.protocolError, code: code) }

@@ -95,27 +95,41 @@ def with_wrk(running, scenario, options):
     return cell(int(m[1]), errors, took, cpu, wrk_microseconds(text, 50), wrk_microseconds(text, 99), 0)
 
 
-def with_h2load(running, scenario, options):
-    """What wrk cannot: HTTP/2 and HTTP/1.1 over TLS. The server is charged for everything from h2load's start to its end, so
-    its own warm-up would be counted as nobody's: there is none. It knows no percentiles: p50 is the mean, p99 the largest."""
-    milliseconds = max(100, round(options.seconds * 1000))
+H2LOAD = ["h2load", "-t1", "--ciphers=ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256",
+          "--tls13-ciphers=TLS_AES_128_GCM_SHA256", "--groups=X25519:P-256"]
+
+
+def h2load(running, scenario, options, amount):
+    """Its output, and how many requests succeeded."""
     url = f"{'https' if scenario.tls else 'http'}://127.0.0.1:{running.port}{running.server.path(scenario)}"
-    argv = ["taskset", "-c", str(options.load_cpu), "h2load", "-t1", f"-c{scenario.connections}", f"-m{scenario.streams}",
-            f"-D{milliseconds}ms", "--ciphers=ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256",
-            "--tls13-ciphers=TLS_AES_128_GCM_SHA256", "--groups=X25519:P-256", *([] if scenario.h2 else ["--h1"]), url]
-    pids = running.pids()
-    before, began = sum(cpu_seconds(p) for p in pids), time.monotonic()
-    text = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=options.seconds + 60).stdout
-    cpu, took = sum(cpu_seconds(p) for p in pids) - before, time.monotonic() - began
-    counts = re.search(r"requests: \d+ total, \d+ started, (\d+) done, (\d+) succeeded, (\d+) failed, (\d+) errored, (\d+) timeout", text)
-    codes = re.search(r"status codes: (\d+) 2xx, (\d+) 3xx, (\d+) 4xx, (\d+) 5xx", text)
-    if not counts or not codes:
-        return cell(0, 1, took, 0, 0, 0, 0, warnings=text.strip()[-500:])
-    done, succeeded, failed, errored, timeout = (int(n) for n in counts.groups())
-    errors = max(done - succeeded, failed) + timeout + sum(int(n) for n in codes.groups()[1:])
+    argv = ["taskset", "-c", str(options.load_cpu), *H2LOAD, f"-c{scenario.connections}", f"-m{scenario.streams}", amount,
+            *([] if scenario.h2 else ["--h1"]), url]
+    text = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=options.seconds * 10 + 60).stdout
+    found = re.search(r"status codes: (\d+) 2xx", text)
+    counts = re.search(r"(\d+) succeeded", text)
+    return text, min(int(found[1]), int(counts[1])) if found and counts else 0
+
+
+def with_h2load(running, scenario, options):
+    """What wrk cannot: HTTP/2 and HTTP/1.1 over TLS. Given a duration, h2load is silent about requests that a lost connection
+    takes with it; given a number, all of them must have succeeded. A short run by duration warms up and says what number
+    takes about the seconds wanted. The server is charged for everything from h2load's start to its end. h2load knows no
+    percentiles: p50 is the mean, p99 the largest."""
+    trial = max(0.2, options.warmup)
+    text, succeeded = h2load(running, scenario, options, f"-D{round(trial * 1000)}ms")
+    if not succeeded:
+        return cell(0, 1, trial, 0, 0, 0, 0, warnings=text.strip()[-500:])
+    wanted = max(scenario.connections * scenario.streams, round(succeeded / trial * options.seconds))
+    try:
+        before, began = sum(cpu_seconds(p) for p in running.pids()), time.monotonic()
+        text, succeeded = h2load(running, scenario, options, f"-n{wanted}")
+        cpu, took = sum(cpu_seconds(p) for p in running.pids()) - before, time.monotonic() - began
+    except OSError:
+        return cell(0, wanted, options.seconds, 0, 0, 0, 0, warnings="the server has ended")
     times = re.search(r"time for request:\s+\S+\s+([\d.]+)(us|ms|s|m)\s+([\d.]+)(us|ms|s|m)", text)
     largest, mean = (float(times[1]) * UNITS[times[2]], float(times[3]) * UNITS[times[4]]) if times else (0, 0)
-    return cell(succeeded, errors, took, cpu, mean, largest, 0)
+    warning = "" if succeeded == wanted else text.strip()[-500:]
+    return cell(succeeded, wanted - succeeded, took, cpu, mean, largest, 0, warnings=warning)
 
 
 def one(running, scenario, options):

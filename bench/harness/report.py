@@ -45,9 +45,19 @@ def row(name, source, s):
 
 
 def table(scenario, summary, sources, floor):
+    lines = [f"{scenario.name}: {scenario.about}"]
+    if not summary:
+        return lines[0]
     rows = [columns(scenario.unit, floor)] + [row(name, sources[name], s) for name, s in summary.items()]
     widths = [max(len(r[i]) for r in rows) for i in range(len(rows[0]))]
-    lines = [f"{scenario.name}: {scenario.about}"]
     for r in rows:
         lines.append("  " + "  ".join(v.ljust(w) if i < 2 else v.rjust(w) for i, (v, w) in enumerate(zip(r, widths))))
     return "\n".join(lines)
+
+
+def absence(absent):
+    """`absent`: {server: reason}. Servers with one reason stand together."""
+    reasons = {}
+    for name, why in absent.items():
+        reasons.setdefault(why, []).append(name)
+    return "; ".join(f"{', '.join(names)} ({why})" for why, names in reasons.items())

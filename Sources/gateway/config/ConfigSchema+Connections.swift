@@ -34,7 +34,7 @@ extension ConfigSchema {
             "From the acceptance of a connection to the end of its handshake. Then it is closed.", example: "5s"),
         ConfigOption(
             "handshakes", .integer(ConfigRange(1, 1_000_000)), default: "4096",
-            "Handshakes that each loop has under way at most. Beyond it new connections wait in the kernel's backlog.", example: "1000"),
+            "Handshakes that each loop has under way at most. Beyond it new connections are reset.", example: "1000"),
     ])
 
     static let certificate = ConfigGroup([

@@ -71,7 +71,7 @@ extension Loop {
         }
         let isSecure = unsafe state.pointee.listeners[listener].context != nil
         var policy = unsafe settings.pointee.policy
-        if isSecure { unsafe policy.headerTimeoutNs = unsafe state.pointee.listeners[listener].handshakeTimeoutNs }
+        if isSecure { policy.headerTimeoutNs = unsafe state.pointee.listeners[listener].handshakeTimeoutNs }
         let id = unsafe UInt64(index) << 48 | state.pointee.nextConnectionID
         unsafe state.pointee.nextConnectionID &+= 1
         unsafe connection.initialize(

@@ -4,6 +4,7 @@
 internal import UringBase
 internal import UringHTTP1
 internal import UringRing
+internal import UringTLS
 
 @unsafe
 struct LoopMeter: ~Copyable {
@@ -85,6 +86,21 @@ public struct LoopDistribution: Sendable {
     }
 }
 
+/// TLS handshakes of one loop since its listeners' certificates were loaded last.
+public struct LoopHandshakes: Sendable {
+    /// With key exchange and certificate.
+    public internal(set) var full: UInt64 = 0
+    /// Resumed by a TLS 1.2 ticket, a TLS 1.2 session id, a TLS 1.3 pre-shared key.
+    public internal(set) var ticket: UInt64 = 0
+    public internal(set) var sessionID: UInt64 = 0
+    public internal(set) var preSharedKey: UInt64 = 0
+    /// Of the full ones: those whose client offered to resume.
+    public internal(set) var fallback: UInt64 = 0
+    public internal(set) var failed: UInt64 = 0
+    /// Ended by their connection before they were complete.
+    public internal(set) var abandoned: UInt64 = 0
+}
+
 /// One loop's figures at one moment. Counts are since its start.
 public struct LoopSnapshot: Sendable {
     public let loop: Int
@@ -113,6 +129,15 @@ public struct LoopSnapshot: Sendable {
     public let submissionQueueFull: UInt64
     /// Pieces of files that a disk was waited for, by the ring.
     public let coldReads: UInt64
+    public let handshakes: LoopHandshakes
+    /// Connections refused because too many others were in their handshake.
+    public let handshakesRefused: UInt64
+    /// Connections that spoke HTTP/2, and those of them that violated it.
+    public let http2Connections: UInt64
+    public let http2Failures: UInt64
+    /// Streams refused for want of a slot, and streams that their clients gave up.
+    public let streamsRefused: UInt64
+    public let streamsReset: UInt64
     /// Connections ended by each clock: idle, header, body, bodyRate, handler, write, writeRate, linger.
     public let timeouts: [(name: String, count: UInt64)]
     /// Completions found by one reap.
@@ -132,6 +157,21 @@ public struct LoopSnapshot: Sendable {
 }
 
 extension Loop {
+    private var handshakes: LoopHandshakes {
+        var sum = LoopHandshakes()
+        for listener in unsafe state.pointee.listeners {
+            guard let counters = listener.context?.counters else { continue }
+            sum.full &+= counters.full
+            sum.ticket &+= counters.ticket
+            sum.sessionID &+= counters.sessionID
+            sum.preSharedKey &+= counters.preSharedKey
+            sum.fallback &+= counters.fallback
+            sum.failed &+= counters.failedTotal
+            sum.abandoned &+= counters.abandoned
+        }
+        return sum
+    }
+
     func snapshot() -> LoopSnapshot {
         let names: [KeepAliveTimeout] = KeepAliveTimeout.allCases
         return unsafe LoopSnapshot(
@@ -143,6 +183,8 @@ extension Loop {
             receiveErrors: meter.pointee.receiveErrors, staleCompletions: meter.pointee.staleCompletions,
             buffersExhausted: meter.pointee.buffersExhausted, submissionQueueFull: meter.pointee.submissionQueueFull,
             coldReads: meter.pointee.coldReads,
+            handshakes: handshakes, handshakesRefused: meter.pointee.handshakesRefused, http2Connections: meter.pointee.http2Connections,
+            http2Failures: meter.pointee.http2Failures, streamsRefused: meter.pointee.streamsRefused, streamsReset: meter.pointee.streamsReset,
             timeouts: names.map { ("\($0)", unsafe meter.pointee.timeouts[Int($0.rawValue)]) },
             queueDepth: LoopDistribution(meter.pointee.depth, meter.pointee.depthMean),
             batchSize: LoopDistribution(meter.pointee.batch, meter.pointee.batchMean),
