@@ -98,6 +98,7 @@ import UringSimulation
     /// Windows of the server that hold hardly a frame.
     @Test(arguments: seeds(10)) func smallReceiveWindows(_ seed: UInt64) {
         var world = world(.chaos)
+        world.refusalsMax = 20
         world.configure = { $0.http2.local = .init(maxConcurrentStreams: 3, streamWindowBytes: 1000, connectionWindowBytes: 65_535) }
         let result = World.simulate(seed, world)
         #expect(result.problems == [], "SIMULATION_SEED=\(seed)")

@@ -18,6 +18,10 @@ final class HTTP2TestClient: CheckedClient {
     /// Streams that are reset when so many bytes of their body have come.
     private var resetAfter: [Int32: Int] = [:]
     private var submitted = 0
+    /// Exchanges that were refused and are tried again.
+    private var again: [Int] = []
+    private var refusals = 0
+    private var changes = 0
     private var ended = 0
     private(set) var answered = 0
     private(set) var wasCut = false
@@ -26,10 +30,11 @@ final class HTTP2TestClient: CheckedClient {
     private var flushes = false
     private var hasComplained = false
     private let resets: Bool
+    private let refusalsMax: Int
 
     init(
         _ simulation: Simulation, to address: SocketAddress, _ exchanges: [Exchange], _ options: ClientOptions, _ random: RandomSource,
-        tolerance: TestClient.Tolerance = .nothing, tls: ClientTLSOptions? = nil, resets: Bool = true
+        tolerance: TestClient.Tolerance = .nothing, tls: ClientTLSOptions? = nil, resets: Bool = true, refusalsMax: Int = 0
     ) {
         var random = random
         (self.simulation, self.exchanges, self.tolerance) = (simulation, exchanges, tolerance)
@@ -46,7 +51,7 @@ final class HTTP2TestClient: CheckedClient {
             tableBytes: random.chance(0.3) ? UInt32(random.within(0...8192)) : 4096)
         wire = ClientWire(simulation, to: address, options, tls: tls)
         self.random = random
-        self.resets = resets
+        (self.resets, self.refusalsMax) = (resets, refusalsMax)
         let uploadsSlowly = self.random.chance(0.4)
         session.uploadBytes = { [unowned self] most in
             guard uploadsSlowly else { return most }
@@ -70,13 +75,13 @@ final class HTTP2TestClient: CheckedClient {
     // MARK: requests
 
     private func submit() {
-        while submitted < exchanges.count, indexOf.count < streamsMax, session.goAway == nil, problem == nil {
-            let exchange = exchanges[submitted]
+        while let index = again.last ?? (submitted < exchanges.count ? submitted : nil), indexOf.count < streamsMax, session.goAway == nil, problem == nil {
+            let exchange = exchanges[index]
             let isUpload = exchange.hasBody
             let stream = session.request(fields(exchange), body: isUpload ? exchange.content : nil, trailers: exchange.requestTrailers)
             guard stream > 0 else { return }
-            indexOf[stream] = submitted
-            submitted += 1
+            indexOf[stream] = index
+            if again.popLast() == nil { submitted += 1 }
             if resets, random.chance(0.05) { resetAfter[stream] = random.below(3000) }
         }
     }
@@ -103,8 +108,13 @@ final class HTTP2TestClient: CheckedClient {
         guard !flushes else { return }
         flushes = true
         defer { flushes = false }
-        let bytes = session.output()
-        if !bytes.isEmpty { wire.send(bytes) }
+        while true {
+            let bytes = session.output()
+            if bytes.isEmpty { return }
+            wire.send(bytes)
+            // A stream that was reset has made room for another.
+            submit()
+        }
     }
 
     // MARK: responses
@@ -123,8 +133,10 @@ final class HTTP2TestClient: CheckedClient {
         guard problem == nil else { return }
         if !wire.isOpen, !isDone { judgeEnd() }
         guard client.isOpen else { return }
-        if random.chance(0.02) { session.ping() }
-        if random.chance(0.02) { session.setWindow(UInt32(random.within(300...100_000))) }
+        if changes < 10, random.chance(0.04) {
+            changes += 1
+            if random.chance(0.5) { session.ping() } else { session.setWindow(UInt32(random.within(300...100_000))) }
+        }
         for (stream, bytes) in resetAfter.sorted(by: { $0.key < $1.key }) where session.streams[stream]?.body.count ?? 0 >= bytes && session.streams[stream]?.status ?? 0 > 0 {
             resetAfter[stream] = nil
             session.reset(stream)
@@ -143,8 +155,14 @@ final class HTTP2TestClient: CheckedClient {
 
     private func changed(_ stream: Int32) {
         guard let seen = session.streams[stream], let code = seen.closedWith, let index = indexOf.removeValue(forKey: stream) else { return }
-        ended += 1
         session.forget(stream)
+        if code == UInt32(NGHTTP2_REFUSED_STREAM.rawValue), session.goAway == nil, refusals < refusalsMax {
+            // Sent before the server's limit was known.
+            refusals += 1
+            again.append(index)
+            return
+        }
+        ended += 1
         guard problem == nil else { return }
         let exchange = exchanges[index]
         if resetAfter.removeValue(forKey: stream) == nil, code == UInt32(NGHTTP2_CANCEL.rawValue) { return }  // by us
@@ -166,7 +184,7 @@ final class HTTP2TestClient: CheckedClient {
             switch tolerance {
             case .nothing: false
             // Whatever the last GOAWAY left open must have been answered.
-            case .closeBetween: client.sentIntoClosed || indexOf.isEmpty
+            case .closeBetween: client.sentIntoClosed || indexOf.isEmpty || client.state == .refused
             case .breaks: client.state == .reset
             }
         if isTolerated {

@@ -40,6 +40,8 @@ struct World {
     var isSecure = false
     /// HTTP/2 clients reset some of their streams.
     var resets = true
+    /// How many streams of a connection may be refused, and are asked for again.
+    var refusalsMax = 0
     var features = SimulatedKernel.allFeatures
     var descriptorLimit: Int32 = 4096
     var tolerance = TestClient.Tolerance.nothing
@@ -94,7 +96,7 @@ struct World {
         guard speaks == .http1 else {
             return HTTP2TestClient(
                 simulation, to: address, exchanges, options(&random), RandomSource(seed: random.next()), tolerance: world.tolerance, tls: tls,
-                resets: world.resets)
+                resets: world.resets, refusalsMax: world.refusalsMax)
         }
         let pace: TestClient.Pace = random.chance(0.4) ? .pipelined : random.chance(0.5) ? .oneByOne : .window(random.within(2...16))
         return TestClient(simulation, to: address, exchanges, pace, options(&random), tolerance: world.tolerance, tls: tls)
