@@ -8,16 +8,19 @@ extension KeepAliveMachine {
     @inlinable package mutating func multiplexed(now: UInt64, _ policy: KeepAlivePolicy) {
         precondition(isBetweenExchanges, "BUG: HTTP/2 began within a request")
         reading = .done
-        writing = .multiplexed(idle: now.deadline(after: policy.headerTimeoutNs))
+        writing = .multiplexed(idle: now.deadline(after: policy.headerTimeoutNs), sinceSent: false)
     }
 
-    /// Event **streamsChanged**: whether there are streams; report it after each batch of input, and when the last has ended.
+    /// Event **streamsChanged**: whether there are streams; report it with each request, and when the last has ended.
+    ///
+    /// The idle time begins when the last response has left. Output of the connection itself (answers to PING and SETTINGS) is not a reason to
+    /// begin it anew, or a client that asks nothing could stay for ever.
     @inlinable package mutating func streamsChanged(any: Bool, now: UInt64, _ policy: KeepAlivePolicy) {
-        guard case .multiplexed(let idle) = writing else { return }
+        guard case .multiplexed(let idle, _) = writing else { return }
         if any {
-            writing = .multiplexed(idle: .max)
+            writing = .multiplexed(idle: .max, sinceSent: false)
         } else if idle == .max {
-            writing = .multiplexed(idle: now.deadline(after: policy.idleTimeoutNs))
+            writing = .multiplexed(idle: now.deadline(after: policy.idleTimeoutNs), sinceSent: output != .drained)
         }
     }
 

@@ -93,7 +93,7 @@ extension KeepAliveMachine {
         switch clock {
         case .idle:
             guard case .multiplexed = writing else { return closed(.close) }
-            writing = .multiplexed(idle: .max)
+            writing = .multiplexed(idle: .max, sinceSent: false)
             return .goAway
         case .linger:
             return closed(.close)
@@ -136,7 +136,7 @@ extension KeepAliveMachine {
             return isDrained ? readingClock(isDrained: true) : (.max, .body)
         case .lingering(let deadline, _):
             return (deadline, .linger)
-        case .multiplexed(let idle):
+        case .multiplexed(let idle, _):
             return (isDrained ? idle : .max, .idle)
         case .closing, .upgraded, .closed:
             return (.max, .linger)

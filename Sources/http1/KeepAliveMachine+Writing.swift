@@ -186,8 +186,8 @@ extension KeepAliveMachine {
             readBody(now: now, policy)
         case .closing(let lingers):
             return allSent(lingers: lingers, now: now, policy)
-        case .multiplexed(let idle):
-            if idle != .max { writing = .multiplexed(idle: now.deadline(after: policy.idleTimeoutNs)) }
+        case .multiplexed(_, let sinceSent):
+            if sinceSent { writing = .multiplexed(idle: now.deadline(after: policy.idleTimeoutNs), sinceSent: false) }
         case .lingering, .upgraded, .closed:
             break
         }

@@ -130,8 +130,8 @@ package struct KeepAliveMachine: Sendable, BitwiseCopyable {
         /// All is sent and the sending side shut down: reading until the peer ends.
         case lingering(deadline: UInt64, bytesLeft: UInt64)
         /// HTTP/2: exchanges are the streams' business, each with a machine of its own. `idle` is when a connection without streams ends; `.max`
-        /// while there are any.
-        case multiplexed(idle: UInt64)
+        /// while there are any. `sinceSent`: it begins anew when what is queued, which has the last response, has left.
+        case multiplexed(idle: UInt64, sinceSent: Bool)
         /// Another protocol has the connection; no clock of ours runs.
         case upgraded
         /// Terminal.

@@ -57,6 +57,7 @@ extension Loop {
     /// The limit of requests per connection, which ends it as a drain does.
     private func countRequest(_ connection: UnsafeMutablePointer<Connection>) {
         unsafe connection.pointee.requestsServed &+= 1
+        unsafe connection.pointee.machine.streamsChanged(any: true, now: state.pointee.now, settings.pointee.policy)
         let limit = unsafe settings.pointee.policy.requestsPerConnectionMax
         if limit > 0, unsafe connection.pointee.requestsServed == UInt64(limit) { unsafe goAway(connection) }
     }
