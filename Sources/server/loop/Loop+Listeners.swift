@@ -54,7 +54,7 @@ extension Loop {
         var context: TLSContext?
         if let tls = transport.tls {
             do throws(TLSLoadError) {
-                context = try TLSContext(tls, nowSeconds: state.pointee.unixSeconds)
+                context = try unsafe TLSContext(tls, nowSeconds: state.pointee.unixSeconds)
             } catch {
                 throw SystemError("TLS of a listener", code: EINVAL, remedy: "\(error)")
             }

@@ -11,15 +11,22 @@
 #include <stddef.h>
 #include <stdlib.h>
 
-static _Atomic uint64_t allocations, frees, retains, releases;
+static _Atomic uint64_t allocations, frees, retains, releases, openssl;
 #define COUNT(counter) atomic_fetch_add_explicit(&counter, 1, memory_order_relaxed)
 
-struct ac_counts ac_read(void) { return (struct ac_counts){allocations, frees, retains, releases}; }
+struct ac_counts ac_read(void) { return (struct ac_counts){allocations, frees, retains, releases, openssl}; }
 
 // The sanitizers bring a malloc of their own.
 #if !__has_feature(address_sanitizer) && !__has_feature(thread_sanitizer)
 extern void *__libc_malloc(size_t), *__libc_calloc(size_t, size_t), *__libc_realloc(void *, size_t), *__libc_memalign(size_t, size_t);
 extern void __libc_free(void *);
+
+// libcrypto, which the program has in any case (crypto.h).
+extern int CRYPTO_set_mem_functions(void *(*)(size_t, const char *, int), void *(*)(void *, size_t, const char *, int), void (*)(void *, const char *, int));
+static void *openssl_malloc(size_t bytes, const char *file, int line) { COUNT(openssl); return __libc_malloc(bytes); }
+static void *openssl_realloc(void *old, size_t bytes, const char *file, int line) { COUNT(openssl); return __libc_realloc(old, bytes); }
+static void openssl_free(void *memory, const char *file, int line) { __libc_free(memory); }
+bool ac_separate_openssl(void) { return CRYPTO_set_mem_functions(openssl_malloc, openssl_realloc, openssl_free) == 1; }
 
 void *malloc(size_t bytes) { COUNT(allocations); return __libc_malloc(bytes); }
 void *calloc(size_t count, size_t bytes) { COUNT(allocations); return __libc_calloc(count, bytes); }
@@ -72,4 +79,6 @@ RELEASE(swift_bridgeObjectRelease)
 RELEASE(swift_errorRelease)
 RELEASE_N(swift_release_n)
 RELEASE_N(swift_bridgeObjectRelease_n)
+#else
+bool ac_separate_openssl(void) { return false; }
 #endif

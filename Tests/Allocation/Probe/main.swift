@@ -1,11 +1,14 @@
 // alloc-probe: a server whose handler reads a request header and writes JSON, for counting what a request costs. Tests/Allocation/run
-// starts it, loads it and judges. One loop, a free port of 127.0.0.1; prints the line `listening on …` that every server prints.
+// starts it, loads it and judges. One loop, free ports of 127.0.0.1, one in clear and one with TLS and a certificate made at start; prints the
+// lines `listening on …` that every server prints.
 //
-//   alloc-probe               `GET /counts` answers with what the process has counted (CAllocationCount)
+//   alloc-probe               `GET /counts` answers with what the process has counted (CAllocationCount), and how many requests it has had
 //   alloc-probe --waste       the handler makes a String of the header: what the counters must notice
 
 import CAllocationCount
+import Glibc
 import UringServer
+import UringTLS
 
 let arguments = Set(CommandLine.arguments.dropFirst())
 guard arguments.isSubset(of: ["--waste"]) else { fatalError("usage: alloc-probe [--waste]") }
@@ -15,7 +18,16 @@ var options = ServerOptions()
 options.loops = .count(1)
 options.timeouts.idle = .seconds(600)
 
-let server = Server(listen: ["127.0.0.1:0"], options: options) { request, response in
+guard ac_separate_openssl() else { fatalError("OpenSSL has allocated already") }
+var secure = ListenerOptions(address: "127.0.0.1:0")
+secure.transport.tls = try TLSConfiguration.selfSigned(nowSeconds: Int64(time(nil)))
+
+/// Of the one loop, whose thread alone touches it.
+nonisolated(unsafe) let requests = UnsafeMutablePointer<UInt64>.allocate(capacity: 1)
+unsafe requests.initialize(to: 0)
+
+let application = Application { request, response in
+    unsafe requests.pointee &+= 1
     if request.path == "/counts" {
         let counts = ac_read()
         response.json { json in
@@ -23,6 +35,8 @@ let server = Server(listen: ["127.0.0.1:0"], options: options) { request, respon
             json.set("frees", counts.frees)
             json.set("retains", counts.retains)
             json.set("releases", counts.releases)
+            json.set("openssl", counts.openssl)
+            unsafe json.set("requests", requests.pointee)
         }
         return
     }
@@ -37,4 +51,4 @@ let server = Server(listen: ["127.0.0.1:0"], options: options) { request, respon
         if wastes, let agent = request.headers["user-agent"] { json["agent"] = String(agent) + "." } else { json["agent"] = request.headers["user-agent"] }
     }
 }
-try server.run()
+try Server(listeners: [ListenerOptions(address: "127.0.0.1:0"), secure], options: options, application: application).run()

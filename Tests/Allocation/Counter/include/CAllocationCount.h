@@ -1,6 +1,7 @@
 // Counts heap allocations and Swift's reference counting of the process it is linked into. For `alloc-probe` only: no product links it.
 #pragma once
 #include <features.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 struct ac_counts {
@@ -10,7 +11,12 @@ struct ac_counts {
   // swift_retain, swift_release and their relatives. Calls are counted: swift_retain_n(x, 2) is one.
   uint64_t retains;
   uint64_t releases;
+  // OpenSSL's allocations, which are in none of the counts above.
+  uint64_t openssl;
 };
 
 // Since the process began. Exact while no other thread runs Swift code.
 struct ac_counts ac_read(void);
+
+// Has OpenSSL allocate by functions that count apart. Before its first allocation; false when it is too late.
+bool ac_separate_openssl(void);
