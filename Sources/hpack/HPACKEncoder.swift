@@ -16,6 +16,8 @@ internal import UringHTTP
     var table = HPACKDynamicTable(bytesMax: HPACKEncoder.tableBytesMax)
     /// Finds entries by a hash of name and value. Owned, freed by `deinit`; nil before the first field that may be indexed.
     var index: UnsafeMutablePointer<IndexLine>?
+    /// Counts the lines that were given up (`victim`).
+    var victimTurn: UInt8 = 0
     /// The memory given to `begin`, until `end`.
     var out: UnsafeMutablePointer<UInt8>
     private var start: UnsafeMutablePointer<UInt8>

@@ -34,7 +34,9 @@ enum HPACKHuffman {
                 unsafe reader.drop(Int(entry &>> 16) & 0xff)
                 steps &-= 1
             }
-            if unsafe steps == 0 && reader.isFull { continue }
+            if steps == 0 { continue }
+            // The end, or a code that may need more bits than are left of the last filling.
+            unsafe reader.fill()
             let step = unsafe reader.careful(table)
             switch step {
             case 0...0xff:
