@@ -1,8 +1,8 @@
 // Encoding of field blocks (RFC 7541): one for each connection, for what we send. Owns our side of the peer's table. Used on the loop's
 // thread; lies behind a pointer in the connection. No I/O; allocates the table and its index at the first insertion, nothing else.
 //
-// Strings go out as plain literals. Huffman coding saves a quarter of the bytes of what is not in the table, and costs more time for them
-// than sending them does; what repeats is in the table and is one byte.
+// Strings go out as plain literals. Huffman coding would save about a quarter of the bytes of what is not in the table, for work on each
+// of them; what repeats is in the table and is one byte. Whether it pays on slow links has not been measured.
 
 internal import UringHTTP
 
