@@ -3,7 +3,7 @@
 import CUringBase
 package import UringHTTP
 
-/// Where an entry with a certain hash of name and value may be found: one line for each hash, the last one that had it.
+/// Where an entry with a certain hash of name and value may be found. A hash selects a set of lines.
 struct IndexLine {
     /// The upper half of the hash's bits; a field that comes again is known by it even before it has an entry.
     var tag: UInt32
@@ -37,8 +37,11 @@ enum IndexingRule {
 }
 
 extension HPACKEncoder {
-    /// A power of two: some ten fields of a site's few kinds of response, seldom two on a line. 512 bytes.
-    private static let indexLines = 64
+    /// Powers of two. Some ten fields are repeated, over a few kinds of response. With one line for each hash, two of them would share one on
+    /// every fifth connection and drive each other out for ever; more than eight hardly ever share a set. Lines fill from the first, so
+    /// looking one up compares one or two tags. 512 bytes.
+    private static let indexSets = 8
+    private static let indexWays = 8
     /// A cookie that is shorter could be guessed byte by byte.
     private static let cookieBytesSafe = 20
 
@@ -203,26 +206,54 @@ extension HPACKEncoder {
         if unsafe index == nil { makeIndex() }
         let hash = unsafe field.hash
         let tag = UInt32(truncatingIfNeeded: hash &>> 32) | 1
-        // Allocated just now or before, and the line is below its count.
-        let line = unsafe index! + Int(truncatingIfNeeded: hash &>> 26) & (Self.indexLines &- 1)
-        let found = unsafe line.pointee
-        if found.tag == tag {
-            let place = Int(truncatingIfNeeded: table.inserted &- found.number)
-            if found.number != 0 && place < table.count, unsafe isEqual(table.entry(place), field) {
+        // Allocated just now or before, and the set lies within its lines.
+        let set = unsafe index! + (Int(truncatingIfNeeded: hash &>> 26) & (Self.indexSets &- 1)) &* Self.indexWays
+        for way in 0..<Self.indexWays where unsafe set[way].tag == tag {
+            let number = unsafe set[way].number
+            let place = Int(truncatingIfNeeded: table.inserted &- number)
+            if number != 0 && place < table.count, unsafe isEqual(table.entry(place), field) {
                 return writeInteger(place &+ 62, mask: 0x7f, bits: 0x80)
             }
-        } else if rule == .secondTime {
-            unsafe line.pointee = IndexLine(tag: tag, number: 0)
+            unsafe insert(field)
+            return unsafe set[way].number = table.inserted
+        }
+        unsafe putNew(field, rule: rule, tag: tag, set: set)
+    }
+
+    /// A field that no line knows.
+    @inline(never)
+    private mutating func putNew(_ field: EncodedField, rule: IndexingRule, tag: UInt32, set: UnsafeMutablePointer<IndexLine>) {
+        // A set of the index, which stays until `deinit`.
+        let way = unsafe victim(set)
+        if rule == .secondTime {
+            unsafe set[way] = IndexLine(tag: tag, number: 0)
             return unsafe writeLiteral(field, mask: 0x0f, bits: 0)
         }
         unsafe insert(field)
-        unsafe line.pointee = IndexLine(tag: tag, number: table.inserted)
+        unsafe set[way] = IndexLine(tag: tag, number: table.inserted)
+    }
+
+    /// The line to give up: an unused one; else one without an entry that is still in the table, so that values that come once do not push
+    /// out what repeats, in turn, so that two new fields do not push out each other; else that of the oldest entry.
+    private mutating func victim(_ set: UnsafeMutablePointer<IndexLine>) -> Int {
+        var oldest = 0
+        var age = -1
+        victimTurn &+= 1
+        for way in 0..<Self.indexWays where unsafe set[way].tag == 0 { return way }
+        for step in 0..<Self.indexWays {
+            let way = Int(victimTurn &+ UInt8(truncatingIfNeeded: step)) & (Self.indexWays &- 1)
+            let number = unsafe set[way].number
+            let place = Int(truncatingIfNeeded: table.inserted &- number)
+            if number == 0 || place >= table.count { return way }
+            if place > age { (oldest, age) = (way, place) }
+        }
+        return oldest
     }
 
     @inline(never)
     private mutating func makeIndex() {
-        let lines = UnsafeMutablePointer<IndexLine>.allocate(capacity: Self.indexLines)
-        unsafe lines.initialize(repeating: IndexLine(tag: 0, number: 0), count: Self.indexLines)
+        let lines = UnsafeMutablePointer<IndexLine>.allocate(capacity: Self.indexSets &* Self.indexWays)
+        unsafe lines.initialize(repeating: IndexLine(tag: 0, number: 0), count: Self.indexSets &* Self.indexWays)
         unsafe index = lines
     }
 

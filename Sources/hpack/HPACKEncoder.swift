@@ -1,8 +1,8 @@
 // Encoding of field blocks (RFC 7541): one for each connection, for what we send. Owns our side of the peer's table. Used on the loop's
 // thread; lies behind a pointer in the connection. No I/O; allocates the table and its index at the first insertion, nothing else.
 //
-// Strings go out as plain literals. Huffman coding saves a quarter of the bytes of what is not in the table, and costs more time for them
-// than sending them does; what repeats is in the table and is one byte.
+// Strings go out as plain literals. Huffman coding would save about a quarter of the bytes of what is not in the table, for work on each
+// of them; what repeats is in the table and is one byte. Whether it pays on slow links has not been measured.
 
 internal import UringHTTP
 
@@ -16,6 +16,8 @@ internal import UringHTTP
     var table = HPACKDynamicTable(bytesMax: HPACKEncoder.tableBytesMax)
     /// Finds entries by a hash of name and value. Owned, freed by `deinit`; nil before the first field that may be indexed.
     var index: UnsafeMutablePointer<IndexLine>?
+    /// Counts the lines that were given up (`victim`).
+    var victimTurn: UInt8 = 0
     /// The memory given to `begin`, until `end`.
     var out: UnsafeMutablePointer<UInt8>
     private var start: UnsafeMutablePointer<UInt8>

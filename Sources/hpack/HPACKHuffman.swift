@@ -35,8 +35,8 @@ enum HPACKHuffman {
                 steps &-= 1
             }
             if steps == 0 { continue }
-            // A long code needs up to 30 bits, and what is left after some steps may be fewer though bytes follow.
-            if steps < 5 { unsafe reader.fill() }
+            // The end, or a code that may need more bits than are left of the last filling.
+            unsafe reader.fill()
             let step = unsafe reader.careful(table)
             switch step {
             case 0...0xff:

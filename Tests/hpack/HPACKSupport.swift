@@ -2,7 +2,7 @@
 // or a trap meets whoever goes beyond.
 
 import UringHTTP
-@testable import UringHPACK
+import UringHPACK
 
 struct Field: Equatable, CustomStringConvertible {
     var name: String
@@ -54,20 +54,20 @@ enum Decoded: Equatable {
         case .complete: break
         }
         let fields = unsafe (0..<sink.slotCount).map { unsafe field(slots[$0], text, checked: !sink.flaws.contains(.name)) }
-        precondition(unsafe sink.listBytes == fields.reduce(0) { $0 + $1.name.utf8.count + $1.value.count + 32 }, "the size of the list")
+        precondition(unsafe sink.listBytes == fields.reduce(0) { $0 + $1.name.unicodeScalars.count + $1.value.count + 32 }, "the size of the list")
         unsafe note(sink, fields)
         return unsafe .fields(fields, sink.flaws)
     }
 
-    private func field(_ slot: FieldSlot, _ text: UnsafePointer<UInt8>, checked: Bool) -> Field {
+    private func field(_ slot: FieldSlot, _ base: UnsafePointer<UInt8>, checked: Bool) -> Field {
         // Within the text of the sink.
-        func piece(_ offset: UInt32, _ count: Int) -> [UInt8] { unsafe Array(UnsafeBufferPointer(start: text + Int(offset), count: count)) }
+        func piece(_ offset: UInt32, _ count: Int) -> [UInt8] { unsafe Array(UnsafeBufferPointer(start: base + Int(offset), count: count)) }
         let name = piece(slot.nameOffset, Int(slot.nameLength))
         if checked {
             let known = unsafe name.withUnsafeBufferPointer { unsafe KnownField.lookup($0.baseAddress!, count: $0.count) }
             precondition(known == slot.known, "the number of \(name)")
         }
-        return Field(String(decoding: name, as: UTF8.self), bytes: piece(slot.valueOffset, Int(slot.valueLength)))
+        return Field(text(name), bytes: piece(slot.valueOffset, Int(slot.valueLength)))
     }
 
     private func note(_ sink: HPACKFieldSink, _ fields: [Field]) {
@@ -124,6 +124,13 @@ enum Decoded: Equatable {
         write(&encoder)
         return unsafe Array(UnsafeBufferPointer(start: out, count: encoder.end()))
     }
+}
+
+/// A name's bytes as a string, one scalar each, so that no two names become equal.
+func text(_ bytes: some Sequence<UInt8>) -> String {
+    var scalars = String.UnicodeScalarView()
+    for byte in bytes { scalars.append(Unicode.Scalar(byte)) }
+    return String(scalars)
 }
 
 func bytes(hex: String) -> [UInt8] {
