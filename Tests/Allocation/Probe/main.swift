@@ -1,8 +1,8 @@
 // alloc-probe: a server whose handler reads a request header and writes JSON, for counting what a request costs. Tests/Allocation/run
-// starts it, loads it and judges. One loop, free ports of 127.0.0.1, one in clear and one with TLS and a certificate made at start; prints the
-// lines `listening on …` that every server prints.
+// starts it, loads it and judges. One loop, a free port of 127.0.0.1; prints the lines `listening on …` that every server prints.
 //
 //   alloc-probe               `GET /counts` answers with what the process has counted (CAllocationCount), and how many requests it has had
+//   alloc-probe --tls         has a second port, with TLS and a certificate made at start
 //   alloc-probe --waste       the handler makes a String of the header: what the counters must notice
 
 import CAllocationCount
@@ -11,7 +11,7 @@ import UringServer
 import UringTLS
 
 let arguments = Set(CommandLine.arguments.dropFirst())
-guard arguments.isSubset(of: ["--waste"]) else { fatalError("usage: alloc-probe [--waste]") }
+guard arguments.isSubset(of: ["--tls", "--waste"]) else { fatalError("usage: alloc-probe [--tls] [--waste]") }
 let wastes = arguments.contains("--waste")
 
 var options = ServerOptions()
@@ -19,8 +19,12 @@ options.loops = .count(1)
 options.timeouts.idle = .seconds(600)
 
 guard ac_separate_openssl() else { fatalError("OpenSSL has allocated already") }
-var secure = ListenerOptions(address: "127.0.0.1:0")
-secure.transport.tls = try TLSConfiguration.selfSigned(nowSeconds: Int64(time(nil)))
+var listeners = [ListenerOptions(address: "127.0.0.1:0")]
+if arguments.contains("--tls") {
+    var secure = ListenerOptions(address: "127.0.0.1:0")
+    secure.transport.tls = try TLSConfiguration.selfSigned(nowSeconds: Int64(time(nil)))
+    listeners.append(secure)
+}
 
 /// Of the one loop, whose thread alone touches it.
 nonisolated(unsafe) let requests = UnsafeMutablePointer<UInt64>.allocate(capacity: 1)
@@ -51,4 +55,4 @@ let application = Application { request, response in
         if wastes, let agent = request.headers["user-agent"] { json["agent"] = String(agent) + "." } else { json["agent"] = request.headers["user-agent"] }
     }
 }
-try Server(listeners: [ListenerOptions(address: "127.0.0.1:0"), secure], options: options, application: application).run()
+try Server(listeners: listeners, options: options, application: application).run()
