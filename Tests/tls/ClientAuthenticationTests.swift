@@ -76,7 +76,7 @@ private enum Mode: CaseIterable { case none, optional, required }
             let first = Pair(context, options)
             #expect(first.handshake())
             _ = first.client.read()
-            unsafe options.session = first.client.sessions[0]
+            options.session = first.client.sessions[0]
             let second = Pair(context, options)
             #expect(second.handshake())
             #expect(unsafe second.session.resumption != .full)

@@ -16,9 +16,26 @@ struct ClientOptions {
     var certificate: TestIdentity?
     var asksForStatus = false
     /// A session to resume, from `TestClient.sessions`.
-    var session: OpaquePointer?
+    var session: TestSession?
     var options: UInt64 = 0
     var securityLevel: CInt?
+}
+
+/// A session of a client, owned: it outlives the client that it came from.
+@safe final class TestSession {
+    let raw: OpaquePointer
+
+    /// Takes over a reference.
+    init(_ raw: OpaquePointer) { unsafe self.raw = raw }
+
+    deinit { unsafe SSL_SESSION_free(raw) }
+
+    var ticket: [UInt8] {
+        var bytes: UnsafePointer<UInt8>?
+        var count = 0
+        unsafe SSL_SESSION_get0_ticket(raw, &bytes, &count)
+        return unsafe Array(UnsafeBufferPointer(start: bytes, count: count))
+    }
 }
 
 /// Owns an SSL and collects the sessions that the server hands out.
@@ -27,8 +44,8 @@ struct ClientOptions {
     private let context: OpaquePointer
     private let incoming: OpaquePointer
     private let outgoing: OpaquePointer
-    /// Each with a reference of ours.
-    fileprivate(set) var sessions: [OpaquePointer] = unsafe []
+    /// In the order in which they came.
+    fileprivate(set) var sessions: [TestSession] = []
 
     init(_ options: ClientOptions = ClientOptions()) {
         unsafe context = SSL_CTX_new(TLS_client_method())
@@ -40,7 +57,7 @@ struct ClientOptions {
         unsafe SSL_CTX_sess_set_new_cb(context) { ssl, session in
             // The client outlives its SSL.
             let client = unsafe Unmanaged<TestClient>.fromOpaque(SSL_get_ex_data(ssl, 0)).takeUnretainedValue()
-            if let session = unsafe session { unsafe client.sessions.append(session) }
+            if let session = unsafe session { unsafe client.sessions.append(TestSession(session)) }
             return 1
         }
         if let list = options.cipherList { #expect(unsafe SSL_CTX_set_cipher_list(context, list) == 1) }
@@ -59,11 +76,14 @@ struct ClientOptions {
         if options.asksForStatus { _ = unsafe urtls_set_status_type(ssl, TLSEXT_STATUSTYPE_ocsp) }
         let wire = options.applicationProtocols.flatMap { [UInt8($0.utf8.count)] + Array($0.utf8) }
         if !wire.isEmpty { _ = unsafe SSL_set_alpn_protos(ssl, wire, UInt32(wire.count)) }
-        if let session = unsafe options.session { #expect(unsafe SSL_set_session(ssl, session) == 1) }
+        // A copy: OpenSSL marks the session that it offered as used up when the server answers with a new ticket.
+        if let copy = unsafe options.session.flatMap({ unsafe SSL_SESSION_dup($0.raw) }) {
+            #expect(unsafe SSL_set_session(ssl, copy) == 1)
+            unsafe SSL_SESSION_free(copy)
+        }
     }
 
     deinit {
-        for unsafe session in unsafe sessions { unsafe SSL_SESSION_free(session) }
         // Otherwise OpenSSL takes the session for broken and will not resume it.
         unsafe SSL_set_shutdown(ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN)
         unsafe SSL_free(ssl)
@@ -114,6 +134,9 @@ struct ClientOptions {
         let copy = Array(bytes)
         if !copy.isEmpty { _ = unsafe BIO_write(incoming, copy, CInt(copy.count)) }
     }
+
+    /// The session as it stands. A TLS 1.2 client that resumed and got a new ticket has it here only: OpenSSL calls nobody for it.
+    var currentSession: TestSession? { unsafe SSL_get1_session(ssl).map { unsafe TestSession($0) } }
 
     var peerCertificateFingerprint: String? {
         guard let certificate = unsafe SSL_get0_peer_certificate(ssl) else { return nil }
