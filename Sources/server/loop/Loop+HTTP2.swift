@@ -85,7 +85,14 @@ extension Loop {
             // At once and in order: a reset must not overtake the head of its stream's response, which is in the output already.
             if unsafe http2.pointee.engine.controlCount > 0 { unsafe flushControl(connection, http2) }
         }
-        unsafe settleStreams(connection, http2)
+        // The limit of requests per connection ends it as a drain does. Behind the batch: what came with the last request is answered too, and when
+        // nothing is under way then, the answers are in front of GOAWAY.
+        let limit = unsafe settings.pointee.policy.requestsPerConnectionMax
+        if limit > 0, unsafe connection.pointee.requestsServed >= UInt64(limit) && !http2.pointee.isEnding && !http2.pointee.hasFailed {
+            unsafe goAway(connection)
+        } else {
+            unsafe settleStreams(connection, http2)
+        }
         return start
     }
 
@@ -116,9 +123,8 @@ extension Loop {
     func goAway(_ connection: UnsafeMutablePointer<Connection>) {
         guard let http2 = unsafe connection.pointee.http2 else { return }
         unsafe http2.pointee.isEnding = true
-        unsafe http2.pointee.engine.drain()
         // Nobody is owed the round trip of the first warning when nothing is under way.
-        if unsafe http2.pointee.engine.activeStreams == 0 { unsafe http2.pointee.engine.drain() }
+        if unsafe http2.pointee.engine.activeStreams == 0 { unsafe http2.pointee.engine.drainAtOnce() } else { unsafe http2.pointee.engine.drain() }
         unsafe flushControl(connection, http2)
         unsafe settleStreams(connection, http2)
     }

@@ -18,7 +18,7 @@ extension Loop {
     /// The head of a request is in the loop's storage.
     func takeRequest(_ connection: UnsafeMutablePointer<Connection>, _ http2: UnsafeMutablePointer<HTTP2Transport>, _ slot: StreamSlot, _ endStream: Bool) {
         if ur_probe_parse() { unsafe ur_fire_parse(connection.pointee.id, UInt64(head.pointee.headLength), kernel.now()) }
-        unsafe countRequest(connection)
+        unsafe connection.pointee.requestsServed &+= 1
         nameHost()
         guard endStream else { return unsafe beginStreamBody(connection, http2, slot) }
         unsafe layOut(connection, headText, body: headText, 0)
@@ -52,13 +52,6 @@ extension Loop {
             nameOffset: UInt32(truncatingIfNeeded: end), valueOffset: UInt32(truncatingIfNeeded: head.pointee.authorityOffset),
             valueLength: UInt32(truncatingIfNeeded: head.pointee.authorityLength), nameLength: UInt16(name.utf8CodeUnitCount), known: .host)
         unsafe (head.pointee.fieldCount, head.pointee.headLength) = (count &+ 1, end &+ name.utf8CodeUnitCount)
-    }
-
-    /// The limit of requests per connection, which ends it as a drain does.
-    private func countRequest(_ connection: UnsafeMutablePointer<Connection>) {
-        unsafe connection.pointee.requestsServed &+= 1
-        let limit = unsafe settings.pointee.policy.requestsPerConnectionMax
-        if limit > 0, unsafe connection.pointee.requestsServed == UInt64(limit) { unsafe goAway(connection) }
     }
 
     /// The slot of a stream; made now when the stream has none. nil when there is none left: the client may try again.
@@ -101,7 +94,7 @@ extension Loop {
     /// A field list that is larger than the limit: nothing of it is known but that it was asked.
     func refuseHead(_ connection: UnsafeMutablePointer<Connection>, _ http2: UnsafeMutablePointer<HTTP2Transport>, _ slot: StreamSlot, _ endStream: Bool) {
         unsafe head.pointee = RequestHead()
-        unsafe countRequest(connection)
+        unsafe connection.pointee.requestsServed &+= 1
         guard let stream = unsafe openStream(connection, http2, slot, hasBody: !endStream) else { return }
         if !endStream { unsafe stream.pointee.body.mode = .discard }
         unsafe fault(stream, .headTooLarge)
