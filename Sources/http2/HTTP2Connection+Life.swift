@@ -126,6 +126,14 @@ extension HTTP2Connection {
         }
     }
 
+    /// Ends the connection when no stream is open: GOAWAY with the last that was answered, and nothing before it. The PING of `drain` would come
+    /// for a client that knows the connection is over, which some take for an error.
+    package mutating func drainAtOnce() {
+        if case .failed = phase { return }
+        if case .final = goingAway { return }
+        finishDrain()
+    }
+
     private mutating func finishDrain() {
         goingAway = .final(lastStreamID)
         if !writeGoAway(last: lastStreamID, .noError, "") { _ = overflow() }

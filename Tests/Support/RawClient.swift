@@ -146,6 +146,15 @@ package final class RawClient {
         return input
     }
 
+    /// The next bytes, as many as asked for.
+    package func readSome(_ count: Int) throws -> [UInt8] {
+        while input.count < count {
+            guard try receive() else { throw RawClientError.closedEarly(received: text(of: input)) }
+        }
+        defer { input.removeFirst(count) }
+        return Array(input.prefix(count))
+    }
+
     /// Reads more into `input`; false at an orderly end.
     func receive() throws -> Bool {
         try wait(for: Int16(POLLIN))

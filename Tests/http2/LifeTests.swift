@@ -228,6 +228,23 @@ import UringHTTP
         #expect(unsafe harness.engine.pointee.isDrained)
     }
 
+    @Test func drainAtOnce() {
+        let harness = open()
+        harness.receive(Client.request(1))
+        harness.respond(1)
+        _ = harness.takeFrames()
+        unsafe harness.engine.pointee.drainAtOnce()
+        unsafe harness.engine.pointee.drainAtOnce()
+        unsafe harness.engine.pointee.drain()
+        #expect(frames(harness) == ["GOAWAY 1 0"])
+        #expect(unsafe harness.engine.pointee.isDrained)
+        // Behind a warning it names the last stream.
+        let warned = open()
+        unsafe warned.engine.pointee.drain()
+        unsafe warned.engine.pointee.drainAtOnce()
+        #expect(frames(warned) == ["GOAWAY 2147483647 0", "PING", "GOAWAY 0 0"])
+    }
+
     @Test func skippedStreamsKeepTheTable() {
         let harness = open(HTTP2LocalSettings(maxConcurrentStreams: 1))
         harness.receive(Client.request(1))

@@ -12,6 +12,9 @@ struct HTTP2Transport: ~Copyable {
     private let capacity: Int
     /// The last stream's end ends the connection.
     var isEnding = false
+    /// When requests came last, and whether ever several at once: who asks so has more under way than is known here.
+    var lastRequestsAt: UInt64 = 0
+    var asksAhead = false
     /// The peer violated the protocol: what is queued leaves, nothing more is read.
     var hasFailed = false
 

@@ -62,6 +62,7 @@ extension Loop {
         _ connection: UnsafeMutablePointer<Connection>, _ http2: UnsafeMutablePointer<HTTP2Transport>, _ bytes: UnsafeMutablePointer<UInt8>, _ count: Int
     ) -> Int {
         var start = 0
+        let before = unsafe connection.pointee.requestsServed
         frames: while start < count {
             if unsafe connection.pointee.flags.contains(.closing) { return count }
             if unsafe http2.pointee.hasFailed || connection.pointee.machine.isEnding { return unsafe discardInput(connection, count &- start, count) }
@@ -85,7 +86,19 @@ extension Loop {
             // At once and in order: a reset must not overtake the head of its stream's response, which is in the output already.
             if unsafe http2.pointee.engine.controlCount > 0 { unsafe flushControl(connection, http2) }
         }
-        unsafe settleStreams(connection, http2)
+        let taken = unsafe connection.pointee.requestsServed &- before
+        if taken > 0 {
+            unsafe http2.pointee.lastRequestsAt = unsafe state.pointee.now
+            if unsafe taken > 1 || http2.pointee.engine.activeStreams > 1 { unsafe http2.pointee.asksAhead = true }
+        }
+        // The limit of requests per connection ends it as a drain does. Behind the batch: what came with the last request is answered too, and when
+        // nothing is under way then, the answers are in front of GOAWAY.
+        let limit = unsafe settings.pointee.policy.requestsPerConnectionMax
+        if limit > 0, unsafe connection.pointee.requestsServed >= UInt64(limit) && !http2.pointee.isEnding && !http2.pointee.hasFailed {
+            unsafe goAway(connection)
+        } else {
+            unsafe settleStreams(connection, http2)
+        }
         return start
     }
 
@@ -112,13 +125,21 @@ extension Loop {
 
     // MARK: end
 
+    /// How long after its last requests a client that asks ahead is taken to have more on their way: beyond any round trip worth waiting for. 1 s.
+    private static var aheadNanoseconds: UInt64 { 1_000_000_000 }
+
     /// Carries out `KeepAliveStep.goAway`: no new streams, and the connection ends behind the last.
     func goAway(_ connection: UnsafeMutablePointer<Connection>) {
         guard let http2 = unsafe connection.pointee.http2 else { return }
         unsafe http2.pointee.isEnding = true
-        unsafe http2.pointee.engine.drain()
-        // Nobody is owed the round trip of the first warning when nothing is under way.
-        if unsafe http2.pointee.engine.activeStreams == 0 { unsafe http2.pointee.engine.drain() }
+        // Nobody is owed the round trip of the first warning when nothing is under way. Answers of a moment ago bring the next requests of a client
+        // that asks ahead: those are on their way while no stream is open here.
+        let isBusy = unsafe http2.pointee.asksAhead && state.pointee.now &- http2.pointee.lastRequestsAt < Self.aheadNanoseconds
+        if unsafe http2.pointee.engine.activeStreams == 0 && !(isBusy && !http2.pointee.engine.isDraining) {
+            unsafe http2.pointee.engine.drainAtOnce()
+        } else {
+            unsafe http2.pointee.engine.drain()
+        }
         unsafe flushControl(connection, http2)
         unsafe settleStreams(connection, http2)
     }

@@ -70,7 +70,8 @@ extension Loop {
         unsafe memcpy(out + Self.frameHeaderBytes, response.pointee.body.base, count)
         unsafe commit(connection, count &+ Self.frameHeaderBytes)
         unsafe connection.pointee.machine.outputQueued(UInt64(count &+ Self.frameHeaderBytes), now: state.pointee.now, settings.pointee.policy)
-        return headBytes &+ count &+ Self.frameHeaderBytes
+        // The frame's header is not content: logs and metrics count what a handler gave.
+        return headBytes &+ count
     }
 
     // MARK: responses of streams

@@ -54,12 +54,10 @@ extension Loop {
         unsafe (head.pointee.fieldCount, head.pointee.headLength) = (count &+ 1, end &+ name.utf8CodeUnitCount)
     }
 
-    /// The limit of requests per connection, which ends it as a drain does.
+    /// A request has arrived: idle time is over.
     private func countRequest(_ connection: UnsafeMutablePointer<Connection>) {
         unsafe connection.pointee.requestsServed &+= 1
         unsafe connection.pointee.machine.streamsChanged(any: true, now: state.pointee.now, settings.pointee.policy)
-        let limit = unsafe settings.pointee.policy.requestsPerConnectionMax
-        if limit > 0, unsafe connection.pointee.requestsServed == UInt64(limit) { unsafe goAway(connection) }
     }
 
     /// The slot of a stream; made now when the stream has none. nil when there is none left: the client may try again.
