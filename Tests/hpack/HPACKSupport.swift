@@ -33,9 +33,12 @@ enum Decoded: Equatable {
         (self.listBytesMax, self.textCapacity, self.slotCapacity) = (listBytesMax, textCapacity, slotCapacity)
     }
 
-    var tableBytes: Int { decoder.tableBytes }
-    func setTableBytesMax(_ max: Int) { decoder.setTableBytesMax(max) }
+    // None of these is inlined: Swift 6.3's optimiser crashes (CopyPropagation) where a property that is not copyable is changed in a caller's copy of
+    // them.
+    var tableBytes: Int { @inline(never) get { decoder.tableBytes } }
+    @inline(never) func setTableBytesMax(_ max: Int) { decoder.setTableBytesMax(max) }
 
+    @inline(never)
     func decode(_ block: [UInt8]) -> Decoded {
         // Exactly of its size; freed at the end of this call, as the other two.
         let bytes = UnsafeMutablePointer<UInt8>.allocate(capacity: max(block.count, 1))
