@@ -109,7 +109,6 @@ extension Loop {
 
     /// The peer does not speak TLS as it should. The alert, or a word in clear to who speaks HTTP, is in the output; then the connection ends.
     private func tlsFailed(_ connection: UnsafeMutablePointer<Connection>, _ tls: UnsafeMutablePointer<TLSTransport>, _ failure: TLSFailure) {
-        unsafe meter.pointee.tlsFailures &+= 1
         unsafe tls.pointee.isShutDown = true
         if failure.cause == .plainHTTP {
             // As nginx does: who typed http:// for https:// learns it.

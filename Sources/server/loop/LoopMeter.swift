@@ -24,7 +24,6 @@ struct LoopMeter: ~Copyable {
     var submissionQueueFull: UInt64 = 0
     var coldReads: UInt64 = 0
     var handshakesRefused: UInt64 = 0
-    var tlsFailures: UInt64 = 0
     /// Contexts that could not be made on a reload.
     var contextFailures: UInt64 = 0
     var http2Connections: UInt64 = 0
@@ -132,6 +131,8 @@ public struct LoopSnapshot: Sendable {
     public let handshakes: LoopHandshakes
     /// Connections refused because too many others were in their handshake.
     public let handshakesRefused: UInt64
+    /// Certificates and keys that were loaded anew and that this loop could not take over: it goes on with the old ones.
+    public let contextFailures: UInt64
     /// Connections that spoke HTTP/2, and those of them that violated it.
     public let http2Connections: UInt64
     public let http2Failures: UInt64
@@ -183,7 +184,8 @@ extension Loop {
             receiveErrors: meter.pointee.receiveErrors, staleCompletions: meter.pointee.staleCompletions,
             buffersExhausted: meter.pointee.buffersExhausted, submissionQueueFull: meter.pointee.submissionQueueFull,
             coldReads: meter.pointee.coldReads,
-            handshakes: handshakes, handshakesRefused: meter.pointee.handshakesRefused, http2Connections: meter.pointee.http2Connections,
+            handshakes: handshakes, handshakesRefused: meter.pointee.handshakesRefused,
+            contextFailures: meter.pointee.contextFailures, http2Connections: meter.pointee.http2Connections,
             http2Failures: meter.pointee.http2Failures, streamsRefused: meter.pointee.streamsRefused, streamsReset: meter.pointee.streamsReset,
             timeouts: names.map { ("\($0)", unsafe meter.pointee.timeouts[Int($0.rawValue)]) },
             queueDepth: LoopDistribution(meter.pointee.depth, meter.pointee.depthMean),
