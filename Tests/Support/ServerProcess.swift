@@ -99,7 +99,10 @@ package final class ServerProcess: Sendable {
     @discardableResult
     package func waitForExit() throws -> Exit {
         // The end of its output comes with the end of the process.
-        guard collector.wait(until: { _, ended in ended }) else { throw ServerProcessError.timedOut(waitingFor: "end of the process", output: output) }
+        guard collector.wait(until: { _, ended in ended }) else {
+            let state = state.withLock { $0.exit == nil ? ProcessSnapshot.text(of: $0.pid) : "" }
+            throw ServerProcessError.timedOut(waitingFor: "end of the process", output: output + state)
+        }
         return state.withLock { state in
             reap(&state, options: 0)
             return state.exit ?? .code(-1)
