@@ -1,10 +1,12 @@
-// Ends of streams and of the connection: errors, resets, drain, keep-alive by PING, and the control output (RFC 9113 5.4, 6.7, 6.8).
+// Ends of streams and of the connection: errors, resets, drain, and the control output (RFC 9113 5.4, 6.8).
 // See HTTP2Connection.swift.
 
 /// Our PINGs that are under way.
 struct PingState {
     /// When the keep-alive PING was sent; nil when none is out.
     var sentAt: UInt64?
+    /// When the client's silence was last put up with.
+    var lookedAt: UInt64 = 0
     /// Of the last keep-alive PING.
     var number: UInt64 = 0
     /// What the drain's PING carries; no keep-alive PING gets so far.
@@ -146,29 +148,5 @@ extension HTTP2Connection {
     package var isDrained: Bool {
         guard case .final = goingAway else { return false }
         return table.active == 0
-    }
-
-    // MARK: keep-alive
-
-    /// Sends a PING to learn whether the client is there; one at a time.
-    package mutating func ping(now: UInt64) {
-        guard phase == .open, pings.sentAt == nil else { return }
-        pings.number &+= 1
-        guard writePing(pings.number.bigEndian, isAcknowledgement: false) else { return }
-        pings.sentAt = now
-    }
-
-    /// When the PING that has not been answered was sent.
-    package var pingOutstandingSince: UInt64? { pings.sentAt }
-
-    /// Takes in an acknowledgement; false when nothing of ours is under way that it could mean.
-    mutating func pingAcknowledged(_ opaque: UInt64) -> Bool {
-        if opaque == PingState.drainNumber, goingAway == .announced {
-            finishDrain()
-            return true
-        }
-        guard pings.sentAt != nil, opaque == pings.number.bigEndian else { return false }
-        pings.sentAt = nil
-        return true
     }
 }

@@ -14,7 +14,7 @@
 // A dead slot is given to another stream by a later call of `next` only, so `isLive` tells the truth in between. Calls that name a dead slot do
 // nothing.
 //
-// +Input: frames. +Headers, +Data: requests. +Control: the frames of the connection itself. +FlowControl, +Output, +Life: what the caller does.
+// +Input: frames. +Headers, +Data: requests. +Control: the frames of the connection itself. +FlowControl, +Output, +Life: what the caller does. HTTP2KeepAlive: silent clients.
 
 internal import UringHPACK
 internal import UringHTTP

@@ -16,6 +16,7 @@ package protocol KernelCalls: AnyObject {
     func acceptWaiting(_ fd: Int32) -> Int32
     func send(_ fd: Int32, _ bytes: UnsafeRawPointer, _ count: Int, more: Bool) -> Int
     func sendFile(_ fd: Int32, file: Int32, offset: UInt64, count: Int) -> Int
+    func unacknowledgedBytes(_ fd: Int32) -> Int
     func shutdownWrite(_ fd: Int32)
     func resetOnClose(_ fd: Int32)
     func close(_ fd: Int32)
@@ -59,6 +60,7 @@ package final class ForwardingKernel: Kernel {
     package override func sendFile(_ fd: Int32, file: Int32, offset: UInt64, count: Int) -> Int {
         calls.sendFile(fd, file: file, offset: offset, count: count)
     }
+    package override func unacknowledgedBytes(_ fd: Int32) -> Int { calls.unacknowledgedBytes(fd) }
     package override func shutdownWrite(_ fd: Int32) { calls.shutdownWrite(fd) }
     package override func resetOnClose(_ fd: Int32) { calls.resetOnClose(fd) }
     package override func close(_ fd: Int32) { calls.close(fd) }

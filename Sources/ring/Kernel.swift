@@ -109,6 +109,8 @@ package class Kernel {
     package func send(_ fd: Int32, _ bytes: UnsafeRawPointer, _ count: Int, more: Bool) -> Int { fatalError("BUG: abstract kernel") }
     /// sendfile(2): bytes of `file` from `offset`, straight from the page cache.
     package func sendFile(_ fd: Int32, file: Int32, offset: UInt64, count: Int) -> Int { fatalError("BUG: abstract kernel") }
+    /// Bytes that were sent and that the peer's kernel has not acknowledged (SIOCOUTQ, tcp(7)); 0 where nobody can tell.
+    package func unacknowledgedBytes(_ fd: Int32) -> Int { fatalError("BUG: abstract kernel") }
     /// shutdown(2) of the writing side: the peer reads to the end and sees a FIN.
     package func shutdownWrite(_ fd: Int32) { fatalError("BUG: abstract kernel") }
     /// Makes the coming close send RST and discard what is unsent (SO_LINGER 0): for peers that have forfeited the rest.

@@ -222,6 +222,12 @@ package final class UringKernel: Kernel {
         _ = unsafe ioctl(fd, UInt(FIONBIO), &isOn)
     }
 
+    package override func unacknowledgedBytes(_ fd: Int32) -> Int {
+        var count: Int32 = 0
+        // The kernel writes the number during the call only.
+        return unsafe ioctl(fd, UInt(TIOCOUTQ), &count) == 0 ? Int(max(0, count)) : 0
+    }
+
     package override func shutdownWrite(_ fd: Int32) { _ = shutdown(fd, Int32(SHUT_WR)) }
 
     package override func resetOnClose(_ fd: Int32) {

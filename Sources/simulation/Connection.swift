@@ -56,6 +56,9 @@ package final class Connection {
     /// Bytes that a receive would find now.
     var readableBytes: Int { inbound.count }
 
+    /// Bytes that the server has sent and the client has not read.
+    var unreadBytes: Int { outbound.count }
+
     /// What recv(2) with MSG_DONTWAIT answers.
     func receive(_ into: UnsafeMutableRawBufferPointer) -> Int {
         if inbound.count > 0 {

@@ -85,6 +85,7 @@ extension SimulatedKernel {
         return sent
     }
 
+    package func unacknowledgedBytes(_ fd: Int32) -> Int { socket(fd, "ioctl")?.connection.unreadBytes ?? 0 }
     package func shutdownWrite(_ fd: Int32) { socket(fd, "shutdown")?.connection.shutdownWrite() }
     package func resetOnClose(_ fd: Int32) { socket(fd, "setsockopt")?.resetsOnClose = true }
     package func close(_ fd: Int32) { _ = closeDescriptor(fd, by: "close") }

@@ -2,6 +2,7 @@
 
 import Testing
 import UringHTTP1
+import UringHTTP2
 import UringRing
 import UringServer
 import UringSimulation
@@ -120,5 +121,56 @@ import UringSimulation
         #expect(seen.state == .finished)
         #expect(seen.text.split(separator: "small 1\n").count == 2)
         #expect(seen.text.lowercased().contains("connection: close"))
+    }
+
+    // MARK: HTTP/2
+
+    /// A stream of events whose client says nothing of its own accord.
+    private func events(_ steps: [SimulatedClient.Step], configure: @escaping (inout LoopConfiguration) -> Void = { _ in }) -> (Seen, pings: Int) {
+        let handler = HandlerBox(handle: { _, response in
+            response.stream { writer in
+                writer.write([UInt8(ascii: "e")])
+                return .wait(milliseconds: 7000)
+            }
+        })
+        let simulation = Simulation(seed: 1)
+        let server = SimulatedServer(simulation, handler: handler, configure: configure)
+        let client = simulation.connect(to: server.address)
+        let preface = request("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n") + [0, 0, 0, 4, 0, 0, 0, 0, 0]
+        // GET http://a/ with indexed fields and a literal :authority (RFC 7541 6.1, 6.2.2).
+        let get: [UInt8] = [0, 0, 6, 1, 5, 0, 0, 0, 1, 0x82, 0x86, 0x84, 0x01, 1, 97]
+        client.run([.send(preface + get)] + steps)
+        let began = simulation.now
+        server.run { !client.isOpen || simulation.now - began > 300_000_000_000 }
+        let seen = Seen(state: client.state, seconds: Double(client.lastActivityNs - began) / 1e9, text: "")
+        let pings = client.received.indices.dropLast(8).filter { client.received[$0...].starts(with: [0, 0, 8, 6, 0, 0, 0, 0, 0]) }.count
+        if client.isOpen { client.reset() }
+        server.stop()
+        #expect(server.problems == [])
+        return (seen, pings)
+    }
+
+    /// Its kernel takes every event, and nobody is there: what a machine that hangs looks like.
+    @Test func aClientThatIsGone() {
+        let (seen, pings) = events([])
+        #expect(seen.state == .reset)
+        #expect(pings == 1)
+        #expect(about(seen, 80), "\(seen)")
+    }
+
+    /// It answers, if late.
+    @Test func aClientThatIsQuiet() {
+        let answers = (1...4).flatMap { number -> [SimulatedClient.Step] in
+            [.wait(70_000_000_000), .send([0, 0, 8, 6, 1, 0, 0, 0, 0] + [0, 0, 0, 0, 0, 0, 0, number])]
+        }
+        let (seen, pings) = events(answers)
+        #expect(seen.state == .established && seen.seconds > 290, "\(seen)")
+        #expect(pings == 4)
+    }
+
+    @Test func pingsThatAreOff() {
+        let (seen, pings) = events([]) { $0.http2.keepAlive.afterNs = 0 }
+        #expect(seen.state == .established)
+        #expect(pings == 0)
     }
 }

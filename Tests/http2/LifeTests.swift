@@ -281,4 +281,35 @@ import UringHTTP
         harness.receive(Client.frame(6, flags: 1, frames[0].payload))
         #expect(unsafe harness.engine.pointee.pingOutstandingSince == nil)
     }
+
+    /// Time is asked of the caller: nothing here waits.
+    @Test func silenceOfTheClient() {
+        var keepAlive = HTTP2KeepAlive()
+        (keepAlive.afterNs, keepAlive.timeoutNs) = (1000, 100)
+        let harness = open()
+        func deadline() -> UInt64 { unsafe harness.engine.pointee.silenceDeadline(keepAlive) }
+        #expect(deadline() == .max, "no stream is open: the idle timeout is enough")
+        harness.now = 5000
+        harness.receive(Client.request(1))
+        #expect(deadline() == 6000)
+        harness.now = 5500
+        harness.receive(Client.windowUpdate(0, 1))
+        #expect(deadline() == 6500, "whatever the client sends counts")
+        unsafe harness.engine.pointee.postponePing(now: 6500)
+        #expect(deadline() == 7500)
+        unsafe harness.engine.pointee.ping(now: 7500)
+        #expect(deadline() == 7600)
+        let ping = harness.takeFrames().last { $0.description == "PING" }
+        harness.now = 7590
+        harness.receive(Client.windowUpdate(0, 1))
+        #expect(deadline() == 7690, "not the acknowledgement, but it is there")
+        harness.now = 7600
+        harness.receive(Client.frame(6, flags: 1, ping?.payload ?? []))
+        #expect(deadline() == 8600)
+        harness.now = .max - 10
+        harness.receive(Client.windowUpdate(0, 1))
+        #expect(deadline() == .max)
+        keepAlive.afterNs = 0
+        #expect(deadline() == .max)
+    }
 }

@@ -214,6 +214,24 @@ import UringSimulation
         }
     }
 
+    @Test func bytesThatThePeerHasNotTaken() {
+        conforms(["0", "some", "0"]) { seam in
+            let (fd, peer) = seam.pair()
+            seam.note("\(seam.kernel.unacknowledgedBytes(fd))")
+            let block = [UInt8](repeating: 120, count: 64 * 1024)
+            var sent = 0
+            while true {
+                let count = unsafe block.withUnsafeBytes { unsafe seam.kernel.send(fd, $0.baseAddress!, $0.count, more: false) }
+                guard count > 0 else { break }
+                sent += count
+            }
+            seam.note(seam.kernel.unacknowledgedBytes(fd) > 0 ? "some" : "none")
+            _ = peer.read(sent)
+            seam.note("\(seam.kernel.unacknowledgedBytes(fd))")
+            seam.kernel.close(fd)
+        }
+    }
+
     @Test func resetByThePeer() {
         conforms([
             "10: -Connection reset by peer", "-32", "11: 0", "no name",

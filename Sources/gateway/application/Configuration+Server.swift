@@ -29,6 +29,8 @@ extension Configuration {
         options.http2.streams = http2.streams
         options.http2.streamWindowBytes = http2.streamWindowBytes
         options.http2.connectionWindowBytes = http2.connectionWindowBytes
+        options.http2.pingAfter = Self.duration(http2.pingAfterNs)
+        options.http2.pingTimeout = Self.duration(http2.pingTimeoutNs)
         options.drainTimeout = Self.duration(timeouts.drainNs)
         return options
     }

@@ -96,6 +96,12 @@ extension ConfigSchema {
         ConfigOption(
             "connection-window", .unit(.size, ConfigRange(64 * kib, 64 * mib)), default: "256KiB",
             "The same for all request bodies of a connection together.", example: "1MiB"),
+        ConfigOption(
+            "ping-after", .unit(.duration, ConfigRange(second, 2 * 60 * minute, zeroIsOff: true)), default: "60s",
+            "How long a client with requests under way may be silent before it is asked by PING whether it is there.", example: "30s"),
+        ConfigOption(
+            "ping-timeout", .unit(.duration, ConfigRange(100 * ms, 10 * minute)), default: "20s",
+            "How long it may be silent after that before its connection is ended.", example: "10s"),
     ])
 
     static let redirect = ConfigGroup([

@@ -87,11 +87,16 @@ package struct HTTP2Configuration: Sendable, Equatable {
     package var streams: Int
     package var streamWindowBytes: Int
     package var connectionWindowBytes: Int
+    /// 0: never.
+    package var pingAfterNs: UInt64
+    package var pingTimeoutNs: UInt64
 
     init(_ group: ConfigTable?) {
         guard let group else { preconditionFailure("BUG: http2 has no default") }
         streams = group.integer("streams")
         streamWindowBytes = group.integer("stream-window")
         connectionWindowBytes = group.integer("connection-window")
+        pingAfterNs = group.number("ping-after")
+        pingTimeoutNs = group.number("ping-timeout")
     }
 }

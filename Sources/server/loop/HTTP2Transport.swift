@@ -15,6 +15,8 @@ struct HTTP2Transport: ~Copyable {
     /// When requests came last, and whether ever several at once: who asks so has more under way than is known here.
     var lastRequestsAt: UInt64 = 0
     var asksAhead = false
+    /// When the timer comes by to look at the client's silence, as far as it was armed for that.
+    var silenceArmedAt = UInt64.max
     /// The peer violated the protocol: what is queued leaves, nothing more is read.
     var hasFailed = false
 

@@ -123,6 +123,34 @@ extension Loop {
         unsafe connection.pointee.machine.outputQueued(UInt64(written), now: state.pointee.now, settings.pointee.policy)
     }
 
+    // MARK: silence
+
+    /// When the connection's timer must come by for its client's silence; nil nearly always: what is armed already is early enough.
+    func silenceToArm(_ http2: UnsafeMutablePointer<HTTP2Transport>) -> UInt64? {
+        let deadline = unsafe http2.pointee.engine.silenceDeadline(settings.pointee.http2.keepAlive)
+        guard unsafe deadline < http2.pointee.silenceArmedAt else { return nil }
+        unsafe http2.pointee.silenceArmedAt = deadline
+        return deadline
+    }
+
+    /// The timer fired: a client of open streams that has been silent for long is asked whether it is there, and one that does not answer is gone.
+    func watchSilence(_ connection: UnsafeMutablePointer<Connection>, _ http2: UnsafeMutablePointer<HTTP2Transport>) {
+        unsafe http2.pointee.silenceArmedAt = .max
+        guard unsafe http2.pointee.engine.silenceDeadline(settings.pointee.http2.keepAlive) <= state.pointee.now else { return }
+        if unsafe http2.pointee.engine.pingOutstandingSince != nil {
+            unsafe meter.pointee.http2Silent &+= 1
+            unsafe perform(connection, connection.pointee.machine.abort())
+            return
+        }
+        // Behind bytes that a slow client has not read yet the question would come too late; the write timeout and TCP watch over those.
+        guard unsafe connection.pointee.machine.pendingBytes == 0, unsafe kernel.unacknowledgedBytes(connection.pointee.fd) == 0 else {
+            unsafe http2.pointee.engine.postponePing(now: state.pointee.now)
+            return
+        }
+        unsafe http2.pointee.engine.ping(now: state.pointee.now)
+        unsafe flushControl(connection, http2)
+    }
+
     // MARK: end
 
     /// How long after its last requests a client that asks ahead is taken to have more on their way: beyond any round trip worth waiting for. 1 s.

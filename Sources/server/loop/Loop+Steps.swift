@@ -174,11 +174,22 @@ extension Loop {
     /// Moves the connection's timer only when a deadline lies before it: keep-alive traffic never touches the wheel.
     func armTimer(_ connection: UnsafeMutablePointer<Connection>) {
         guard unsafe !connection.pointee.flags.contains(.closing) else { return }
+        if let http2 = unsafe connection.pointee.http2 { return unsafe armTimer(connection, http2) }
         let wake = unsafe connection.pointee.producerWakeAt
         if let at = unsafe connection.pointee.machine.deadlineToArm() {
             unsafe wheel.pointee.arm(connection.pointee.handle.index, deadline: min(at, wake))
         } else if wake != .max, unsafe wake < connection.pointee.machine.armedAt {
             unsafe wheel.pointee.arm(connection.pointee.handle.index, deadline: wake)
+        }
+    }
+
+    /// The same for a connection that speaks HTTP/2. Two clocks share its timer, and whichever it was armed for, both are looked at.
+    private func armTimer(_ connection: UnsafeMutablePointer<Connection>, _ http2: UnsafeMutablePointer<HTTP2Transport>) {
+        let silence = unsafe silenceToArm(http2)
+        if let at = unsafe connection.pointee.machine.deadlineToArm() {
+            unsafe wheel.pointee.arm(connection.pointee.handle.index, deadline: min(at, http2.pointee.silenceArmedAt))
+        } else if let silence, unsafe silence < connection.pointee.machine.armedAt {
+            unsafe wheel.pointee.arm(connection.pointee.handle.index, deadline: silence)
         }
     }
 
@@ -192,6 +203,10 @@ extension Loop {
         guard unsafe connection.pointee.flags.contains(.open), unsafe !connection.pointee.flags.contains(.closing) else { return }
         if unsafe connection.pointee.producerWakeAt <= now { unsafe produce(connection) }
         guard unsafe connection.pointee.flags.contains(.open), unsafe !connection.pointee.flags.contains(.closing) else { return }
+        if let http2 = unsafe connection.pointee.http2 {
+            unsafe watchSilence(connection, http2)
+            guard unsafe !connection.pointee.flags.contains(.closing) else { return }
+        }
         switch unsafe connection.pointee.machine.timer(now: now, settings.pointee.policy) {
         case .unarmed: break
         case .rearm(let at): unsafe wheel.pointee.arm(connection.pointee.handle.index, deadline: at)

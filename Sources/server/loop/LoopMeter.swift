@@ -28,6 +28,7 @@ struct LoopMeter: ~Copyable {
     var contextFailures: UInt64 = 0
     var http2Connections: UInt64 = 0
     var http2Failures: UInt64 = 0
+    var http2Silent: UInt64 = 0
     var streamsRefused: UInt64 = 0
     var streamsReset: UInt64 = 0
     /// By `KeepAliveTimeout`.
@@ -136,6 +137,8 @@ public struct LoopSnapshot: Sendable {
     /// Connections that spoke HTTP/2, and those of them that violated it.
     public let http2Connections: UInt64
     public let http2Failures: UInt64
+    /// Those that had streams open and did not answer a PING.
+    public let http2Silent: UInt64
     /// Streams refused for want of a slot, and streams that their clients gave up.
     public let streamsRefused: UInt64
     public let streamsReset: UInt64
@@ -186,7 +189,7 @@ extension Loop {
             coldReads: meter.pointee.coldReads,
             handshakes: handshakes, handshakesRefused: meter.pointee.handshakesRefused,
             contextFailures: meter.pointee.contextFailures, http2Connections: meter.pointee.http2Connections,
-            http2Failures: meter.pointee.http2Failures, streamsRefused: meter.pointee.streamsRefused, streamsReset: meter.pointee.streamsReset,
+            http2Failures: meter.pointee.http2Failures, http2Silent: meter.pointee.http2Silent, streamsRefused: meter.pointee.streamsRefused, streamsReset: meter.pointee.streamsReset,
             timeouts: names.map { ("\($0)", unsafe meter.pointee.timeouts[Int($0.rawValue)]) },
             queueDepth: LoopDistribution(meter.pointee.depth, meter.pointee.depthMean),
             batchSize: LoopDistribution(meter.pointee.batch, meter.pointee.batchMean),

@@ -47,6 +47,7 @@ package struct LoopConfiguration: Sendable {
 package struct HTTP2Options: Sendable {
     package var local = HTTP2LocalSettings()
     package var limits = HTTP2Limits()
+    package var keepAlive = HTTP2KeepAlive()
     package init() {}
 }
 

@@ -60,6 +60,11 @@ public struct ServerOptions: Sendable {
         public var streamWindowBytes = 64 * 1024
         /// The same of all bodies of a connection; 65,535 at least.
         public var connectionWindowBytes = 256 * 1024
+        /// How long a client with requests under way may be silent before it is asked by PING whether it is there (RFC 9113 section 6.7).
+        /// `.zero` = never.
+        public var pingAfter = Duration.seconds(60)
+        /// How long it may be silent after that before its connection is ended.
+        public var pingTimeout = Duration.seconds(20)
         public init() {}
     }
 
@@ -101,6 +106,8 @@ public struct ServerOptions: Sendable {
         configuration.bodyBytesMax = UInt64(clamping: limits.bodyBytes)
         configuration.http2.local = HTTP2LocalSettings(
             maxConcurrentStreams: http2.streams, streamWindowBytes: http2.streamWindowBytes, connectionWindowBytes: http2.connectionWindowBytes)
+        configuration.http2.keepAlive.afterNs = Self.nanoseconds(http2.pingAfter)
+        configuration.http2.keepAlive.timeoutNs = Self.nanoseconds(http2.pingTimeout)
         configuration.connectionsMax = connectionsPerLoop
         configuration.stallThresholdNs = Self.nanoseconds(stallThreshold)
         configuration.serverName = serverName

@@ -30,6 +30,7 @@ private func settings(_ tls: String) throws -> TLSSettings {
         #expect(configuration.listeners[0].speaksHTTP2)
         #expect(configuration.http2.streams == 128)
         #expect(configuration.http2.streamWindowBytes == 65_536 && configuration.http2.connectionWindowBytes == 262_144)
+        #expect(configuration.http2.pingAfterNs == 60_000_000_000 && configuration.http2.pingTimeoutNs == 20_000_000_000)
     }
 
     @Test func everyKeyReachesItsOwnField() throws {
@@ -49,7 +50,7 @@ private func settings(_ tls: String) throws -> TLSSettings {
                       min-version: 1.3
                       handshake-timeout: 5s
                       handshakes: 9
-                http2: { streams: 100, stream-window: 16KiB, connection-window: 1MiB }
+                http2: { streams: 100, stream-window: 16KiB, connection-window: 1MiB, ping-after: 0, ping-timeout: 5s }
                 routes: []
                 """.utf8), file: "test.yaml", directory: "/etc/u/", checks: .none)
         #expect(result.render() == "")
@@ -70,6 +71,7 @@ private func settings(_ tls: String) throws -> TLSSettings {
         #expect(tls.handshakeTimeoutNs == 5_000_000_000 && tls.handshakesMax == 9)
         #expect(configuration.http2.streams == 100)
         #expect(configuration.http2.streamWindowBytes == 16_384 && configuration.http2.connectionWindowBytes == 1_048_576)
+        #expect(configuration.http2.pingAfterNs == 0 && configuration.http2.pingTimeoutNs == 5_000_000_000)
     }
 
     @Test func ticketsAreOnOffOrAMapping() throws {
