@@ -65,7 +65,8 @@ import TestSupport
     /// A request that has begun is answered, and told that it was the last.
     @Test func sigtermDrains() throws {
         let directory = try TemporaryDirectory()
-        let server = try Uringd.respond(listen: "unix:\(directory.path)/socket")
+        // One loop: each begins to drain when the message reaches it, and the idle connection shall speak for both.
+        let server = try Uringd.respond(["--loops", "1"], listen: "unix:\(directory.path)/socket")
         let client = try RawClient(server.endpoint)
         try client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhel")
         try client.waitUntilTaken()
