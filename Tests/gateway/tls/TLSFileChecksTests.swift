@@ -2,7 +2,7 @@
 
 import Glibc
 import Testing
-import UringTLS
+import UringServer
 
 @testable import UringGateway
 
