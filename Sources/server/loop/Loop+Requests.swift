@@ -18,7 +18,8 @@ extension Loop {
         unsafe state.pointee.processing = unsafe connection
         defer { unsafe state.pointee.processing = nil }
         if let http2 = unsafe connection.pointee.http2 { return unsafe processHTTP2(connection, http2, bytes, count) }
-        if unsafe connection.pointee.machine.requests == 0 && connection.pointee.tls == nil && connection.pointee.body.mode == .none {
+        // A head that was begun as HTTP/1.1 is finished as such, whatever a reload made of the listener meanwhile.
+        if unsafe connection.pointee.machine.requests == 0 && connection.pointee.scanned == 0 && connection.pointee.tls == nil && connection.pointee.body.mode == .none {
             switch unsafe Self.firstBytes(bytes, count, state.pointee.listeners[Int(connection.pointee.listener)].http2) {
             case .http1: break
             case .unclear:

@@ -20,10 +20,15 @@ public struct Listener: Sendable, ExpressibleByStringLiteral {
     /// Permission bits of a unix socket's file, `0o660`: clients need write permission. nil leaves them to the umask. Of no meaning for other addresses.
     public var unixMode: UInt32?
 
+    /// - Parameters:
+    ///   - address: see `address`.
+    ///   - tls: nil speaks in clear.
+    ///   - http2: see `HTTP2Mode`.
     public init(_ address: String, tls: TLSOptions? = nil, http2: HTTP2Mode = .on) {
         (self.address, self.tls, self.http2) = (address, tls, http2)
     }
 
+    /// In clear, with every default.
     public init(stringLiteral address: String) { self.init(address) }
 }
 

@@ -5,6 +5,8 @@ internal import Synchronization
 internal import UringHTTP1
 internal import UringRing
 
+/// A server at work, made by `Server.start`. It serves until `stop`, whoever holds it. Every method may be called from any thread; those that wait for loops
+/// (`stop`, `snapshots`) not from a handler.
 public final class RunningServer: Sendable {
     /// How many loops on which cores, and why.
     public let plan: LoopPlan

@@ -34,10 +34,15 @@ public struct Server: Sendable {
     ///     let server = Server(listeners: ["127.0.0.1:8080", Listener("0.0.0.0:8443", tls: tls)]) { request, response in
     ///         response.write("hello")
     ///     }
+    ///
+    /// - Parameters:
+    ///   - listeners: one at least. Their files are read by `start` and `run`.
+    ///   - handler: as in `init(listen:options:handler:)`.
     public init(listeners: [Listener], options: ServerOptions = ServerOptions(), handler: @escaping Handler) {
         self.init(listeners: listeners, options: options, application: Application(handler: handler))
     }
 
+    /// As `init(listeners:options:handler:)`, with everything an application can say.
     public init(listeners: [Listener], options: ServerOptions = ServerOptions(), application: Application) {
         self.listeners = listeners
         self.options = options
@@ -58,6 +63,7 @@ public struct Server: Sendable {
         let running = try start()
         for line in running.summary { log(line) }
         for warning in running.warnings { log("warning: \(warning)") }
+        for fingerprint in running.selfSignedFingerprints { log("the certificate is self-signed, its SHA-256 fingerprint \(fingerprint)") }
         _ = signals.wait()
         log("draining")
         running.stop(within: options.drainTimeout)

@@ -31,6 +31,7 @@ public struct TLSOptions: Sendable {
     /// Handshakes that each loop has under way at most, over all its listeners, 1 to 1,000,000. Beyond it new connections are reset.
     public var handshakes = 4096
 
+    /// Defaults, with these certificates. Without any, starting fails.
     public init(certificates: [Certificate]) { self.certificates = certificates }
 
     /// One certificate from PEM files, see `Certificate.files`.
@@ -44,16 +45,22 @@ public struct TLSOptions: Sendable {
     /// For development, see `Certificate.selfSigned`.
     public static func selfSigned(_ names: [String] = Certificate.localNames) -> TLSOptions { TLSOptions(certificates: [.selfSigned(names)]) }
 
+    /// A version of TLS. Older ones are not spoken (RFC 8996).
     public enum Version: String, Sendable, Comparable {
+        /// RFC 5246, with forward secrecy and authenticated encryption only.
         case tls12 = "1.2"
+        /// RFC 8446.
         case tls13 = "1.3"
 
+        /// Older is less.
         public static func < (a: Version, b: Version) -> Bool { a.rawValue < b.rawValue }
     }
 
     /// A protocol that this server speaks, by its name in ALPN.
     public enum ApplicationProtocol: String, Sendable, Hashable {
+        /// RFC 9113.
         case http2 = "h2"
+        /// RFC 9112.
         case http11 = "http/1.1"
     }
 
@@ -77,6 +84,7 @@ public struct TLSOptions: Sendable {
 
     /// How sessions are resumed by tickets.
     public struct SessionTickets: Sendable {
+        /// Where the keys come from that tickets are sealed with. Who has them can decrypt recorded TLS 1.2 connections that were resumed.
         public enum Keys: Sendable {
             /// No tickets. TLS 1.3 clients then resume from the session cache, if there is one.
             case off
@@ -88,10 +96,12 @@ public struct TLSOptions: Sendable {
             case keys([Source])
         }
 
+        /// What tickets are sealed with.
         public var keys = Keys.generated
         /// How long a derived key seals, and how long any ticket may be used: 1 minute to 7 days (RFC 8446 section 4.6.1).
         public var rotate = Duration.seconds(12 * 3600)
 
+        /// Defaults, with these keys.
         public init(_ keys: Keys = .generated) { self.keys = keys }
     }
 
@@ -102,6 +112,7 @@ public struct TLSOptions: Sendable {
         /// How long a session may be resumed: 1 minute to 1 day (RFC 5246 section F.1.4).
         public var lifetime = Duration.seconds(3600)
 
+        /// Defaults.
         public init() {}
     }
 }

@@ -1,6 +1,7 @@
 // Listeners with TLS as a program makes them: by the public API alone, against openssl and curl. What may go wrong with files is told before anything listens.
 
 import Glibc
+import Synchronization
 import TestSupport
 import Testing
 import UringServer
@@ -263,6 +264,22 @@ private final class Listening {
         } catch { #expect("\(error)".hasPrefix("no listener 127.0.0.1:1: there are 127.0.0.1:")) }
         #expect(throws: ServerError.self) { try server.running.replaceTLS(of: second, with: .files(cert: "/absent", key: "/absent")) }
         #expect(try secureClient(second, "").contains("subject=CN = b.example"))
+    }
+
+    /// Not advised, for it reads files on the loop, but no dead end: an administration's handler may ask for it.
+    @Test func reloadFromAHandler() throws {
+        let holder = Mutex<RunningServer?>(nil)
+        var options = ServerOptions()
+        options.loops = .count(2)
+        let running = try Server(listeners: [Listener("127.0.0.1:0", tls: files)], options: options) { request, response in
+            let running = holder.withLock { $0 }
+            _ = try running?.reloadTLS()
+            response.write("reloaded \(running?.certificates(of: "127.0.0.1:0").count ?? 0)")
+        }.start()
+        holder.withLock { $0 = running }
+        for _ in 0..<3 { #expect(try secureClient(running.addresses[0], "").contains("reloaded 1")) }
+        holder.withLock { $0 = nil }
+        running.stop(within: .seconds(20))
     }
 
     // MARK: versions of HTTP
