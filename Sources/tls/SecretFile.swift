@@ -13,7 +13,7 @@ package enum SecretFile {
     }
 
     /// - Parameter isSecret: everybody's access is an error, write access of the group a warning.
-    static func read(_ path: String, isSecret: Bool, warnings: inout [TLSLoadWarning]) throws(TLSLoadError) -> SecretBytes {
+    package static func read(_ path: String, isSecret: Bool, warnings: inout [TLSLoadWarning]) throws(TLSLoadError) -> SecretBytes {
         let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
         guard descriptor >= 0 else { throw cannotOpen(path, errno) }
         defer { close(descriptor) }
@@ -60,7 +60,7 @@ package enum SecretFile {
     private static func cannotOpen(_ path: String, _ code: CInt) -> TLSLoadError {
         let remedy =
             switch code {
-            case ENOENT, ENOTDIR: "check the path; relative paths start at the configuration file's directory"
+            case ENOENT, ENOTDIR: "check the path; a relative one starts at the configuration file's directory, without such a file at the working directory"
             case EACCES, EPERM: "give the server's user read access, for instance through a group"
             case EISDIR: "give the path of a file"
             default: "check the file"

@@ -22,7 +22,8 @@ enum TLSCallbacks {
     }
 }
 
-/// Notes when the hello was complete and what it offers to resume, which cannot be learnt afterwards.
+/// Notes when the hello was complete and what it offers to resume, which cannot be learnt afterwards. Refuses a client without ALPN where it is needed: the
+/// ALPN callback is not called for one.
 private func clientHello(_ ssl: OpaquePointer?, _ alert: UnsafeMutablePointer<CInt>?, _ argument: UnsafeMutableRawPointer?) -> CInt {
     // The extensions' bytes are OpenSSL's, valid in this callback.
     let memory = unsafe TLSCallbacks.memory(of: ssl)
@@ -36,6 +37,11 @@ private func clientHello(_ ssl: OpaquePointer?, _ alert: UnsafeMutablePointer<CI
     offer.version13 = find(TLSEXT_TYPE_supported_versions)
     offer.sessionID = unsafe SSL_client_hello_get0_session_id(ssl, &bytes) > 0
     unsafe memory.pointee.offer = offer
+    if unsafe memory.pointee.context.pointee.requiresApplicationProtocol, !find(TLSEXT_TYPE_application_layer_protocol_negotiation) {
+        // Written for OpenSSL, which reads it at once.
+        unsafe alert?.pointee = SSL_AD_NO_APPLICATION_PROTOCOL
+        return SSL_CLIENT_HELLO_ERROR
+    }
     return SSL_CLIENT_HELLO_SUCCESS
 }
 

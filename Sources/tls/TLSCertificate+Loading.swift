@@ -18,8 +18,8 @@ extension TLSCertificate {
     ) throws(TLSLoadError) -> TLSCertificate {
         let chain = try SecretFile.read(certificate)
         let secret = try SecretFile.read(key, isSecret: true, warnings: &warnings)
-        var made = try make(chain, from: certificate, key: secret, from: key, nowSeconds: nowSeconds, warnings: &warnings)
-        if let ocsp { made.ocspResponse = try loadStaple(ocsp) }
+        var made = try load(chain: chain, from: certificate, key: secret, from: key, nowSeconds: nowSeconds, warnings: &warnings)
+        if let ocsp { made.ocspResponse = try staple(SecretFile.read(ocsp), from: ocsp) }
         return made
     }
 
@@ -28,11 +28,12 @@ extension TLSCertificate {
         certificatePEM: [UInt8], keyPEM: SecretBytes, name: String, nowSeconds: Int64, warnings: inout [TLSLoadWarning]
     ) throws(TLSLoadError) -> TLSCertificate {
         let chain = unsafe certificatePEM.withUnsafeBytes { unsafe SecretBytes(copying: $0) }
-        return try make(chain, from: name, key: keyPEM, from: name, nowSeconds: nowSeconds, warnings: &warnings)
+        return try load(chain: chain, from: name, key: keyPEM, from: name, nowSeconds: nowSeconds, warnings: &warnings)
     }
 
-    private static func make(
-        _ chainPEM: SecretBytes, from file: String, key keyPEM: SecretBytes, from keyFile: String, nowSeconds: Int64,
+    /// The same from bytes of any origin: `file` and `keyFile` stand for it in messages.
+    package static func load(
+        chain chainPEM: SecretBytes, from file: String, key keyPEM: SecretBytes, from keyFile: String, nowSeconds: Int64,
         warnings: inout [TLSLoadWarning]
     ) throws(TLSLoadError) -> TLSCertificate {
         let chain = try PEMReader.certificates(chainPEM, file: file)
@@ -73,8 +74,8 @@ extension TLSCertificate {
         return []
     }
 
-    private static func loadStaple(_ file: String) throws(TLSLoadError) -> [UInt8] {
-        let bytes = try SecretFile.read(file)
+    /// The bytes of an OCSP response in DER, judged.
+    package static func staple(_ bytes: SecretBytes, from file: String) throws(TLSLoadError) -> [UInt8] {
         // Parsed to see that it is one, and freed; what is sent are the file's bytes.
         let isResponse = unsafe bytes.withBytes { bytes in
             var cursor = bytes.baseAddress
@@ -103,7 +104,12 @@ extension TLSCertificate {
 extension TLSAuthorities {
     /// Loads the authorities of client certificates from a PEM file.
     package static func load(_ file: String) throws(TLSLoadError) -> TLSAuthorities {
-        TLSAuthorities(certificates: try PEMReader.certificates(try SecretFile.read(file), file: file))
+        try load(try SecretFile.read(file), from: file)
+    }
+
+    /// From PEM of any origin: `file` stands for it in messages.
+    package static func load(_ pem: SecretBytes, from file: String) throws(TLSLoadError) -> TLSAuthorities {
+        TLSAuthorities(certificates: try PEMReader.certificates(pem, file: file))
     }
 
     package static func load(pem: [UInt8], name: String) throws(TLSLoadError) -> TLSAuthorities {

@@ -21,6 +21,8 @@ package struct TLSConfiguration: Sendable {
     package var certificates: [TLSCertificate]
     /// ALPN, in the server's order. Empty: no ALPN, as if every client spoke HTTP/1.1.
     package var applicationProtocols = ["h2", "http/1.1"]
+    /// Whether clients without ALPN are refused: they cannot agree on HTTP/2 by anything else (RFC 9113 3.3).
+    package var requiresApplicationProtocol = false
     package var clientAuthentication = ClientAuthentication.none
     package var minimumVersion = Version.tls12
     package var maximumVersion = Version.tls13

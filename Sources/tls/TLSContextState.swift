@@ -18,6 +18,7 @@ internal import Glibc
     /// ALPN, each protocol behind its length.
     private(set) var protocols: UnsafeMutablePointer<UInt8>
     let protocolsCount: Int
+    let requiresApplicationProtocol: Bool
     let usesTickets: Bool
     /// Fetched once: looking an algorithm up by name takes longer than sealing a ticket with it.
     let aes128: OpaquePointer?
@@ -31,6 +32,7 @@ internal import Glibc
         unsafe protocols = .allocate(capacity: max(wire.count, 1))
         for (index, byte) in wire.enumerated() { unsafe protocols[index] = byte }
         unsafe protocolsCount = wire.count
+        unsafe requiresApplicationProtocol = configuration.requiresApplicationProtocol
         if case .off = configuration.sessionTickets { unsafe usesTickets = false } else { unsafe usesTickets = true }
         unsafe aes128 = EVP_CIPHER_fetch(nil, "AES-128-CBC", nil)
         unsafe aes256 = EVP_CIPHER_fetch(nil, "AES-256-CBC", nil)

@@ -50,7 +50,8 @@ extension TLSFailure {
             SSL_R_NO_SHARED_SIGNATURE_ALGORITHMS, SSL_R_WRONG_CURVE, SSL_R_MISSING_SIGALGS_EXTENSION,
             SSL_R_MISSING_SUPPORTED_GROUPS_EXTENSION:
             .noSharedParameters
-        case SSL_R_NO_APPLICATION_PROTOCOL: .noApplicationProtocol
+        // Of our callbacks the one for the hello is the only one that refuses, and that is why.
+        case SSL_R_NO_APPLICATION_PROTOCOL, SSL_R_CALLBACK_FAILED: .noApplicationProtocol
         case SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE: .certificateRequired
         case SSL_R_BAD_SIGNATURE, SSL_R_WRONG_SIGNATURE_TYPE, SSL_R_EE_KEY_TOO_SMALL, SSL_R_CA_KEY_TOO_SMALL, SSL_R_CA_MD_TOO_WEAK,
             SSL_R_EXCESSIVE_MESSAGE_SIZE:

@@ -48,7 +48,8 @@ struct TransportOption: ParsableArguments {
             "Speak HTTPS: two PEM files, or a certificate for localhost that is made in memory.", valueName: "cert,key|self-signed"))
     var tls: String?
     @Option(help: ArgumentHelp("Session tickets, with --tls (default: on).", valueName: "on|off")) var sessionTickets: Switch?
-    @Option(help: ArgumentHelp("HTTP/2, by ALPN or prior knowledge (default: on).", valueName: "on|off")) var http2: Switch?
+    @Option(help: ArgumentHelp("HTTP/2, by ALPN or prior knowledge; only: nothing else is spoken (default: on).", valueName: "on|off|only"))
+    var http2: HTTP2Versions = .on
 
     /// Wrong arguments are told before anything is started, with the usage.
     func validate() throws {
@@ -56,7 +57,7 @@ struct TransportOption: ParsableArguments {
     }
 
     func transport() throws -> QuickTransport {
-        try QuickTransport(tls: tls, sessionTickets: sessionTickets.map { $0 == .on }, http2: http2 != .off)
+        try QuickTransport(tls: tls, sessionTickets: sessionTickets.map { $0 == .on }, http2: http2)
     }
 
     /// As `transport`, and prints what should be known of its files.
@@ -66,6 +67,8 @@ struct TransportOption: ParsableArguments {
         return transport
     }
 }
+
+extension HTTP2Versions: ExpressibleByArgument {}
 
 enum Console {
     static func out(_ text: String) { write(1, text) }

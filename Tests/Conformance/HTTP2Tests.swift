@@ -31,6 +31,80 @@ func pattern(_ count: Int) -> [UInt8] { (0..<count).map { UInt8(truncatingIfNeed
         #expect(try RawClient(off.endpoint).ask("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").status == 505)
     }
 
+    /// `--http2 only`: whatever is not the preface is answered by GOAWAY, after the server's own SETTINGS (RFC 9113 section 3.4), and nothing of it by HTTP/1.1.
+    @Test func nothingElseInClear() throws {
+        let directory = try TemporaryDirectory()
+        let server = try Uringd.respond(["--http2", "only"], listen: "unix:\(directory.path)/socket")
+        #expect(try Curl.run(["--http2-prior-knowledge", "--unix-socket", "\(directory.path)/socket", "-w", " %{http_version}", "http://a/"]).output == "hello 2")
+        let preface = FrameClient.preface
+        var refused = [Array("GET / HTTP/1.1\r\nHost: a\r\n\r\n".utf8), [0], [0x16, 3, 1, 0, 5], Array("PRI * HTTP/2.0\r\n\r\nSM\r\n\rX".utf8)]
+        // One byte of the preface changed, each in turn.
+        for at in preface.indices { refused.append(preface[..<at] + [preface[at] ^ 1] + preface[(at + 1)...]) }
+        for bytes in refused {
+            for cut in Set([0, 1, bytes.count / 2, bytes.count - 1]) {
+                let client = try RawClient(server.endpoint)
+                try client.send(bytes[..<cut])
+                try client.waitUntilTaken()
+                do { try client.send(bytes[cut...]) } catch RawClientError.reset {}
+                let answer = try client.readToEnd()
+                let frames = HTTP2Frame.all(in: answer)
+                #expect(frames.first?.kind == HTTP2Frame.Kind.settings, "\(bytes) \(cut)")
+                let last = try #require(frames.last)
+                #expect(last.kind == HTTP2Frame.Kind.goAway && last.errorCode == 1 && last.lastStream == 0, "\(bytes) \(cut): \(answer)")
+            }
+        }
+        // The same in a listener with both is HTTP/1.1.
+        let both = try Uringd.respond()
+        #expect(try RawClient(both.endpoint).ask("PRI * HTTP/2.0\r\n\r\nSM\r\n\rX\r\n\r\n").status == 505)
+    }
+
+    /// The preface may come in any pieces, also where nothing else is spoken.
+    @Test func prefaceInPiecesWhereNothingElseIsSpoken() throws {
+        let directory = try TemporaryDirectory()
+        let server = try Uringd.respond(["--http2", "only"], listen: "unix:\(directory.path)/socket")
+        for cut in 1..<FrameClient.preface.count {
+            let client = try RawClient(server.endpoint)
+            try client.send(FrameClient.preface[..<cut])
+            try client.waitUntilTaken()
+            try client.send(FrameClient.preface[cut...] + HTTP2Frame(HTTP2Frame.Kind.settings).bytes + FrameClient.request(1).bytes)
+            client.finishSending()
+            #expect(String(decoding: try client.readToEnd(), as: UTF8.self).contains(answer), "cut at \(cut)")
+        }
+    }
+
+    /// Over TLS: ALPN offers h2 alone, and who does not offer it is refused (RFC 7301 section 3.2, RFC 9113 section 3.3).
+    @Test func nothingElseOverTLS() throws {
+        let server = try Uringd.respond(["--http2", "only", "--tls", "self-signed"])
+        #expect(try Curl.insecure("--http2", "-w", " %{http_code} %{http_version}", server.url()).output == "hello 200 2")
+        for version in ["-tls1_2", "-tls1_3"] {
+            for offer in ["-alpn h2", "-alpn http/1.1,h2"] {
+                #expect(try OpenSSL.run("s_client -connect \(server.endpoint) \(version) \(offer) 2>&1").contains("ALPN protocol: h2\n"), "\(version) \(offer)")
+            }
+            for offer in ["-alpn http/1.1", "-alpn foo", ""] {
+                let output = try OpenSSL.run("s_client -connect \(server.endpoint) \(version) \(offer) 2>&1")
+                #expect(output.contains("alert no application protocol") && output.contains("SSL alert number 120"), "\(version) \(offer): \(output)")
+            }
+        }
+        // What is not the preface within TLS is answered as in clear: never by HTTP/1.1.
+        let output = try OpenSSL.run("s_client -connect \(server.endpoint) -alpn h2 -ign_eof 2>&1", input: get())
+        #expect(!output.contains("HTTP/1.1 "))
+        // A reload goes over to it while a connection lives.
+        let text = { (mode: String) in "listen: [{ address: \"127.0.0.1:0\", http2: \(mode) }]\nroutes: [{ name: all, match: {}, respond: { body: hello } }]\n" }
+        let served = try Configured(text("true"))
+        let client = try RawClient(served.server.endpoint)
+        #expect(try client.ask(get("/")).status == 200)
+        let begun = try RawClient(served.server.endpoint)
+        try begun.send("GET / HTTP/1.1\r\n")
+        // It is answered behind the bytes of the other, which the one loop has read then.
+        #expect(try client.ask(get("/")).status == 200)
+        try served.reload(text("only"))
+        #expect(try client.ask(get("/")).status == 200)
+        #expect(try begun.ask("Host: a\r\n\r\n").status == 200)
+        let fresh = try RawClient(served.server.endpoint)
+        try fresh.send(get("/"))
+        #expect(HTTP2Frame.all(in: try fresh.readToEnd()).last?.errorCode == 1)
+    }
+
     /// The preface may come in any pieces.
     @Test func prefaceInPieces() throws {
         let directory = try TemporaryDirectory()

@@ -39,6 +39,20 @@ package struct HTTP2Frame: Hashable, Sendable {
         return [UInt8(length >> 16 & 0xff), UInt8(length >> 8 & 0xff), UInt8(length & 0xff), kind, flags] + HTTP2Frame.number(stream) + payload
     }
 
+    /// The whole frames that bytes begin with.
+    package static func all(in bytes: [UInt8]) -> [HTTP2Frame] {
+        var (frames, rest): ([HTTP2Frame], ArraySlice<UInt8>) = ([], bytes[...])
+        while rest.count >= 9 {
+            let head = rest.prefix(9).map { UInt32($0) }
+            let length = Int(head[0] << 16 | head[1] << 8 | head[2])
+            guard rest.count >= 9 + length else { break }
+            let stream = (head[5] << 24 | head[6] << 16 | head[7] << 8 | head[8]) & 0x7fff_ffff
+            frames.append(HTTP2Frame(UInt8(head[3]), flags: UInt8(head[4]), stream: stream, Array(rest.dropFirst(9).prefix(length))))
+            rest = rest.dropFirst(9 + length)
+        }
+        return frames
+    }
+
     package static func number(_ value: UInt32) -> [UInt8] { (0..<4).map { UInt8(truncatingIfNeeded: value >> (24 - 8 * $0)) } }
 
     /// The error code of RST_STREAM or GOAWAY.

@@ -3,7 +3,6 @@
 
 internal import Glibc
 package import UringServer
-internal import UringTLS
 
 extension Configuration {
     package var serverOptions: ServerOptions {
@@ -38,10 +37,10 @@ extension Configuration {
     /// nil: as long as it takes.
     package var drainLimit: Duration? { timeouts.drainNs == 0 ? nil : Self.duration(timeouts.drainNs) }
 
-    /// - Throws: when a host name has no address, or a file of TLS cannot be used.
-    package func listenerOptions(_ materials: TLSMaterials) throws -> [ListenerOptions] { try listeners.map { try $0.options(materials) } }
+    /// - Throws: when a host name has no address.
+    package func serverListeners() throws -> [Listener] { try listeners.map { try $0.listener() } }
 
-    private static func duration(_ nanoseconds: UInt64) -> Duration { .nanoseconds(Int64(clamping: nanoseconds)) }
+    static func duration(_ nanoseconds: UInt64) -> Duration { .nanoseconds(Int64(clamping: nanoseconds)) }
 }
 
 extension LoopSelection {
@@ -63,17 +62,50 @@ extension LoopSelection {
 }
 
 extension ListenerConfiguration {
-    package func options(_ materials: TLSMaterials) throws -> ListenerOptions {
-        var options = ListenerOptions(address: try address.numeric())
-        options.backlog = backlog
-        options.isIPv6Only = isIPv6Only
-        if case .unix = address { options.unixMode = unixMode }
-        options.transport.speaksHTTP2 = speaksHTTP2
-        if let tls {
-            options.transport.tls = try materials.configuration(tls, for: address)
-            options.transport.handshakeTimeout = .nanoseconds(Int64(clamping: tls.handshakeTimeoutNs))
-            options.transport.handshakesMax = tls.handshakesMax
+    package func listener() throws -> Listener {
+        var listener = Listener(try address.numeric(), tls: tls?.options, http2: http2.mode)
+        listener.backlog = backlog
+        listener.isIPv6Only = isIPv6Only
+        if case .unix = address { listener.unixMode = unixMode }
+        return listener
+    }
+}
+
+extension HTTP2Versions {
+    var mode: HTTP2Mode {
+        switch self {
+        case .off: .off
+        case .on: .on
+        case .only: .only
         }
+    }
+}
+
+extension TLSSettings {
+    package var options: TLSOptions {
+        var options: TLSOptions
+        switch certificates {
+        case .selfSigned: options = .selfSigned()
+        case .files(let files): options = TLSOptions(certificates: files.map { .files(cert: $0.certificate, key: $0.key, ocsp: $0.ocsp) })
+        }
+        options.alpn = alpn.compactMap(TLSOptions.ApplicationProtocol.init)
+        switch clientAuthentication {
+        case .none: break
+        case .optional(let path): options.clientAuth = .optional(ca: .file(path))
+        case .required(let path): options.clientAuth = .required(ca: .file(path))
+        }
+        switch tickets {
+        case .off: options.sessionTickets.keys = .off
+        case .generated: break
+        case .secret(let path): options.sessionTickets.keys = .secret(.file(path))
+        case .keys(let paths): options.sessionTickets.keys = .keys(paths.map { .file($0) })
+        }
+        options.sessionTickets.rotate = Configuration.duration(ticketRotateNs)
+        options.sessionCache.entries = cacheEntries
+        options.sessionCache.lifetime = Configuration.duration(cacheLifetimeNs)
+        options.minVersion = versionMin == .tls13 ? .tls13 : .tls12
+        options.handshakeTimeout = Configuration.duration(handshakeTimeoutNs)
+        options.handshakes = handshakesMax
         return options
     }
 }

@@ -15,7 +15,6 @@ package final class Gateway: Sendable {
     private let readiness: Readiness
     private let log: OperationalLog
     private let reporter: LogReporter
-    private let tls: TLSMaterials
     private let state: Mutex<State>
 
     /// How long probes that are being answered may take when their server stops.
@@ -27,12 +26,11 @@ package final class Gateway: Sendable {
     /// - Throws: when an address is in use, a file cannot be opened, io_uring is forbidden: a sentence with the remedy.
     package init(_ configuration: Configuration, log: OperationalLog) throws {
         let readiness = Readiness()
-        let tls = TLSMaterials()
         let reporter = LogReporter(log)
         let options = configuration.serverOptions
         let loops = try Self.plan(options.loops).cores.count
         let application = try GatewayApplication(configuration, loops: loops)
-        let listeners = try configuration.listenerOptions(tls)
+        let listeners = try configuration.serverListeners()
         // First, so that probes see "starting" instead of a refused connection.
         let admin = try configuration.admin.map { try Self.startAdmin($0, readiness, reporter) }
         do {
@@ -43,7 +41,7 @@ package final class Gateway: Sendable {
             admin?.stop(within: .zero)
             throw error
         }
-        (self.readiness, self.log, self.reporter, self.tls) = (readiness, log, reporter, tls)
+        (self.readiness, self.log, self.reporter) = (readiness, log, reporter)
         state = Mutex(State(configuration: configuration, application: application, admin: admin))
         readiness.current = .serving
     }
@@ -53,7 +51,7 @@ package final class Gateway: Sendable {
     }
 
     private static func startAdmin(_ admin: AdminConfiguration, _ readiness: Readiness, _ reporter: LogReporter) throws -> RunningServer {
-        var listener = ListenerOptions(address: try admin.address.numeric())
+        var listener = Listener(try admin.address.numeric())
         if case .unix = admin.address { listener.unixMode = 0o660 }
         var options = ServerOptions()
         options.loops = .count(1)
@@ -75,8 +73,7 @@ package final class Gateway: Sendable {
             notes.append(
                 "\(server.connectionsMax) connections fit under the limit of open files, not \(wanted): raise LimitNOFILE (ulimit -n), or lower limits.connections")
         }
-        if let fingerprint = tls.selfSignedFingerprint { notes.append("the certificate is self-signed, its SHA-256 fingerprint \(fingerprint)") }
-        return notes
+        return notes + server.selfSignedFingerprints.map { "the certificate is self-signed, its SHA-256 fingerprint \($0)" }
     }
 
     private static func lines(_ admin: RunningServer) -> [String] {
@@ -91,7 +88,7 @@ package final class Gateway: Sendable {
     package func reload(_ new: Configuration) throws -> [String] {
         try state.withLock { state in
             let application = try GatewayApplication(new, loops: server.plan.cores.count)
-            let listeners = try new.listenerOptions(tls)
+            let listeners = try new.serverListeners()
             let keepsAdmin = new.admin == state.configuration.admin
             let admin = keepsAdmin ? state.admin : try new.admin.map { try Self.startAdmin($0, readiness, reporter) }
             let change: (added: [String], removed: [String])
@@ -123,7 +120,7 @@ package final class Gateway: Sendable {
         for (before, after) in stayingListeners(from: old, to: new) {
             // TLS and HTTP/2 are up to each connection: new ones get what is new.
             var fixed = after
-            (fixed.tls, fixed.speaksHTTP2) = (before.tls, before.speaksHTTP2)
+            (fixed.tls, fixed.http2) = (before.tls, before.http2)
             guard fixed != before else { continue }
             remarks.append("options of the listener \(after.address) changed: they take effect when the server is restarted")
         }

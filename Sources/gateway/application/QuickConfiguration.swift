@@ -39,7 +39,7 @@ package enum QuickConfiguration {
         var configuration = Configuration(listeners: listen.map(ListenerConfiguration.init(address:)), routes: [route])
         for index in configuration.listeners.indices {
             configuration.listeners[index].tls = transport.tls
-            configuration.listeners[index].speaksHTTP2 = transport.speaksHTTP2
+            configuration.listeners[index].http2 = transport.http2
         }
         configuration.loops = loops
         return configuration

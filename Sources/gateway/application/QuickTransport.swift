@@ -2,19 +2,19 @@
 
 package struct QuickTransport: Sendable {
     package let tls: TLSSettings?
-    package let speaksHTTP2: Bool
+    package let http2: HTTP2Versions
     /// What works and should be known, a sentence each.
     package let warnings: [String]
 
     /// HTTP in clear, both versions.
-    package init() { (tls, speaksHTTP2, warnings) = (nil, true, []) }
+    package init() { (tls, http2, warnings) = (nil, .on, []) }
 
     /// - Parameters:
     ///   - tls: `CERT,KEY` or `self-signed`.
     ///   - sessionTickets: nil: not said, on.
     /// - Throws: `GatewayError`, every problem of the files in it.
-    package init(tls: String?, sessionTickets: Bool?, http2: Bool) throws {
-        speaksHTTP2 = http2
+    package init(tls: String?, sessionTickets: Bool?, http2: HTTP2Versions) throws {
+        self.http2 = http2
         guard let tls else {
             guard sessionTickets == nil else { throw GatewayError("--session-tickets without --tls: only TLS has tickets") }
             self.tls = nil
@@ -23,7 +23,7 @@ package struct QuickTransport: Sendable {
         }
         var settings = TLSSettings(try Self.certificates(tls))
         if sessionTickets == false { settings.tickets = .off }
-        if !http2 { settings.alpn = ["http/1.1"] }
+        settings.alpn = http2.alpn ?? settings.alpn
         let problems = ConfigFileChecks.system.tlsProblems(settings)
         let errors = problems.filter { !$0.isWarning }.map(\.message)
         guard errors.isEmpty else { throw GatewayError("--tls: \(errors.joined(separator: "; "))") }

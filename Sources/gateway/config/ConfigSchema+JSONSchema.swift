@@ -54,6 +54,7 @@ extension ConfigSchema {
         case .integer(let range): integerSchema(range)
         case .unit(let unit, let range): unitSchema(unit, range)
         case .boolean: .object(["type": .string("boolean")])
+        case .booleanOr(let word): .object(["enum": .array([.boolean(true), .boolean(false), .string(word)])])
         case .choice(let names): .object(["enum": .array(names.map { .string($0) } + names.filter(isNumber).map { .number($0) })])
         case .text(let text): textSchema(text)
         case .loops: loopsSchema

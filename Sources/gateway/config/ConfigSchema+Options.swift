@@ -62,9 +62,9 @@ extension ConfigSchema {
             "tls", .group(tls), "Makes it an HTTPS listener. Without the key it speaks in clear.",
             example: "{ certificates: [{ cert: server.pem, key: server.key }] }"),
         ConfigOption(
-            "http2", .boolean, default: "true",
-            "Whether the listener speaks HTTP/2: chosen by ALPN over TLS, by prior knowledge in clear. With false `alpn` is `[http/1.1]`.",
-            example: "false"),
+            "http2", .booleanOr("only"), default: "true",
+            "Whether the listener speaks HTTP/2: chosen by ALPN over TLS, by prior knowledge in clear. With false `alpn` is `[http/1.1]`. With `only` nothing else is spoken: `alpn` is `[h2]`, a client that does not offer it is refused, and in clear a connection that does not begin with the HTTP/2 preface gets GOAWAY.",
+            example: "only"),
         ConfigOption(later: "proxy-protocol", "the PROXY protocol"),
     ])
 

@@ -101,6 +101,7 @@ extension ConfigSchema {
         case .group: return "a mapping, see below"
         case .wordOrGroup(let words, _): return "\(words.map(code).joined(separator: ", ")), or a mapping, see below"
         case .list(.group, _): return "a list of mappings, see below"
+        case .booleanOr(let word): return "true, false or \(code(word))"
         case .choice(let names): return names.map(code).joinedWithOr
         case .list(.choice(let names), _): return "a list of \(names.map(code).joined(separator: ", "))"
         case .unit(let unit, let range):

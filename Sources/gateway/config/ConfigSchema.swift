@@ -78,6 +78,8 @@ indirect enum ConfigType: Sendable {
     case integer(ConfigRange)
     case unit(ConfigUnit, ConfigRange)
     case boolean
+    /// True, false, or a word for a third way.
+    case booleanOr(String)
     case choice([String])
     case text(ConfigText)
     case loops
@@ -98,6 +100,7 @@ indirect enum ConfigType: Sendable {
         case .integer(let range): "a number \(rangeText(range, String.init))"
         case .unit(let unit, let range): "\(unit.accepted), \(rangeText(range, unit.format))"
         case .boolean: "true or false"
+        case .booleanOr(let word): "true, false or \(word)"
         case .choice(let names): names.joinedWithOr
         case .text(let text): text.accepted
         case .loops: "auto, a number from 1 to \(ConfigLimits.loopsMax), or a list of cores such as [0, 2]"

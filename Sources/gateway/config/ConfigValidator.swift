@@ -109,6 +109,7 @@ struct ConfigValidator {
             case .integer(let range): integer(node, range, type, label)
             case .unit(let unit, let range): unitValue(node, unit, range, type, label)
             case .boolean: boolean(node, label)
+            case .booleanOr(let word): booleanOr(node, word, label)
             case .choice(let names): choice(node, names, label)
             case .text(let format): text(node, format, label)
             case .loops: loops(node, label)
@@ -158,6 +159,20 @@ struct ConfigValidator {
     private mutating func boolean(_ node: YAMLNode, _ label: String) -> ConfigValue? {
         if case .scalar(let scalar) = node.content, case .boolean(let flag) = scalar.resolved { return .boolean(flag) }
         refuse(node, label, .boolean)
+        return nil
+    }
+
+    private mutating func booleanOr(_ node: YAMLNode, _ word: String, _ label: String) -> ConfigValue? {
+        guard case .scalar(let scalar) = node.content else {
+            refuse(node, label, .booleanOr(word))
+            return nil
+        }
+        if case .boolean(let flag) = scalar.resolved { return .boolean(flag) }
+        if scalar.text == word { return .text(word) }
+        // `on` and `off` are what other programs say.
+        let synonym = ["on": "true", "off": "false", "yes": "true", "no": "false"][scalar.text]
+        let guess = synonym ?? NearMiss.find(scalar.text, in: ["true", "false", word])
+        refuse(node, label, .booleanOr(word), hint: guess.map { "; did you mean `\($0)`?" } ?? "")
         return nil
     }
 

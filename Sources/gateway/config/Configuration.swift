@@ -37,6 +37,9 @@ package enum LoopSelection: Sendable, Equatable {
     case cores([Int])
 }
 
+/// Whether a listener speaks HTTP/2: not, beside HTTP/1.1, or alone.
+package enum HTTP2Versions: String, Sendable { case off, on, only }
+
 package struct ListenerConfiguration: Sendable, Equatable {
     package var address: ListenAddress
     package var backlog: Int
@@ -47,7 +50,7 @@ package struct ListenerConfiguration: Sendable, Equatable {
     /// Nil: in clear.
     package var tls: TLSSettings?
     /// With TLS only where ALPN offers it too.
-    package var speaksHTTP2: Bool
+    package var http2: HTTP2Versions
 
     package init(address: ListenAddress) {
         self.init(address: address, ConfigurationBuilder.listenerDefaults)

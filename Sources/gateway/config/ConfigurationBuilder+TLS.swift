@@ -15,7 +15,7 @@ extension ConfigurationBuilder {
         var settings = TLSSettings(.files(certificates), table)
         settings.clientAuthentication = authentication
         settings.tickets = tickets
-        if !entry.boolean("http2") { settings.alpn = withoutHTTP2(settings.alpn, table) }
+        settings.alpn = alpn(settings.alpn, table, HTTP2Versions(entry))
         // Files are looked at even when other values are bad: every problem at once.
         for problem in files.tlsProblems(settings) {
             let (label, position) = places[problem.role] ?? ("tls", table.position)
@@ -75,11 +75,17 @@ extension ConfigurationBuilder {
         return keys.isEmpty ? .generated : .keys(group.texts("keys").map(resolve))
     }
 
-    private mutating func withoutHTTP2(_ alpn: [String], _ table: ConfigTable) -> [String] {
-        if let item = table["alpn"], !item.isDefault, alpn.contains("h2") {
-            diagnostics.error(item.position, "alpn: h2 is offered, but `http2: false` switches HTTP/2 off for this listener; remove one of them")
+    /// What `http2` leaves of `alpn`.
+    private mutating func alpn(_ given: [String], _ table: ConfigTable, _ http2: HTTP2Versions) -> [String] {
+        guard let wanted = http2.alpn else { return given }
+        if let item = table["alpn"], !item.isDefault, given != wanted {
+            diagnostics.error(
+                item.position,
+                http2 == .off
+                    ? "alpn: h2 is offered, but `http2: false` switches HTTP/2 off for this listener; remove one of them"
+                    : "alpn: `http2: only` offers h2 and nothing else; remove one of them")
         }
-        return ["http/1.1"]
+        return wanted
     }
 
     mutating func http2(_ group: ConfigTable?) -> HTTP2Configuration {
@@ -91,6 +97,26 @@ extension ConfigurationBuilder {
                 "http2: stream-window (\(ConfigUnit.size.format(UInt64(configuration.streamWindowBytes)))) is larger than connection-window (\(ConfigUnit.size.format(UInt64(configuration.connectionWindowBytes)))), which bounds it")
         }
         return configuration
+    }
+}
+
+extension HTTP2Versions {
+    /// `true`, `false` or `only` of a listener.
+    init(_ listener: ConfigTable) {
+        switch listener["http2"]?.value {
+        case .boolean(let flag): self = flag ? .on : .off
+        case .text: self = .only
+        default: preconditionFailure("BUG: a listener's http2 has no default")
+        }
+    }
+
+    /// What ALPN must offer; nil: what it is told to.
+    var alpn: [String]? {
+        switch self {
+        case .off: ["http/1.1"]
+        case .on: nil
+        case .only: ["h2"]
+        }
     }
 }
 

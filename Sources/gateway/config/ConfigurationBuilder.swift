@@ -212,7 +212,7 @@ extension ListenerConfiguration {
         backlog = table.integer("backlog")
         isIPv6Only = table.boolean("ipv6-only")
         unixMode = table.text("mode").flatMap(ConfigText.fileMode) ?? 0o660
-        speaksHTTP2 = table.boolean("http2")
+        http2 = HTTP2Versions(table)
     }
 }
 

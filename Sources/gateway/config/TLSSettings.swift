@@ -1,5 +1,5 @@
 // What a listener's `tls` says, as plain values: files by their paths, not yet read. Made by `ConfigurationBuilder` or from arguments;
-// `TLSMaterials` reads the files, at start and on each reload.
+// the server library reads the files, at start and on each reload.
 
 package struct TLSSettings: Sendable, Equatable {
     package enum Certificates: Sendable, Equatable {

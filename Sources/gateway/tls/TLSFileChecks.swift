@@ -45,7 +45,7 @@ enum TLSFileChecks {
         var problems: [TLSFileProblem] = []
         do throws(TLSLoadError) {
             _ = try TLSCertificate.load(
-                certificate: files.certificate, key: files.key, ocsp: files.ocsp, nowSeconds: TLSMaterials.nowSeconds(), warnings: &warnings)
+                certificate: files.certificate, key: files.key, ocsp: files.ocsp, nowSeconds: nowSeconds(), warnings: &warnings)
         } catch {
             problems.append(TLSFileProblem(role: role(error.file), message: "\(error)"))
             // Loading ends with the first bad file; of the others it is told whether they are there.
@@ -64,6 +64,13 @@ enum TLSFileChecks {
         var problems: [TLSFileProblem] = []
         do throws(TLSLoadError) { try body(&warnings) } catch { problems.append(TLSFileProblem(role: role, message: "\(error)")) }
         return problems + warnings.map { TLSFileProblem(role: role, message: "\($0)", isWarning: true) }
+    }
+
+    private static func nowSeconds() -> Int64 {
+        var time = timespec()
+        // Written during the call only.
+        unsafe clock_gettime(CLOCK_REALTIME, &time)
+        return Int64(time.tv_sec)
     }
 
     private static func unreadable(_ path: String) -> String? {

@@ -22,8 +22,14 @@ extension Loop {
     /// What the first bytes of a connection in clear are.
     enum FirstBytes { case http1, http2, unclear }
 
-    /// HTTP/2 with prior knowledge begins with a preface that no HTTP/1.1 request begins with (RFC 9113 section 3.4).
-    static func firstBytes(_ bytes: UnsafePointer<UInt8>, _ count: Int) -> FirstBytes {
+    /// HTTP/2 with prior knowledge begins with a preface that no HTTP/1.1 request begins with (RFC 9113 section 3.4). Where nothing else is spoken, the
+    /// engine judges it: what is no preface gets a GOAWAY.
+    static func firstBytes(_ bytes: UnsafePointer<UInt8>, _ count: Int, _ mode: HTTP2Mode) -> FirstBytes {
+        switch mode {
+        case .off: return .http1
+        case .only: return .http2
+        case .on: break
+        }
         let preface: StaticString = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
         let compared = min(count, preface.utf8CodeUnitCount)
         guard unsafe memcmp(bytes, preface.utf8Start, compared) == 0 else { return .http1 }

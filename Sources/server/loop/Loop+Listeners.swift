@@ -31,7 +31,7 @@ struct ListenerState {
     var context: TLSContext?
     var handshakeTimeoutNs: UInt64 = 0
     var handshakesMax = 0
-    var speaksHTTP2 = true
+    var http2 = HTTP2Mode.on
 
     init(listener: LoopListener) { self.listener = listener }
 }
@@ -62,7 +62,7 @@ extension Loop {
         unsafe state.pointee.listeners[number].context = context
         unsafe state.pointee.listeners[number].handshakeTimeoutNs = ServerOptions.nanoseconds(transport.handshakeTimeout)
         unsafe state.pointee.listeners[number].handshakesMax = transport.handshakesMax
-        unsafe state.pointee.listeners[number].speaksHTTP2 = transport.speaksHTTP2
+        unsafe state.pointee.listeners[number].http2 = transport.http2
     }
 
     /// The same while the loop runs. A configuration was tried when it was loaded: what fails now is memory, and the old context goes on.

@@ -18,10 +18,9 @@ extension Loop {
         unsafe state.pointee.processing = unsafe connection
         defer { unsafe state.pointee.processing = nil }
         if let http2 = unsafe connection.pointee.http2 { return unsafe processHTTP2(connection, http2, bytes, count) }
-        if unsafe connection.pointee.machine.requests == 0 && connection.pointee.tls == nil && connection.pointee.body.mode == .none,
-            unsafe state.pointee.listeners[Int(connection.pointee.listener)].speaksHTTP2
-        {
-            switch unsafe Self.firstBytes(bytes, count) {
+        // A head that was begun as HTTP/1.1 is finished as such, whatever a reload made of the listener meanwhile.
+        if unsafe connection.pointee.machine.requests == 0 && connection.pointee.scanned == 0 && connection.pointee.tls == nil && connection.pointee.body.mode == .none {
+            switch unsafe Self.firstBytes(bytes, count, state.pointee.listeners[Int(connection.pointee.listener)].http2) {
             case .http1: break
             case .unclear:
                 unsafe connection.pointee.machine.firstBytes(now: state.pointee.now, settings.pointee.policy)

@@ -6,13 +6,13 @@ internal import UringRing
 
 /// One address, with a socket for each loop.
 struct OpenListener {
-    var options: ListenerOptions
+    var loaded: LoadedListener
     /// As bound: the port is filled in.
     let address: SocketAddress
     /// A descriptor per loop, in their order. Each loop closes its own.
     let descriptors: [Int32]
 
-    func listener(of loop: Int) -> LoopListener { LoopListener(fd: descriptors[loop], address: address, closesWithLoop: true, transport: options.transport) }
+    func listener(of loop: Int) -> LoopListener { LoopListener(fd: descriptors[loop], address: address, closesWithLoop: true, transport: loaded.transport) }
 
     /// Before the loops have taken the descriptors over.
     func abandon() {
@@ -27,10 +27,11 @@ struct OpenListener {
     }
 
     /// Opens a socket per loop, all on one address (SO_REUSEPORT); a unix socket is one, with a descriptor per loop.
-    static func open(_ listener: ListenerOptions, loops: Int, _ options: ServerOptions, besides own: [OpenListener]) throws -> OpenListener {
+    static func open(_ loaded: LoadedListener, loops: Int, _ options: ServerOptions, besides own: [OpenListener]) throws -> OpenListener {
+        let listener = loaded.listener
         let address = try SocketAddress.parse(listener.address).get()
         let backlog = Int32(clamping: listener.backlog ?? options.backlog)
-        if address.family == .unix { return try patiently { try openUnix(listener, address, loops, backlog) } }
+        if address.family == .unix { return try patiently { try openUnix(loaded, address, loops, backlog) } }
         // Another program with SO_REUSEPORT on this address would share our clients: refuse, as every other server does. Our own sockets
         // on that port (a reload that goes from 0.0.0.0 to one address) are no reason.
         if address.port != 0, !own.contains(where: { $0.address.port == address.port }) {
@@ -50,7 +51,7 @@ struct OpenListener {
             for fd in descriptors { close(fd) }
             throw error
         }
-        return OpenListener(options: listener, address: actual, descriptors: descriptors)
+        return OpenListener(loaded: loaded, address: actual, descriptors: descriptors)
     }
 
     /// How long an address may stay taken. When a process with a ring is killed, the kernel lets go of the ring's sockets a moment after the
@@ -65,21 +66,21 @@ struct OpenListener {
         return try body()
     }
 
-    private static func openUnix(_ listener: ListenerOptions, _ address: SocketAddress, _ loops: Int, _ backlog: Int32) throws -> OpenListener {
+    private static func openUnix(_ loaded: LoadedListener, _ address: SocketAddress, _ loops: Int, _ backlog: Int32) throws -> OpenListener {
         if !address.path.hasPrefix("@") { UringKernel.removeStaleSocket(address) }
-        let fd = try UringKernel.openListener(address, backlog: backlog, deferAcceptSeconds: 0, mode: listener.unixMode).get()
+        let fd = try UringKernel.openListener(address, backlog: backlog, deferAcceptSeconds: 0, mode: loaded.listener.unixMode).get()
         var descriptors = [fd]
         while descriptors.count < loops {
             // A descriptor of its own for each loop: closing one must not free a number that another loop still uses.
             let copy = fcntl(fd, F_DUPFD_CLOEXEC, 3)
             guard copy >= 0 else {
                 let error = SystemError("duplicating the socket of \(address.description)", code: errno, remedy: UringKernel.remedy(for: errno))
-                OpenListener(options: listener, address: address, descriptors: descriptors).abandon()
+                OpenListener(loaded: loaded, address: address, descriptors: descriptors).abandon()
                 throw error
             }
             descriptors.append(copy)
         }
-        return OpenListener(options: listener, address: address, descriptors: descriptors)
+        return OpenListener(loaded: loaded, address: address, descriptors: descriptors)
     }
 }
 
@@ -87,15 +88,15 @@ struct OpenListener {
 struct ListenerChange {
     var kept: [OpenListener] = []
     var removed: [OpenListener] = []
-    var added: [ListenerOptions] = []
+    var added: [LoadedListener] = []
 
     /// An address that is wanted again keeps its sockets, whatever else changed about it: the kernel's queue of clients is in them.
-    init(from open: [OpenListener], to wanted: [ListenerOptions]) {
+    init(from open: [OpenListener], to wanted: [LoadedListener]) {
         var rest = open
         for listener in wanted {
-            if let index = rest.firstIndex(where: { $0.options.address == listener.address }) {
+            if let index = rest.firstIndex(where: { $0.loaded.listener.address == listener.listener.address }) {
                 var open = rest.remove(at: index)
-                open.options.transport = listener.transport
+                open.loaded = listener
                 kept.append(open)
             } else {
                 added.append(listener)

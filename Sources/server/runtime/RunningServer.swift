@@ -5,14 +5,17 @@ internal import Synchronization
 internal import UringHTTP1
 internal import UringRing
 
+/// A server at work, made by `Server.start`. It serves until `stop`, whoever holds it. Every method may be called from any thread; those that wait for loops
+/// (`stop`, `snapshots`) not from a handler.
 public final class RunningServer: Sendable {
     /// How many loops on which cores, and why.
     public let plan: LoopPlan
     /// Open connections over all loops: `limits.connections`, or what the descriptor limit allowed at start.
     package let connectionsMax: Int
     private let addressLimiter: AddressLimiter
-    private let threads: [LoopThread]
-    private let listeners: Mutex<[OpenListener]>
+    let threads: [LoopThread]
+    let listeners: Mutex<[OpenListener]>
+    let materials: TLSMaterials
     private let stopped = Mutex(false)
 
     /// What it listens on, ports filled in: `127.0.0.1:8080`, `[::1]:8080`, `unix:/run/x.sock`.
@@ -25,12 +28,15 @@ public final class RunningServer: Sendable {
             throw ServerError("\(error)")
         }
         addressLimiter = AddressLimiter(limit: UInt32(clamping: server.options.limits.connectionsPerAddress))
+        let materials = TLSMaterials()
         var opened: [OpenListener] = []
         do {
             let mailbox = try LoopMailbox()
             let loops = plan.cores.count
             guard !server.listeners.isEmpty else { throw ServerError("no address to listen on") }
-            for listener in server.listeners { opened.append(try OpenListener.open(listener, loops: loops, server.options, besides: opened)) }
+            // Before anything listens: who cannot serve must not take clients away from who can.
+            let loaded = try server.listeners.map { try materials.load($0) }
+            for listener in loaded { opened.append(try OpenListener.open(listener, loops: loops, server.options, besides: opened)) }
             let connections = Self.connectionLimit(server.options.limits.connections)
             connectionsMax = connections
             var configuration = server.options.loopConfiguration(connectionsPerLoop: max(1, connections / loops))
@@ -61,6 +67,7 @@ public final class RunningServer: Sendable {
             for listener in opened { listener.abandon() }
             throw ServerError("\(error)")
         }
+        self.materials = materials
         listeners = Mutex(opened)
     }
 
@@ -77,7 +84,7 @@ public final class RunningServer: Sendable {
 
     /// The line of one of `addresses`.
     package func summary(of address: String) -> String {
-        let isSecure = listeners.withLock { $0.contains { $0.address.description == address && $0.options.transport.tls != nil } }
+        let isSecure = listeners.withLock { $0.contains { $0.address.description == address && $0.loaded.transport.tls != nil } }
         return "listening on \(isSecure ? "https" : "http")\(address.hasPrefix("unix:") ? "+" : "://")\(address) (\(plan.summary))"
     }
 
@@ -92,12 +99,12 @@ public final class RunningServer: Sendable {
 
     /// As `replace`, and changes what is listened on: addresses that stay keep their sockets and the clients queued in them.
     /// - Returns: the addresses that are new, as `addresses` tells them, and those that are gone.
-    /// - Throws: `ServerError` when a new address cannot be opened; then nothing has changed.
+    /// - Throws: `ServerError` when a new address cannot be opened, or a certificate cannot be used; then nothing has changed.
     package func reload(
-        listeners wanted: [ListenerOptions], options: ServerOptions, application: Application
+        listeners wanted: [Listener], options: ServerOptions, application: Application
     ) throws -> (added: [String], removed: [String]) {
         try listeners.withLock { open in
-            let change = ListenerChange(from: open, to: wanted)
+            let change = ListenerChange(from: open, to: try wanted.map { try materials.load($0) })
             var added: [OpenListener] = []
             do {
                 for listener in change.added {
@@ -112,9 +119,7 @@ public final class RunningServer: Sendable {
                 if !added.isEmpty, !thread.post(.listen(added.map { $0.listener(of: loop) })) {
                     for listener in added { close(listener.descriptors[loop]) }
                 }
-                if !change.kept.isEmpty {
-                    thread.post(.transport(Dictionary(uniqueKeysWithValues: change.kept.map { ($0.descriptors[loop], $0.options.transport) })))
-                }
+                if !change.kept.isEmpty { thread.post(.transport(change.kept.transports(of: loop))) }
                 if !change.removed.isEmpty { thread.post(.unlisten(change.removed.map { $0.descriptors[loop] })) }
             }
             for listener in change.removed { listener.removeFile() }

@@ -12,8 +12,8 @@ internal import UringRing
 ///     }
 ///     try server.run()          // until SIGTERM; drains
 public struct Server: Sendable {
-    /// The addresses to listen on, in full.
-    package var listeners: [ListenerOptions]
+    /// Where it listens, and what is spoken there.
+    public var listeners: [Listener]
     public var options: ServerOptions
     let application: Application
 
@@ -25,27 +25,45 @@ public struct Server: Sendable {
     }
 
     public init(listen: [String], options: ServerOptions = ServerOptions(), application: Application) {
-        self.init(listeners: listen.map { ListenerOptions(address: $0) }, options: options, application: application)
+        self.init(listeners: listen.map { Listener($0) }, options: options, application: application)
     }
 
-    package init(listeners: [ListenerOptions], options: ServerOptions, application: Application) {
+    /// With TLS, or other settings of a listener's own.
+    ///
+    ///     let tls = TLSOptions.files(cert: "server.pem", key: "server.key")
+    ///     let server = Server(listeners: ["127.0.0.1:8080", Listener("0.0.0.0:8443", tls: tls)]) { request, response in
+    ///         response.write("hello")
+    ///     }
+    ///
+    /// - Parameters:
+    ///   - listeners: one at least. Their files are read by `start` and `run`.
+    ///   - handler: as in `init(listen:options:handler:)`.
+    public init(listeners: [Listener], options: ServerOptions = ServerOptions(), handler: @escaping Handler) {
+        self.init(listeners: listeners, options: options, application: Application(handler: handler))
+    }
+
+    /// As `init(listeners:options:handler:)`, with everything an application can say.
+    public init(listeners: [Listener], options: ServerOptions = ServerOptions(), application: Application) {
         self.listeners = listeners
         self.options = options
         self.application = application
     }
 
-    /// `HOST:PORT`, `[V6]:PORT`, `*:PORT`, `unix:PATH` each.
+    /// `HOST:PORT`, `[V6]:PORT`, `*:PORT`, `unix:PATH` each. Setting it makes listeners in clear with the defaults of `Listener`.
     public var listen: [String] {
         get { listeners.map(\.address) }
-        set { listeners = newValue.map { ListenerOptions(address: $0) } }
+        set { listeners = newValue.map { Listener($0) } }
     }
 
-    /// Serves until SIGTERM or SIGINT, then drains. Prints a line per listener to standard error.
-    /// - Throws: `ServerError` when an address is in use, io_uring is forbidden, …: with the remedy in its text.
+    /// Serves until SIGTERM or SIGINT, then drains. Prints a line per listener to standard error, and what should be known of its
+    /// certificates.
+    /// - Throws: `ServerError` when an address is in use, a certificate or key cannot be used, io_uring is forbidden, …: with the remedy in its text.
     public func run() throws {
         let signals = SignalSet([SIGTERM, SIGINT])
         let running = try start()
         for line in running.summary { log(line) }
+        for warning in running.warnings { log("warning: \(warning)") }
+        for fingerprint in running.selfSignedFingerprints { log("the certificate is self-signed, its SHA-256 fingerprint \(fingerprint)") }
         _ = signals.wait()
         log("draining")
         running.stop(within: options.drainTimeout)
@@ -56,7 +74,8 @@ public struct Server: Sendable {
         text.withUTF8 { _ = unsafe write(2, $0.baseAddress, $0.count) }
     }
 
-    /// Serves in the background until `RunningServer.stop`.
+    /// Serves in the background until `RunningServer.stop`. Returns when it accepts connections.
+    /// - Throws: as `run`. Files of TLS are read before anything listens.
     public func start() throws -> RunningServer {
         try RunningServer(self)
     }
@@ -84,7 +103,7 @@ public struct Application: Sendable {
     }
 }
 
-/// Why a server could not start.
+/// Why a server could not start, or go over to other listeners or certificates: a sentence with the remedy.
 public struct ServerError: Error, CustomStringConvertible, Sendable {
     public let description: String
     init(_ description: String) { self.description = description }

@@ -8,7 +8,6 @@
 import CAllocationCount
 import Glibc
 import UringServer
-import UringTLS
 
 let arguments = Set(CommandLine.arguments.dropFirst())
 guard arguments.isSubset(of: ["--tls", "--waste"]) else { fatalError("usage: alloc-probe [--tls] [--waste]") }
@@ -19,12 +18,8 @@ options.loops = .count(1)
 options.timeouts.idle = .seconds(600)
 
 guard ac_separate_openssl() else { fatalError("OpenSSL has allocated already") }
-var listeners = [ListenerOptions(address: "127.0.0.1:0")]
-if arguments.contains("--tls") {
-    var secure = ListenerOptions(address: "127.0.0.1:0")
-    secure.transport.tls = try TLSConfiguration.selfSigned(nowSeconds: Int64(time(nil)))
-    listeners.append(secure)
-}
+var listeners: [Listener] = ["127.0.0.1:0"]
+if arguments.contains("--tls") { listeners.append(Listener("127.0.0.1:0", tls: .selfSigned())) }
 
 /// Of the one loop, whose thread alone touches it.
 nonisolated(unsafe) let requests = UnsafeMutablePointer<UInt64>.allocate(capacity: 1)

@@ -59,7 +59,7 @@ import UringServer
         let old = configuration
         var new = old
         new.listeners[0].tls = TLSSettings(.selfSigned)
-        new.listeners[0].speaksHTTP2 = false
+        new.listeners[0].http2 = .off
         #expect(Gateway.remarks(from: old, to: new) == [])
         #expect(Gateway.transportChanges(from: old, to: new) == ["new connections to 127.0.0.1:80 speak TLS from now on"])
         #expect(Gateway.transportChanges(from: new, to: old) == ["new connections to 127.0.0.1:80 are in clear from now on"])

@@ -27,7 +27,7 @@ private func settings(_ tls: String) throws -> TLSSettings {
         #expect(tls.cacheEntries == 20_000 && tls.cacheLifetimeNs == 3_600_000_000_000)
         #expect(tls.versionMin == .tls12)
         #expect(tls.handshakeTimeoutNs == 10_000_000_000 && tls.handshakesMax == 4096)
-        #expect(configuration.listeners[0].speaksHTTP2)
+        #expect(configuration.listeners[0].http2 == .on)
         #expect(configuration.http2.streams == 128)
         #expect(configuration.http2.streamWindowBytes == 65_536 && configuration.http2.connectionWindowBytes == 262_144)
         #expect(configuration.http2.pingAfterNs == 60_000_000_000 && configuration.http2.pingTimeoutNs == 20_000_000_000)
@@ -86,11 +86,28 @@ private func settings(_ tls: String) throws -> TLSSettings {
 
     @Test func http2OffTakesItOutOfALPN() throws {
         let configuration = try good("listen: [{ address: 127.0.0.1:1, http2: false, tls: { \(pair) } }, { address: 127.0.0.1:2, http2: false }]\nroutes: []")
-        #expect(configuration.listeners.map(\.speaksHTTP2) == [false, false])
+        #expect(configuration.listeners.map(\.http2) == [.off, .off])
         #expect(configuration.listeners[0].tls?.alpn == ["http/1.1"])
         expectMessages(
             "listen: [{ address: 127.0.0.1:1, http2: false, tls: { \(pair), alpn: [h2] } }]\nroutes: []",
             ["1:106: alpn: h2 is offered, but `http2: false` switches HTTP/2 off for this listener; remove one of them"])
+    }
+
+    @Test func http2Only() throws {
+        let configuration = try good("listen: [{ address: 127.0.0.1:1, http2: only, tls: { \(pair) } }, { address: 127.0.0.1:2, http2: only }, { address: 127.0.0.1:3, http2: true }]\nroutes: []")
+        #expect(configuration.listeners.map(\.http2) == [.only, .only, .on])
+        #expect(configuration.listeners[0].tls?.alpn == ["h2"])
+        #expect(try good("listen: [{ address: 127.0.0.1:1, http2: only, tls: { \(pair), alpn: [h2] } }]\nroutes: []").listeners[0].tls?.alpn == ["h2"])
+        expectMessages(
+            "listen: [{ address: 127.0.0.1:1, http2: only, tls: { \(pair), alpn: [h2, http/1.1] } }]\nroutes: []",
+            ["1:105: alpn: `http2: only` offers h2 and nothing else; remove one of them"])
+        for (given, meant) in [("on", "true"), ("off", "false"), ("onyl", "only"), ("ture", "true")] {
+            expectMessages(
+                "listen: [{ address: 127.0.0.1:1, http2: \(given) }]\nroutes: []",
+                ["1:41: listen[0].http2: found `\(given)`, accepted: true, false or only; did you mean `\(meant)`?"])
+        }
+        expectMessages(
+            "listen: [{ address: 127.0.0.1:1, http2: 2 }]\nroutes: []", ["1:41: listen[0].http2: found `2`, accepted: true, false or only"])
     }
 
     @Test func certificateMessages() {

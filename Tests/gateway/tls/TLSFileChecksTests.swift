@@ -2,7 +2,7 @@
 
 import Glibc
 import Testing
-import UringTLS
+import UringServer
 
 @testable import UringGateway
 
@@ -86,77 +86,54 @@ import UringTLS
     }
 }
 
-@Suite struct TLSMaterialsTests {
+@Suite struct TLSSettingsTests {
     private let address = ListenAddress.ipv4([127, 0, 0, 1], port: 443)
 
-    private func settings(_ directory: TLSDirectory) -> TLSSettings {
-        let certificate = directory.write("a.pem", TLSFixtures.certificate)
-        return TLSSettings(.files([CertificateFiles(certificate: certificate, key: directory.write("a.key", TLSFixtures.key))]))
-    }
-
-    @Test func settingsReachTheConfiguration() throws {
-        let directory = TLSDirectory()
-        var settings = settings(directory)
+    /// Every setting of a listener goes to the server library; the files are read there.
+    @Test func settingsReachTheLibrary() throws {
+        var settings = TLSSettings(.files([CertificateFiles(certificate: "/a.pem", key: "/a.key", ocsp: "/a.ocsp")]))
         settings.alpn = ["http/1.1"]
         settings.versionMin = .tls13
-        settings.clientAuthentication = .required(authorities: directory.path + "/a.pem")
-        settings.tickets = .off
-        settings.cacheEntries = 0
-        let made = try TLSMaterials().configuration(settings, for: address)
-        #expect(made.certificates.map(\.names) == [["localhost"]])
-        #expect(made.applicationProtocols == ["http/1.1"])
-        #expect(made.minimumVersion == .tls13)
-        #expect(made.sessionCache == nil)
-        guard case .required(let authorities) = made.clientAuthentication, case .off = made.sessionTickets else {
+        settings.clientAuthentication = .required(authorities: "/ca.pem")
+        settings.tickets = .keys(["/t.key"])
+        settings.ticketRotateNs = 60_000_000_000
+        settings.cacheEntries = 7
+        settings.cacheLifetimeNs = 61_000_000_000
+        settings.handshakeTimeoutNs = 3_000_000_000
+        settings.handshakesMax = 9
+        let options = settings.options
+        #expect(options.certificates.count == 1 && options.alpn == [.http11] && options.minVersion == .tls13)
+        guard case .required(.file("/ca.pem")) = options.clientAuth, case .keys(let keys) = options.sessionTickets.keys, case .file("/t.key") = keys[0] else {
             Issue.record("client authentication or tickets are lost")
             return
         }
-        #expect(authorities.certificates.count == 1)
+        #expect(options.sessionTickets.rotate == .seconds(60))
+        #expect(options.sessionCache.entries == 7 && options.sessionCache.lifetime == .seconds(61))
+        #expect(options.handshakeTimeout == .seconds(3) && options.handshakes == 9)
+        settings.tickets = .secret("/s")
+        guard case .secret(.file("/s")) = settings.options.sessionTickets.keys else { throw GatewayError("the secret is lost") }
+        settings.tickets = .off
+        guard case .off = settings.options.sessionTickets.keys else { throw GatewayError("tickets are on") }
     }
 
-    /// Clients come back with tickets and session ids of before.
-    @Test func aReloadKeepsSecretAndCacheOfItsListener() throws {
-        let directory = TLSDirectory()
-        let materials = TLSMaterials()
-        var settings = settings(directory)
-        func secret(_ configuration: TLSConfiguration) -> [UInt8]? {
-            guard case .derived(let secret, _) = configuration.sessionTickets else { return nil }
-            // Copied within the call.
-            return unsafe secret.withBytes { unsafe Array($0) }
+    /// What the table's defaults mean is what the library's mean.
+    @Test func defaultsAreTheLibrarys() {
+        let (ours, theirs) = (TLSSettings(.selfSigned).options, TLSOptions.selfSigned())
+        #expect(ours.alpn == [.http2, .http11] && ours.minVersion == theirs.minVersion)
+        #expect(ours.handshakeTimeout == theirs.handshakeTimeout && ours.handshakes == theirs.handshakes)
+        #expect(ours.sessionTickets.rotate == theirs.sessionTickets.rotate)
+        #expect(ours.sessionCache.entries == theirs.sessionCache.entries && ours.sessionCache.lifetime == theirs.sessionCache.lifetime)
+    }
+
+    @Test func listenersReachTheLibrary() throws {
+        for (text, mode) in [(HTTP2Versions.off, HTTP2Mode.off), (.on, .on), (.only, .only)] {
+            var listener = ListenerConfiguration(address: address)
+            listener.http2 = text
+            listener.backlog = 7
+            #expect(try listener.listener().http2 == mode && listener.listener().backlog == 7)
+            #expect(try listener.listener().address == "127.0.0.1:443" && listener.listener().unixMode == nil)
         }
-        let first = try materials.configuration(settings, for: address)
-        settings.ticketRotateNs = 60_000_000_000
-        let second = try materials.configuration(settings, for: address)
-        let other = try materials.configuration(settings, for: .ipv4([127, 0, 0, 1], port: 444))
-        #expect(secret(first) != nil && secret(first) == secret(second))
-        #expect(secret(first) != secret(other))
-        #expect(second.sessionTickets.lifetimeSeconds == 60)
-        #expect(first.sessionCache === second.sessionCache && first.sessionCache !== other.sessionCache)
-        settings.cacheLifetimeNs = 60_000_000_000
-        let third = try materials.configuration(settings, for: address)
-        #expect(third.sessionCache !== first.sessionCache && third.sessionCache?.lifetimeSeconds == 60)
-    }
-
-    @Test func filesAreReadEachTime() throws {
-        let directory = TLSDirectory()
-        let settings = settings(directory)
-        let materials = TLSMaterials()
-        let first = try materials.configuration(settings, for: address).certificates[0].fingerprint
-        directory.write("a.pem", TLSFixtures.expiredCertificate)
-        // Half a renewal: the key is still the old one.
-        #expect(throws: GatewayError.self) { try materials.configuration(settings, for: address) }
-        directory.write("a.key", TLSFixtures.expiredKey)
-        #expect(try materials.configuration(settings, for: address).certificates[0].fingerprint != first)
-    }
-
-    @Test func oneSelfSignedCertificateForAll() throws {
-        let materials = TLSMaterials()
-        #expect(materials.selfSignedFingerprint == nil)
-        let first = try materials.configuration(TLSSettings(.selfSigned), for: address)
-        let second = try materials.configuration(TLSSettings(.selfSigned), for: .unix(path: "/x"))
-        #expect(first.certificates[0].fingerprint == second.certificates[0].fingerprint)
-        #expect(materials.selfSignedFingerprint == first.certificates[0].fingerprint)
-        #expect(first.certificates[0].fingerprint.utf8.count == 32 * 3 - 1)
+        #expect(try ListenerConfiguration(address: .unix(path: "/x")).listener().unixMode == 0o660)
     }
 
     @Test func argumentsOfTheQuickCommands() throws {
@@ -165,19 +142,21 @@ import UringTLS
         let key = directory.write("a.key", TLSFixtures.key)
         let old = directory.write("old.pem", TLSFixtures.expiredCertificate)
         let oldKey = directory.write("old.key", TLSFixtures.expiredKey)
-        let plain = try QuickTransport(tls: nil, sessionTickets: nil, http2: false)
-        #expect(plain.tls == nil && !plain.speaksHTTP2)
-        let files = try QuickTransport(tls: "\(certificate),\(key)", sessionTickets: false, http2: false)
+        let plain = try QuickTransport(tls: nil, sessionTickets: nil, http2: .off)
+        #expect(plain.tls == nil && plain.http2 == .off)
+        let files = try QuickTransport(tls: "\(certificate),\(key)", sessionTickets: false, http2: .off)
         #expect(files.tls?.certificates == .files([CertificateFiles(certificate: certificate, key: key)]))
         #expect(files.tls?.tickets == .off && files.tls?.alpn == ["http/1.1"])
-        #expect(try QuickTransport(tls: "self-signed", sessionTickets: true, http2: true).tls == TLSSettings(.selfSigned))
-        #expect(try QuickTransport(tls: "\(old),\(oldKey)", sessionTickets: nil, http2: true).warnings.count == 1)
+        let only = try QuickTransport(tls: "self-signed", sessionTickets: nil, http2: .only)
+        #expect(only.http2 == .only && only.tls?.alpn == ["h2"])
+        #expect(try QuickTransport(tls: "self-signed", sessionTickets: true, http2: .on).tls == TLSSettings(.selfSigned))
+        #expect(try QuickTransport(tls: "\(old),\(oldKey)", sessionTickets: nil, http2: .on).warnings.count == 1)
         for text in ["", ",", "a", "a,", "a,b,c", "\(certificate),\(oldKey)", "/does/not/exist,/either", "selfsigned"] {
-            #expect(throws: GatewayError.self) { try QuickTransport(tls: text, sessionTickets: nil, http2: true) }
+            #expect(throws: GatewayError.self) { try QuickTransport(tls: text, sessionTickets: nil, http2: .on) }
         }
-        #expect(throws: GatewayError.self) { try QuickTransport(tls: nil, sessionTickets: true, http2: true) }
+        #expect(throws: GatewayError.self) { try QuickTransport(tls: nil, sessionTickets: true, http2: .on) }
         let configuration = try QuickConfiguration.respond(
             status: 200, headers: [], body: nil, json: nil, listen: [address], loops: .auto, transport: files)
-        #expect(configuration.listeners[0].tls == files.tls && !configuration.listeners[0].speaksHTTP2)
+        #expect(configuration.listeners[0].tls == files.tls && configuration.listeners[0].http2 == .off)
     }
 }
