@@ -79,16 +79,20 @@ final class ClientWire {
     /// Forgets what has been read.
     func consume(_ count: Int) { received.removeFirst(count) }
 
+    /// close_notify and the end of output; without TLS the latter alone.
+    func endPolitely() {
+        tls?.close()
+        flush()
+        client.run([.halfClose])
+    }
+
     /// Leaves in one of the ways in which clients leave, or stays until the server loses patience or drains.
     func leave() {
         switch simulation.random.below(5) {
         case 0: client.run([.close])
         case 1: client.run([.halfClose])
         case 2: client.run([.reset])
-        case 3:
-            tls?.close()
-            flush()
-            client.run([.halfClose])
+        case 3: endPolitely()
         default: break
         }
     }
