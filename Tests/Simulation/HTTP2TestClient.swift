@@ -6,7 +6,6 @@ import UringSimulation
 
 final class HTTP2TestClient: CheckedClient {
     let wire: ClientWire
-    var client: SimulatedClient { wire.client }
     private let session: HTTP2Session
     private let simulation: Simulation
     private let exchanges: [Exchange]
