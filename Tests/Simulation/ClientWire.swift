@@ -11,6 +11,8 @@ final class ClientWire {
     private(set) var received: [UInt8] = []
     /// Called after anything has arrived, and when the connection has ended.
     var onReceive: (() -> Void)?
+    /// Called when the handshake is complete and what waited for it is on the wire.
+    var onEstablished: (() -> Void)?
     private var seen = 0
     /// Written before the handshake is complete.
     private var waiting: [UInt8] = []
@@ -23,7 +25,8 @@ final class ClientWire {
         var leaves = false
     }
     private var cut: Cut?
-    private var hasLeft = false
+    /// By its cut.
+    private(set) var hasLeft = false
     /// Bytes on the wire so far.
     private(set) var putCount = 0
     /// The moment at which the handshake was complete, for the client.
@@ -55,6 +58,8 @@ final class ClientWire {
                 establishedNs = simulation.now
                 tls.seal(waiting)
                 waiting = []
+                flush()
+                onEstablished?()
             }
             flush()
         } else {

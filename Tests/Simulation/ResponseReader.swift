@@ -1,6 +1,8 @@
 // ResponseReader: reads a server's bytes as a strict client would (RFC 9112). Written for the tests alone, so that a mistake of the
 // server's own parser or encoder cannot hide in it.
 
+import Glibc
+
 /// One response, content decoded.
 struct ReadResponse: Equatable {
     var status: Int
@@ -112,6 +114,13 @@ enum ResponseReader {
             at += size + 2
         }
     }
+}
+
+/// Byte for byte. A generic comparison takes as long in a debug build as the simulation itself.
+func isSame(_ a: [UInt8], _ b: [UInt8]) -> Bool {
+    // The arrays' memory, for this call.
+    guard a.count == b.count, !a.isEmpty else { return a.count == b.count }
+    return unsafe memcmp(a, b, a.count) == 0
 }
 
 extension String {

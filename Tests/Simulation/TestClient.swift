@@ -127,7 +127,7 @@ final class TestClient: CheckedClient {
     private func difference(_ response: ReadResponse, _ expected: Exchange) -> String? {
         guard response.status == expected.status else { return "status \(response.status), not \(expected.status)" }
         for field in expected.fields where !response.fields.contains(field) { return "no '\(field)' in \(response.fields)" }
-        guard response.body == expected.body else {
+        guard isSame(response.body, expected.body) else {
             let same = zip(response.body, expected.body).prefix { $0 == $1 }.count
             return "\(response.body.count) bytes, not \(expected.body.count); equal up to \(same)"
         }
