@@ -83,10 +83,15 @@ final class ScenePeer {
         if !bytes.isEmpty { wire.send(bytes) }
     }
 
+    /// Sends a request; answers its stream.
     func request(_ path: String, method: String = "GET", body: [UInt8]? = nil) -> Int32 {
-        let stream = session.request([(":method", method), (":scheme", "http"), (":authority", "a"), (":path", path), ("x-id", "1")], body: body)
-        flush()
-        return stream
+        defer { flush() }
+        return submit(path, method: method, body: body)
+    }
+
+    /// The same, to be sent with the next `flush`.
+    func submit(_ path: String, method: String = "GET", body: [UInt8]? = nil) -> Int32 {
+        session.request([(":method", method), (":scheme", "http"), (":authority", "a"), (":path", path), ("x-id", "1")], body: body)
     }
 
     subscript(stream: Int32) -> HTTP2StreamSeen { session.streams[stream] ?? HTTP2StreamSeen() }

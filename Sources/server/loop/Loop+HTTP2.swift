@@ -140,6 +140,7 @@ extension Loop {
         } else {
             unsafe http2.pointee.engine.drain()
         }
+        unsafe connection.pointee.machine.goAwaySaid(now: state.pointee.now, settings.pointee.policy)
         unsafe flushControl(connection, http2)
         unsafe settleStreams(connection, http2)
     }
