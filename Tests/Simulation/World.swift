@@ -12,7 +12,7 @@ func seeds(_ count: Int) -> [UInt64] {
     if let seed = number("SIMULATION_SEED") { return [UInt64(seed)] }
     if let factor = number("SIMULATION_FACTOR") { return (1...UInt64(count * factor)).map(\.self) }
     // Spread over all of them: some suites choose by the seed what they do.
-    let share = min(max(number("SIMULATION_SHARE") ?? 1, 1), max(count / 2, 1))
+    let share = min(max(number("SIMULATION_SHARE") ?? 1, 1), count)
     return (0..<count / share).map { UInt64($0 * share + $0 % share + 1) }
 }
 
