@@ -20,8 +20,23 @@ extension KeepAliveMachine {
         if any {
             writing = .multiplexed(idle: .max, sinceSent: false)
         } else if idle == .max {
-            writing = .multiplexed(idle: now.deadline(after: policy.idleTimeoutNs), sinceSent: output != .drained)
+            writing = .multiplexed(idle: idleDeadline(now: now, policy), sinceSent: output != .drained)
         }
+    }
+
+    /// Event **goAwaySaid**: the peer was told that the connection ends. What it still has to say before that (the answer to a PING, the end of what
+    /// was on its way) takes a round trip: without streams it has the linger time for it and not the idle time, or a peer that says nothing more
+    /// would hold up a drain for as long as that.
+    @inlinable package mutating func goAwaySaid(now: UInt64, _ policy: KeepAlivePolicy) {
+        guard case .multiplexed(let idle, let sinceSent) = writing else { return }
+        flags.insert(.serverCloses)
+        if idle != .max { writing = .multiplexed(idle: min(idle, idleDeadline(now: now, policy)), sinceSent: sinceSent) }
+    }
+
+    /// When a connection without streams ends that becomes idle now.
+    @inlinable func idleDeadline(now: UInt64, _ policy: KeepAlivePolicy) -> UInt64 {
+        let isShort = flags.contains(.serverCloses) && policy.lingerTimeoutNs > 0
+        return now.deadline(after: isShort ? policy.lingerTimeoutNs : policy.idleTimeoutNs)
     }
 
     /// Event **multiplexedEnded**: the peer was told to open no more streams, and none is left.

@@ -187,7 +187,7 @@ extension KeepAliveMachine {
         case .closing(let lingers):
             return allSent(lingers: lingers, now: now, policy)
         case .multiplexed(_, let sinceSent):
-            if sinceSent { writing = .multiplexed(idle: now.deadline(after: policy.idleTimeoutNs), sinceSent: false) }
+            if sinceSent { writing = .multiplexed(idle: idleDeadline(now: now, policy), sinceSent: false) }
         case .lingering, .upgraded, .closed:
             break
         }

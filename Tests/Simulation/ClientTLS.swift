@@ -1,8 +1,7 @@
-// ClientTLS: OpenSSL as a client, in memory: what the simulated clients speak TLS by. And the certificate that the simulated servers have.
+// ClientTLS: OpenSSL as a client, in memory: what the simulated clients speak TLS by.
 
 import CUringTLS
 import Glibc
-import UringTLS
 
 /// How a client speaks TLS.
 struct ClientTLSOptions {
@@ -10,6 +9,20 @@ struct ClientTLSOptions {
     var version = Version.tls13
     /// ALPN; empty: none is offered.
     var protocols: [String] = []
+    /// What a TLS 1.2 client does without tickets: it resumes by session id.
+    var takesTickets = true
+    /// To be resumed, from `ClientTLS.sessions`.
+    var session: ClientSession?
+    /// Sent when the server asks for one.
+    var identity: SimulatedIdentity?
+}
+
+/// A session that a server gave out, owned: it outlives the client that it came from.
+@safe final class ClientSession {
+    fileprivate let raw: OpaquePointer
+    /// Takes over a reference.
+    fileprivate init(_ raw: OpaquePointer) { unsafe self.raw = raw }
+    deinit { unsafe SSL_SESSION_free(raw) }
 }
 
 /// One client's session. Bytes in, bytes out.
@@ -28,23 +41,45 @@ struct ClientTLSOptions {
     private let outgoing: OpaquePointer
     private(set) var isEstablished = false
     private(set) var end: End?
+    /// What the server gave out to resume by, in the order in which it came.
+    private(set) var sessions: [ClientSession] = []
 
     init(_ options: ClientTLSOptions) {
         unsafe context = SSL_CTX_new(TLS_client_method())
         let version = options.version == .tls12 ? TLS1_2_VERSION : TLS1_3_VERSION
         _ = unsafe urtls_ctx_set_min_version(context, version)
         _ = unsafe urtls_ctx_set_max_version(context, version)
+        if !options.takesTickets { _ = unsafe SSL_CTX_set_options(context, urtls_op_no_ticket) }
+        if let identity = options.identity {
+            _ = unsafe SSL_CTX_use_certificate(context, identity.certificate)
+            _ = unsafe SSL_CTX_use_PrivateKey(context, identity.key)
+        }
+        _ = unsafe urtls_ctx_set_session_cache_mode(context, Int(SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL))
+        unsafe SSL_CTX_sess_set_new_cb(context) { ssl, session in
+            // The client outlives its SSL.
+            let client = unsafe Unmanaged<ClientTLS>.fromOpaque(SSL_get_ex_data(ssl, 0)).takeUnretainedValue()
+            if let session = unsafe session { unsafe client.sessions.append(ClientSession(session)) }
+            return 1
+        }
         unsafe ssl = SSL_new(context)
         unsafe incoming = BIO_new(BIO_s_mem())
         unsafe outgoing = BIO_new(BIO_s_mem())
         // Both belong to the session from here on.
         unsafe SSL_set_bio(ssl, incoming, outgoing)
         unsafe SSL_set_connect_state(ssl)
+        unsafe SSL_set_ex_data(ssl, 0, Unmanaged.passUnretained(self).toOpaque())
+        // A copy: OpenSSL marks the session that it offered as used up when the server answers with another.
+        if let copy = unsafe options.session.flatMap({ unsafe SSL_SESSION_dup($0.raw) }) {
+            _ = unsafe SSL_set_session(ssl, copy)
+            unsafe SSL_SESSION_free(copy)
+        }
         let wire = options.protocols.flatMap { [UInt8($0.utf8.count)] + Array($0.utf8) }
         if !wire.isEmpty { _ = unsafe SSL_set_alpn_protos(ssl, wire, UInt32(wire.count)) }
     }
 
     deinit {
+        // Otherwise OpenSSL takes the session for broken and will not resume it.
+        unsafe SSL_set_shutdown(ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN)
         unsafe SSL_free(ssl)
         unsafe SSL_CTX_free(context)
     }
@@ -104,6 +139,17 @@ struct ClientTLSOptions {
         return unsafe String(decoding: UnsafeBufferPointer(start: bytes, count: Int(count)), as: UTF8.self)
     }
 
+    var isResumed: Bool { unsafe SSL_session_reused(ssl) == 1 }
+
+    /// Common name of the certificate that the server showed; of a resumed session, of the one that it showed at first. Empty before that.
+    var serverName: String {
+        guard let certificate = unsafe SSL_get0_peer_certificate(ssl) else { return "" }
+        var text = [CChar](repeating: 0, count: 100)
+        // The certificate's memory, for this call.
+        let count = unsafe X509_NAME_get_text_by_NID(X509_get_subject_name(certificate), NID_commonName, &text, CInt(text.count))
+        return String(decoding: text.prefix(Int(max(0, count))).map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    }
+
     private func noteEnd(_ result: CInt) {
         switch unsafe SSL_get_error(ssl, result) {
         case SSL_ERROR_WANT_READ: break
@@ -111,43 +157,5 @@ struct ClientTLSOptions {
         default: end = .failed(urtls_error_reason(ERR_peek_error()))
         }
         ERR_clear_error()
-    }
-}
-
-/// A certificate whose signatures are all of one length: so that a seed repeats a run exactly, although OpenSSL's random numbers do not.
-enum SimulatedCertificate {
-    static let configuration: TLSConfiguration = {
-        guard let key = unsafe urtls_generate_rsa(2048), let certificate = unsafe X509_new() else { fatalError("no certificate") }
-        // Owned here until the texts are made.
-        defer {
-            unsafe X509_free(certificate)
-            unsafe EVP_PKEY_free(key)
-        }
-        unsafe X509_set_version(certificate, 2)
-        unsafe ASN1_INTEGER_set_uint64(X509_get_serialNumber(certificate), 0x4000_0000_0000_0001)
-        unsafe X509_gmtime_adj(X509_getm_notBefore(certificate), -86400)
-        unsafe X509_gmtime_adj(X509_getm_notAfter(certificate), 30 * 86400)
-        unsafe X509_set_pubkey(certificate, key)
-        unsafe X509_NAME_add_entry_by_txt(X509_get_subject_name(certificate), "CN", MBSTRING_UTF8, "sim.example", -1, -1, 0)
-        unsafe X509_set_issuer_name(certificate, X509_get_subject_name(certificate))
-        unsafe X509_sign(certificate, key, EVP_sha256())
-        let certificatePEM = unsafe text { bio in unsafe PEM_write_bio_X509(bio, certificate) }
-        let keyPEM = unsafe text { bio in unsafe PEM_write_bio_PrivateKey(bio, key, nil, nil, 0, nil, nil) }
-        var warnings: [TLSLoadWarning] = []
-        do {
-            let secret = unsafe keyPEM.withUnsafeBytes { unsafe SecretBytes(copying: $0) }
-            let loaded = try TLSCertificate.load(
-                certificatePEM: certificatePEM, keyPEM: secret, name: "simulation", nowSeconds: Int64(time(nil)), warnings: &warnings)
-            return TLSConfiguration(certificates: [loaded])
-        } catch { fatalError("\(error)") }
-    }()
-
-    private static func text(_ write: (OpaquePointer?) -> CInt) -> [UInt8] {
-        let bio = unsafe BIO_new(BIO_s_mem())
-        defer { unsafe BIO_free(bio) }
-        _ = unsafe write(bio)
-        var bytes: UnsafeMutablePointer<CChar>?
-        let count = unsafe urtls_bio_memory(bio, &bytes)
-        return unsafe Array(UnsafeRawBufferPointer(start: bytes, count: count))
     }
 }

@@ -6,7 +6,6 @@ import UringSimulation
 
 final class HTTP2TestClient: CheckedClient {
     let wire: ClientWire
-    var client: SimulatedClient { wire.client }
     private let session: HTTP2Session
     private let simulation: Simulation
     private let exchanges: [Exchange]
@@ -207,7 +206,7 @@ final class HTTP2TestClient: CheckedClient {
         guard seen.status == expected.status else { return "status \(seen.status), not \(expected.status)" }
         guard seen.dates == 1 else { return "\(seen.dates) Date fields" }
         for field in expected.fields where !seen.fields.contains(field) { return "no '\(field)' in \(seen.fields)" }
-        guard seen.body == expected.body else {
+        guard isSame(seen.body, expected.body) else {
             let same = zip(seen.body, expected.body).prefix { $0 == $1 }.count
             return "\(seen.body.count) bytes, not \(expected.body.count); equal up to \(same)"
         }

@@ -1,6 +1,8 @@
 // ResponseReader: reads a server's bytes as a strict client would (RFC 9112). Written for the tests alone, so that a mistake of the
 // server's own parser or encoder cannot hide in it.
 
+import Glibc
+
 /// One response, content decoded.
 struct ReadResponse: Equatable {
     var status: Int
@@ -17,7 +19,8 @@ struct ReadResponse: Equatable {
 }
 
 enum ReadOutcome {
-    case needsMore
+    /// Not before there are so many bytes is it worth asking again.
+    case needsMore(Int)
     /// The response and how many bytes it took.
     case response(ReadResponse, Int)
     case malformed(String)
@@ -30,7 +33,7 @@ enum ResponseReader {
     static func read(_ bytes: ArraySlice<UInt8>, isHead: Bool, ended: Bool) -> ReadOutcome {
         guard let headEnd = endOfHead(bytes) else {
             if bytes.count > 65536 { return .malformed("a head of more than 64 KiB") }
-            return .needsMore
+            return .needsMore(bytes.count + 1)
         }
         let text = String(decoding: bytes[bytes.startIndex..<(headEnd - 4)], as: UTF8.self)
         var lines = text.components(separatedBy: "\r\n")
@@ -70,12 +73,12 @@ enum ResponseReader {
         if isHead || status == 204 || status == 304 { return .response(response, headEnd - bytes.startIndex) }
         if isChunked { return readChunked(bytes, headEnd, response) }
         if let length {
-            guard bytes.endIndex - headEnd >= length else { return .needsMore }
+            guard bytes.endIndex - headEnd >= length else { return .needsMore(headEnd + length - bytes.startIndex) }
             response.body = Array(bytes[headEnd..<(headEnd + length)])
             return .response(response, headEnd + length - bytes.startIndex)
         }
         // Neither length nor coding: everything up to the close.
-        guard ended else { return .needsMore }
+        guard ended else { return .needsMore(.max) }
         response.body = Array(bytes[headEnd...])
         return .response(response, bytes.count)
     }
@@ -93,24 +96,31 @@ enum ResponseReader {
         var response = head
         var at = start
         while true {
-            guard let newline = bytes[at...].firstIndex(of: 10) else { return .needsMore }
+            guard let newline = bytes[at...].firstIndex(of: 10) else { return .needsMore(bytes.count + 1) }
             guard newline > at, bytes[newline - 1] == 13 else { return .malformed("a chunk size without CR LF") }
             let text = String(decoding: bytes[at..<(newline - 1)], as: UTF8.self)
             guard let size = Int(text, radix: 16), size >= 0, !text.hasPrefix("+") else { return .malformed("chunk size '\(text)'") }
             at = newline + 1
             if size == 0 {
-                guard bytes.endIndex - at >= 2 else { return .needsMore }
+                guard bytes.endIndex - at >= 2 else { return .needsMore(bytes.count + 1) }
                 if bytes[at] == 13, bytes[at + 1] == 10 { return .response(response, at + 2 - bytes.startIndex) }
-                guard let end = endOfHead(bytes[at...]) else { return .needsMore }
+                guard let end = endOfHead(bytes[at...]) else { return .needsMore(bytes.count + 1) }
                 response.trailers = String(decoding: bytes[at..<(end - 4)], as: UTF8.self).components(separatedBy: "\r\n").map { $0.lowercased() }
                 return .response(response, end - bytes.startIndex)
             }
-            guard bytes.endIndex - at >= size + 2 else { return .needsMore }
+            guard bytes.endIndex - at >= size + 2 else { return .needsMore(at + size + 2 - bytes.startIndex) }
             response.body += bytes[at..<(at + size)]
             guard bytes[at + size] == 13, bytes[at + size + 1] == 10 else { return .malformed("a chunk without CR LF behind it") }
             at += size + 2
         }
     }
+}
+
+/// Byte for byte. A generic comparison takes as long in a debug build as the simulation itself.
+func isSame(_ a: [UInt8], _ b: [UInt8]) -> Bool {
+    // The arrays' memory, for this call.
+    guard a.count == b.count, !a.isEmpty else { return a.count == b.count }
+    return unsafe memcmp(a, b, a.count) == 0
 }
 
 extension String {

@@ -9,76 +9,6 @@ import UringServer
 import UringSimulation
 
 @Suite struct SecureAttackTests {
-    private final class Scene {
-        let simulation: Simulation
-        let server: SimulatedServer
-
-        init(isSecure: Bool, seed: UInt64 = 1, handler: HandlerBox? = nil, _ change: (inout ListenerTransport) -> Void = { _ in }, configure: (inout LoopConfiguration) -> Void = { _ in }) {
-            simulation = Simulation(seed: seed)
-            var transport = ListenerTransport()
-            if isSecure { transport.tls = SimulatedCertificate.configuration }
-            change(&transport)
-            server = SimulatedServer(simulation, handler: handler, transport: transport, configure: configure)
-        }
-
-        var seconds: Double { Double(simulation.now - began) / 1e9 }
-        /// When the client heard the last of the server: a loop that has nothing to do sleeps on.
-        func seconds(of client: SimulatedClient) -> Double { Double(client.lastActivityNs - began) / 1e9 }
-        private lazy var began = simulation.now
-        func start() { _ = began }
-
-        func client(_ steps: [SimulatedClient.Step], reads: Bool = true) -> SimulatedClient {
-            start()
-            var options = ClientOptions()
-            options.reads = reads
-            let client = simulation.connect(to: server.address, options: options)
-            client.run(steps)
-            return client
-        }
-
-        func run(until done: () -> Bool) { server.run(until: done) }
-
-        /// Lets time pass.
-        func wait(seconds: Int) {
-            var isLater = false
-            simulation.schedule(after: seconds * 1_000_000_000) { isLater = true }
-            server.run { isLater }
-        }
-
-        func end() -> [String] {
-            server.stop()
-            return server.problems
-        }
-    }
-
-    /// An HTTP/2 client that does what the test says.
-    private final class Peer {
-        let wire: ClientWire
-        let session: HTTP2Session
-        init(_ scene: Scene, window: UInt32 = 65_535, tls: ClientTLSOptions? = nil) {
-            scene.start()
-            session = HTTP2Session(window: window, connectionWindow: nil)
-            wire = ClientWire(scene.simulation, to: scene.server.address, ClientOptions(), tls: tls)
-            wire.onReceive = { [unowned self] in
-                session.receive(wire.received)
-                wire.consume(wire.received.count)
-                flush()
-            }
-            flush()
-        }
-        func flush() {
-            let bytes = session.output()
-            if !bytes.isEmpty { wire.send(bytes) }
-        }
-        func request(_ path: String, method: String = "GET", body: [UInt8]? = nil) -> Int32 {
-            let stream = session.request([(":method", method), (":scheme", "http"), (":authority", "a"), (":path", path), ("x-id", "1")], body: body)
-            flush()
-            return stream
-        }
-        subscript(stream: Int32) -> HTTP2StreamSeen { session.streams[stream] ?? HTTP2StreamSeen() }
-        func text(_ stream: Int32) -> String { String(decoding: self[stream].body, as: UTF8.self) }
-    }
-
     private func hello(_ version: ClientTLSOptions.Version = .tls13) -> [UInt8] {
         let tls = ClientTLS(ClientTLSOptions(version: version, protocols: ["h2"]))
         tls.handshake()
@@ -158,7 +88,7 @@ import UringSimulation
         for client in stuck { #expect(client.isOpen) }
         for client in stuck { client.reset() }
         scene.wait(seconds: 1)
-        let peer = Peer(scene, tls: ClientTLSOptions(protocols: ["h2"]))
+        let peer = ScenePeer(scene, tls: ClientTLSOptions(protocols: ["h2"]))
         let stream = peer.request("/small")
         scene.run { peer[stream].closedWith != nil }
         #expect(peer.text(stream) == "small 1\n")
@@ -201,7 +131,7 @@ import UringSimulation
     /// Preface and settings, and no request: the header timeout.
     @Test(arguments: [false, true]) func silence(_ isSecure: Bool) {
         let scene = Scene(isSecure: isSecure)
-        let peer = Peer(scene, tls: isSecure ? ClientTLSOptions(protocols: ["h2"]) : nil)
+        let peer = ScenePeer(scene, tls: isSecure ? ClientTLSOptions(protocols: ["h2"]) : nil)
         scene.run { !peer.wire.isOpen }
         #expect(peer.session.goAway == 0 && peer.session.complaints == [])
         #expect(scene.seconds(of: peer.wire.client) >= 10 && scene.seconds(of: peer.wire.client) < 17, "at \(scene.seconds(of: peer.wire.client))")
@@ -211,7 +141,7 @@ import UringSimulation
     /// After a request it is the idle timeout: GOAWAY, then the close.
     @Test(arguments: [false, true]) func idle(_ isSecure: Bool) {
         let scene = Scene(isSecure: isSecure)
-        let peer = Peer(scene, tls: isSecure ? ClientTLSOptions(protocols: ["h2"]) : nil)
+        let peer = ScenePeer(scene, tls: isSecure ? ClientTLSOptions(protocols: ["h2"]) : nil)
         let stream = peer.request("/small")
         scene.run { !peer.wire.isOpen }
         #expect(peer.text(stream) == "small 1\n")
@@ -223,7 +153,7 @@ import UringSimulation
     /// PINGs alone keep nobody connected.
     @Test func pingsOnly() {
         let scene = Scene(isSecure: false)
-        let peer = Peer(scene)
+        let peer = ScenePeer(scene)
         let stream = peer.request("/small")
         for second in 1..<200 { scene.simulation.schedule(after: second * 1_000_000_000) { if peer.wire.isOpen { peer.session.ping(); peer.flush() } } }
         scene.run { !peer.wire.isOpen }
@@ -235,7 +165,7 @@ import UringSimulation
     /// A stream whose window never opens is reset; its connection lives, and so do its other streams.
     @Test(arguments: [false, true]) func aWindowThatNeverOpens(_ isSecure: Bool) {
         let scene = Scene(isSecure: isSecure)
-        let peer = Peer(scene, window: 0, tls: isSecure ? ClientTLSOptions(protocols: ["h2"]) : nil)
+        let peer = ScenePeer(scene, window: 0, tls: isSecure ? ClientTLSOptions(protocols: ["h2"]) : nil)
         let stuck = ["/bytes/5000", "/stream/5000", "/shared", "/file/5"].map { peer.request($0) }
         let head = peer.request("/bytes/500", method: "HEAD")
         scene.run { stuck.allSatisfy { peer[$0].closedWith != nil } || !peer.wire.isOpen }
@@ -254,7 +184,7 @@ import UringSimulation
     /// A body that stops: 408 on its stream, the others go on.
     @Test(arguments: ["/echo", "/sum"]) func aBodyThatStops(_ path: String) {
         let scene = Scene(isSecure: false)
-        let peer = Peer(scene)
+        let peer = ScenePeer(scene)
         var isFirst = true
         peer.session.uploadBytes = { most in
             defer { isFirst = false }
@@ -284,7 +214,7 @@ import UringSimulation
                 }
             }, wantsStream: { $0.path == "/pause" })
         let scene = Scene(isSecure: false, handler: handler)
-        let peer = Peer(scene)
+        let peer = ScenePeer(scene)
         let stream = peer.request("/stream")
         let pause = peer.request("/pause", method: "POST", body: [UInt8](repeating: 97, count: 5000))
         scene.run { peer[stream].closedWith != nil && peer[pause].closedWith != nil || !peer.wire.isOpen }
@@ -301,7 +231,7 @@ import UringSimulation
     /// Asks for much and never reads the socket: the write timeout ends the connection.
     @Test(arguments: [false, true]) func aClientThatNeverReads(_ isSecure: Bool) {
         let scene = Scene(isSecure: isSecure)
-        let peer = Peer(scene, window: 1_000_000, tls: isSecure ? ClientTLSOptions(protocols: ["h2"]) : nil)
+        let peer = ScenePeer(scene, window: 1_000_000, tls: isSecure ? ClientTLSOptions(protocols: ["h2"]) : nil)
         let first = peer.request("/small")
         scene.run { peer[first].closedWith != nil }
         peer.wire.client.stopReading()
@@ -314,7 +244,7 @@ import UringSimulation
 
     @Test func requestsPerConnection() {
         let scene = Scene(isSecure: false, configure: { $0.keepAlive.requestsPerConnectionMax = 2 })
-        let peer = Peer(scene)
+        let peer = ScenePeer(scene)
         let streams = (0..<2).map { _ in peer.request("/small") }
         scene.run { !peer.wire.isOpen }
         for stream in streams { #expect(peer.text(stream) == "small 1\n") }
@@ -325,7 +255,7 @@ import UringSimulation
     /// Resets as fast as requests (CVE-2023-44487).
     @Test func rapidReset() {
         let scene = Scene(isSecure: false)
-        let peer = Peer(scene)
+        let peer = ScenePeer(scene)
         for _ in 0..<500 where peer.wire.isOpen {
             let stream = peer.request("/stream/100000")
             if stream > 0 { peer.session.reset(stream) }
@@ -339,7 +269,7 @@ import UringSimulation
     /// Streams beyond the slab's slots are refused, and the connection goes on.
     @Test func moreStreamsThanSlots() {
         let scene = Scene(isSecure: false, configure: { $0.connectionsMax = 4; $0.http2.local = .init(maxConcurrentStreams: 2000) })
-        let peer = Peer(scene, window: 0)
+        let peer = ScenePeer(scene, window: 0)
         scene.wait(seconds: 1)
         let streams = (0..<1200).map { _ in peer.request("/bytes/100") }
         scene.run { streams.count { peer[$0].closedWith == 7 } > 100 }

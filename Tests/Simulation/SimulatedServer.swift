@@ -10,6 +10,8 @@ final class SimulatedServer {
     let simulation: Simulation
     private(set) var address: SocketAddress
     private(set) var loops: [Loop] = []
+    /// Of each loop.
+    private var listeners: [Int32] = []
     /// What went wrong at the end, in words.
     private(set) var problems: [String] = []
 
@@ -30,6 +32,7 @@ final class SimulatedServer {
         for index in 0..<count {
             let kernel = simulation.makeKernel(features: features).makeKernel()
             guard case .success(let fd) = kernel.listen(address, backlog: 128, deferAcceptSeconds: 0) else { preconditionFailure("BUG: listen") }
+            listeners.append(fd)
             do {
                 loops.append(
                     try Loop(
@@ -52,6 +55,11 @@ final class SimulatedServer {
     func run(turnsMax: Int = 60_000, until done: () -> Bool) {
         let outcome = simulation.run(turns, turnsMax: turnsMax, until: done)
         if outcome != .finished { problems.append("the run was \(outcome)") }
+    }
+
+    /// Has the listeners speak something else from now on, as a reload does.
+    func change(_ transport: ListenerTransport) {
+        for (loop, fd) in zip(loops, listeners) { loop.deliver(LoopMessage(.transport([fd: transport]))) }
     }
 
     /// Drains every loop, lets go of them, and looks for what was left behind.

@@ -5,10 +5,14 @@ import UringSimulation
 
 /// A client that knows whether it was served rightly.
 protocol CheckedClient: AnyObject {
-    var client: SimulatedClient { get }
+    var wire: ClientWire { get }
     var isDone: Bool { get }
     var problem: String? { get }
     var answered: Int { get }
+}
+
+extension CheckedClient {
+    var client: SimulatedClient { wire.client }
 }
 
 final class TestClient: CheckedClient {
@@ -33,7 +37,6 @@ final class TestClient: CheckedClient {
     }
 
     let wire: ClientWire
-    var client: SimulatedClient { wire.client }
     private let tolerance: Tolerance
     /// Ended early as `tolerance` allows.
     private(set) var wasCut = false
@@ -43,15 +46,17 @@ final class TestClient: CheckedClient {
     private var sent = 0
     private(set) var answered = 0
     private var read = 0
+    /// Below so many bytes of the response under way, reading it again finds out nothing.
+    private var wanted = 0
     private var hasLeft = false
     private(set) var problem: String?
 
     init(
         _ simulation: Simulation, to address: SocketAddress, _ exchanges: [Exchange], _ pace: Pace, _ options: ClientOptions,
-        tolerance: Tolerance = .nothing, tls: ClientTLSOptions? = nil
+        tolerance: Tolerance = .nothing, tls: ClientTLSOptions? = nil, cut: ClientWire.Cut? = nil
     ) {
         (self.simulation, self.exchanges, self.pace, self.tolerance) = (simulation, exchanges, pace, tolerance)
-        wire = ClientWire(simulation, to: address, options, tls: tls)
+        wire = ClientWire(simulation, to: address, options, tls: tls, cut: cut)
         wire.onReceive = { [unowned self] in received() }
         switch pace {
         case .pipelined: send(exchanges.count)
@@ -73,11 +78,12 @@ final class TestClient: CheckedClient {
     }
 
     private func received() {
-        guard problem == nil, !wasCut else { return }
+        guard problem == nil, !wasCut, !wire.isOpen || wire.received.count - read >= wanted else { return }
         while answered < exchanges.count {
             let expected = exchanges[answered]
             switch ResponseReader.read(wire.received[read...], isHead: expected.isHead, ended: !wire.isOpen) {
-            case .needsMore:
+            case .needsMore(let count):
+                wanted = count
                 if !wire.isOpen, isTolerated {
                     wasCut = true
                 } else if !wire.isOpen {
@@ -88,7 +94,7 @@ final class TestClient: CheckedClient {
                 problem = "'\(expected.name)': \(why)"
                 return
             case .response(let response, let count):
-                read += count
+                (read, wanted) = (read + count, 0)
                 if response.status == 100 { continue }
                 if let why = difference(response, expected) {
                     problem = "'\(expected.name)' (\(answered) of \(exchanges.count)): \(why)"
@@ -121,7 +127,7 @@ final class TestClient: CheckedClient {
     private func difference(_ response: ReadResponse, _ expected: Exchange) -> String? {
         guard response.status == expected.status else { return "status \(response.status), not \(expected.status)" }
         for field in expected.fields where !response.fields.contains(field) { return "no '\(field)' in \(response.fields)" }
-        guard response.body == expected.body else {
+        guard isSame(response.body, expected.body) else {
             let same = zip(response.body, expected.body).prefix { $0 == $1 }.count
             return "\(response.body.count) bytes, not \(expected.body.count); equal up to \(same)"
         }

@@ -142,7 +142,9 @@ enum Traffic {
     /// Around the size from which files are sent without being read.
     private static let fileSizes = [0, 1, 100, 5000, 40_000, 65_535, 65_536, 150_000]
 
-    private static func fileBytes(_ file: Int) -> [UInt8] { pattern(1000 + file, fileSizes[file]) }
+    /// Made once: every world has them all.
+    private static let fileContents = fileSizes.indices.map { pattern(1000 + $0, fileSizes[$0]) }
+    private static func fileBytes(_ file: Int) -> [UInt8] { fileContents[file] }
 
     /// Text and pieces of the file in turn, as for multipart/byteranges.
     private static func pieces(_ file: Int, _ size: Int) -> [FilePiece] {

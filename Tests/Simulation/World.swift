@@ -7,12 +7,16 @@ import UringSimulation
 import UringTLS
 
 /// The seeds of a run: the one asked for, or `count` fixed ones, so that a failure on one machine is a failure on all. SIMULATION_FACTOR
-/// multiplies their number, for a search through the night.
+/// multiplies their number, for a search through the night; SIMULATION_SHARE divides it, where every step is slow and others run them all.
 func seeds(_ count: Int) -> [UInt64] {
-    if let text = unsafe getenv("SIMULATION_FACTOR"), let factor = unsafe Int(String(cString: text)) { return (1...UInt64(count * factor)).map(\.self) }
-    if let text = unsafe getenv("SIMULATION_SEED"), let seed = unsafe UInt64(String(cString: text)) { return [seed] }
-    return (1...UInt64(count)).map(\.self)
+    if let seed = number("SIMULATION_SEED") { return [UInt64(seed)] }
+    if let factor = number("SIMULATION_FACTOR") { return (1...UInt64(count * factor)).map(\.self) }
+    // Spread over all of them: some suites choose by the seed what they do.
+    let share = min(max(number("SIMULATION_SHARE") ?? 1, 1), count)
+    return (0..<count / share).map { UInt64($0 * share + $0 % share + 1) }
 }
+
+private func number(_ name: String) -> Int? { unsafe getenv(name).flatMap { unsafe Int(String(cString: $0)) } }
 
 /// One world: well-behaved clients of every pace, some of them slow, and abusers among them.
 struct World {

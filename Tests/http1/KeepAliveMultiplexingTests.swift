@@ -108,6 +108,36 @@ private let seconds: UInt64 = 1_000_000_000
         #expect(connection.eof() == .close)
     }
 
+    /// Told of the end, a peer has the linger time for what it still has to say, also when its last stream ends only then.
+    @Test func afterGoAwayIdleTimeIsShort() {
+        var connection = multiplexed()
+        streams(&connection, true)
+        streams(&connection, false)
+        connection.machine.goAwaySaid(now: connection.now, connection.policy)
+        #expect(connection.machine.nextDeadline == connection.now + 5 * seconds)
+        streams(&connection, true)
+        #expect(connection.machine.nextDeadline == .max)
+        connection.advance(100 * seconds)
+        connection.queue(10)
+        streams(&connection, false)
+        connection.advance(2 * seconds)
+        #expect(connection.flushed() == .resumeHandler)
+        #expect(connection.machine.nextDeadline == connection.now + 5 * seconds)
+        connection.advance(5 * seconds)
+        #expect(connection.timer() == .expired(.idle, .goAway))
+    }
+
+    /// Without a linger time the idle time stays as it is: it is not 0, which would be never.
+    @Test func afterGoAwayWithoutLingering() {
+        var policy = KeepAlivePolicy()
+        policy.lingerTimeoutNs = 0
+        var connection = multiplexed(policy)
+        streams(&connection, true)
+        connection.machine.goAwaySaid(now: connection.now, connection.policy)
+        streams(&connection, false)
+        #expect(connection.machine.nextDeadline == connection.now + 75 * seconds)
+    }
+
     @Test func endsAtOnceWhenNothingIsQueued() {
         var connection = multiplexed()
         #expect(connection.machine.multiplexedEnded(now: connection.now, connection.policy) == .linger)

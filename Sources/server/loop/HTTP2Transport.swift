@@ -12,6 +12,8 @@ struct HTTP2Transport: ~Copyable {
     private let capacity: Int
     /// The last stream's end ends the connection.
     var isEnding = false
+    /// Every frame that the peer will ever send was taken up: no window opens any more.
+    var inputEnded = false
     /// When requests came last, and whether ever several at once: who asks so has more under way than is known here.
     var lastRequestsAt: UInt64 = 0
     var asksAhead = false

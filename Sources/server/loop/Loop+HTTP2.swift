@@ -113,7 +113,7 @@ extension Loop {
         guard unsafe !connection.pointee.flags.contains(.closing) else { return }
         let active = unsafe http2.pointee.engine.activeStreams
         unsafe connection.pointee.machine.streamsChanged(any: active > 0, now: state.pointee.now, settings.pointee.policy)
-        if unsafe http2.pointee.isEnding, active == 0, unsafe http2.pointee.engine.isDrained || connection.pointee.flags.contains(.endOfInput) {
+        if unsafe http2.pointee.isEnding, active == 0, unsafe http2.pointee.engine.isDrained || http2.pointee.inputEnded {
             unsafe perform(connection, connection.pointee.machine.multiplexedEnded(now: state.pointee.now, settings.pointee.policy))
         }
         unsafe armTimer(connection)
@@ -174,6 +174,7 @@ extension Loop {
         } else {
             unsafe http2.pointee.engine.drain()
         }
+        unsafe connection.pointee.machine.goAwaySaid(now: state.pointee.now, settings.pointee.policy)
         unsafe flushControl(connection, http2)
         unsafe settleStreams(connection, http2)
     }
@@ -187,15 +188,40 @@ extension Loop {
         unsafe perform(connection, connection.pointee.machine.multiplexedEnded(now: state.pointee.now, settings.pointee.policy))
     }
 
-    /// The peer sends nothing more. Streams whose requests are complete are answered, as on HTTP/1.1.
+    /// The peer sends nothing more. Requests that are whole are answered as on HTTP/1.1, but only as far as the windows reach: nobody opens them
+    /// any more (`resetBlockedStreams`).
     func http2InputEnded(_ connection: UnsafeMutablePointer<Connection>, _ http2: UnsafeMutablePointer<HTTP2Transport>) {
-        unsafe http2.pointee.isEnding = true
+        guard unsafe !http2.pointee.inputEnded, unsafe !connection.pointee.flags.contains(.closing) else { return }
+        // Frames in front of the end that wait for room: they may be requests, ends of bodies, windows. The end is reported behind them.
+        if unsafe connection.pointee.carryCount > 0, unsafe !connection.pointee.machine.hasRoom(settings.pointee.policy) { return }
+        unsafe (http2.pointee.inputEnded, http2.pointee.isEnding) = (true, true)
         _ = unsafe connection.pointee.machine.peerHalfClosed(now: state.pointee.now, settings.pointee.policy)
         unsafe http2.pointee.forEachStream { handle in
-            guard let stream = unsafe connections.pointee.pointer(handle), unsafe stream.pointee.body.mode != .none else { return }
+            // A body that is all here and whose receiver has paused is whole.
+            guard let stream = unsafe connections.pointee.pointer(handle), unsafe stream.pointee.body.mode != .none,
+                unsafe !stream.pointee.flags.contains(.endOfInput)
+            else { return }
             unsafe perform(stream, stream.pointee.machine.abort())
         }
+        // The streams that are blocked already are looked at when the connection has its turn.
+        unsafe markDirty(connection)
         unsafe settleStreams(connection, http2)
+    }
+
+    /// After the end of input: streams with more than their windows take can never finish, and nothing tells them from those of a client that is
+    /// gone. Without this each would hold its memory, and all of them the connection, until the write timeout.
+    func resetBlockedStreams(_ connection: UnsafeMutablePointer<Connection>, _ http2: UnsafeMutablePointer<HTTP2Transport>) {
+        var found = false
+        unsafe http2.pointee.forEachStream { handle in
+            guard let stream = unsafe connections.pointee.pointer(handle), unsafe !stream.pointee.queue.isEmpty,
+                unsafe http2.pointee.engine.sendWindow(stream.pointee.streamSlot) <= 0
+            else { return }
+            found = true
+            unsafe http2.pointee.engine.reset(stream.pointee.streamSlot, .cancel)
+            unsafe flushControl(connection, http2)
+            unsafe endStream(stream)
+        }
+        if found { unsafe settleStreams(connection, http2) }
     }
 
     /// Every stream of a connection that is over.

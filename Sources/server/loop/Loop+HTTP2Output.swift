@@ -188,6 +188,7 @@ extension Loop {
 
     /// Cuts what the connection's streams have into DATA frames, the most urgent first, as far as windows and the turn's share go.
     func frameStreams(_ connection: UnsafeMutablePointer<Connection>, _ http2: UnsafeMutablePointer<HTTP2Transport>) {
+        defer { if unsafe http2.pointee.inputEnded { unsafe resetBlockedStreams(connection, http2) } }
         guard unsafe http2.pointee.engine.hasSendable else { return }
         // With TLS the ciphertext comes behind the plaintext.
         let space = unsafe connection.pointee.tls == nil ? batch.pointee.space : batch.pointee.space / 2

@@ -2,6 +2,7 @@
 
 internal import UringBase
 internal import UringRing
+package import UringTLS
 
 extension Loop {
     /// Pool chunks that connections hold. 0 when no request or response is under way.
@@ -15,6 +16,8 @@ extension Loop {
     package var streamsOpen: Int { unsafe state.pointee.streams }
     /// Connections within a TLS handshake.
     package var handshakesOpen: Int { unsafe state.pointee.handshakes }
+    /// What the next connections of a listener make their TLS sessions of; nil in clear.
+    package func tlsContext(ofListener number: Int = 0) -> TLSContext? { unsafe state.pointee.listeners[number].context }
     /// Receive buffers that completions have named and that are not given back yet. 0 between turns.
     package var buffersHeld: Int { unsafe buffers.pointee.outstanding }
     /// Completions that named a connection which was gone: each one is a close before the last operation's end.

@@ -111,19 +111,20 @@ extension Loop {
     func endOfInput(_ connection: UnsafeMutablePointer<Connection>) {
         guard unsafe !connection.pointee.flags.contains(.endOfInput) else { return }
         unsafe connection.pointee.flags.insert(.endOfInput)
-        if let http2 = unsafe connection.pointee.http2, unsafe connection.pointee.machine.isMultiplexed {
-            return unsafe http2InputEnded(connection, http2)
-        }
         // Requests that wait for their turn in `carry` are answered first; the end is reported after them (`finishInput`).
-        if unsafe connection.pointee.carryCount > 0, unsafe connection.pointee.machine.isBetweenExchanges { unsafe processCarry(connection) }
+        if unsafe connection.pointee.carryCount > 0, unsafe connection.pointee.machine.isBetweenExchanges || connection.pointee.machine.isMultiplexed {
+            unsafe processCarry(connection)
+        }
         unsafe finishInput(connection)
     }
 
     /// Reports the end of input once every whole request before it was taken up.
     func finishInput(_ connection: UnsafeMutablePointer<Connection>) {
-        guard unsafe connection.pointee.flags.contains(.endOfInput), unsafe connection.pointee.flags.isDisjoint(with: [.closing, .stream]),
-            unsafe !connection.pointee.machine.isMultiplexed
-        else { return }
+        guard unsafe connection.pointee.flags.contains(.endOfInput), unsafe connection.pointee.flags.isDisjoint(with: [.closing, .stream]) else { return }
+        if unsafe connection.pointee.machine.isMultiplexed {
+            if let http2 = unsafe connection.pointee.http2 { unsafe http2InputEnded(connection, http2) }
+            return
+        }
         if unsafe connection.pointee.carryCount > 0, unsafe connection.pointee.flags.contains(.bodyPaused) { return }
         if unsafe connection.pointee.carryCount > 0, unsafe connection.pointee.machine.isWaitingForRoom(settings.pointee.policy) { return }
         if unsafe connection.pointee.carryCount > 0, unsafe !connection.pointee.machine.isBetweenExchanges, unsafe connection.pointee.body.mode == .none { return }

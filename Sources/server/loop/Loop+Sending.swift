@@ -31,7 +31,10 @@ extension Loop {
             guard unsafe connection.pointee.flags.contains(.dirty) else { continue }
             unsafe connection.pointee.flags.remove(.dirty)
             guard unsafe connection.pointee.flags.isDisjoint(with: .closing), unsafe connection.pointee.sending == .none else { continue }
-            if let http2 = unsafe connection.pointee.http2 { unsafe frameStreams(connection, http2) }
+            if let http2 = unsafe connection.pointee.http2 {
+                unsafe frameStreams(connection, http2)
+                if unsafe connection.pointee.flags.contains(.closing) { continue }
+            }
             unsafe startSend(connection)
         }
         unsafe state.pointee.dirty.removeFirst(count)

@@ -22,7 +22,7 @@ extension Loop {
         // A producer that waits has nothing to write, however much room there is.
         case .resumeHandler:
             if let http2 = unsafe connection.pointee.http2 {
-                if unsafe http2.pointee.engine.hasSendable { unsafe markDirty(connection) }
+                if unsafe http2.pointee.engine.hasSendable || http2.pointee.inputEnded { unsafe markDirty(connection) }
                 unsafe resume(connection)
             } else if unsafe connection.pointee.producerWakeAt == .max {
                 unsafe produce(connection)
