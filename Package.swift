@@ -74,7 +74,7 @@ let package = Package(
         .systemLibrary(name: "CNGHTTP2", path: "Tests/hpack/CNGHTTP2"),
         .testTarget(name: "UringHPACKTests", dependencies: ["UringHPACK", "UringHTTP", "UringBase", "CUringBase", "CNGHTTP2", "TestSupport"], path: "Tests/hpack", exclude: ["CNGHTTP2"], swiftSettings: swiftSettings),
         .testTarget(name: "UringHTTP2Tests", dependencies: ["UringHTTP2", "UringHPACK", "UringHTTP", "UringBase", "CNGHTTP2", "TestSupport"], path: "Tests/http2", swiftSettings: swiftSettings),
-        .testTarget(name: "UringServerTests", dependencies: ["UringServer", "UringRing", "UringBase", "UringHTTP", "TestSupport"], path: "Tests/server", swiftSettings: swiftSettings),
+        .testTarget(name: "UringServerTests", dependencies: ["UringServer", "UringTLS", "UringRing", "UringBase", "UringHTTP", "TestSupport"], path: "Tests/server", swiftSettings: swiftSettings),
         .testTarget(name: "UringGatewayTests", dependencies: ["UringGateway", "UringServer", "UringTLS", "UringHTTP", "UringBase", "TestSupport"], path: "Tests/gateway", swiftSettings: swiftSettings),
         .testTarget(name: "SimulationTests", dependencies: ["UringSimulation", "UringServer", "UringRing", "UringTLS", "UringHTTP", "UringHTTP1", "UringHTTP2", "UringBase", "CUring", "CUringTLS", "CNGHTTP2", "TestSupport"], path: "Tests/Simulation", swiftSettings: swiftSettings),
         .testTarget(name: "ConformanceTests", dependencies: ["TestSupport"], path: "Tests/Conformance", swiftSettings: swiftSettings),

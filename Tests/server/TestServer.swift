@@ -70,6 +70,7 @@ final class Reports: ServerReporter {
     func handlerFailed(_ route: String, _ error: any Error) { add("failed \(route): \(error)") }
     func fieldRefused(_ route: String) { add("refused \(route)") }
     func lengthMismatch() { add("length") }
+    func handshakeFailed(_ failure: HandshakeFailure, peer: String) { add("handshake \(failure.reason) \(peer)") }
 }
 
 /// An error that no response type knows.

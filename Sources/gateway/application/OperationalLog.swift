@@ -101,7 +101,7 @@ package final class LogReporter: ServerReporter {
 }
 
 /// When a failure of each kind was written last, and how many came since.
-private struct HandshakeFailures {
+struct HandshakeFailures {
     private var written = [Int?](repeating: nil, count: HandshakeFailure.reasons.count)
     private var unwritten = [Int](repeating: 0, count: HandshakeFailure.reasons.count)
 
