@@ -17,12 +17,9 @@ void ur_fire_handler_end(uint64_t connection, uint64_t bytes, uint64_t ns);
 void ur_fire_send(uint64_t connection, uint64_t bytes, uint64_t ns);
 void ur_fire_close(uint64_t connection, uint64_t bytes, uint64_t ns);
 
-// The phases of a TLS handshake in nanoseconds; what they mean is said at HandshakePhases.
-struct ur_handshake_times {
-  uint64_t hello, flight, computing, waiting, total;
-};
 void ur_fire_tls_start(uint64_t connection, uint64_t bytes, uint64_t ns);
-void ur_fire_tls_handshake(uint64_t connection, uint32_t result, uint32_t version, const struct ur_handshake_times *times);
+// `outcome` is the result, and the version above its eight bits. The phases are nanoseconds; what they mean is said at HandshakePhases.
+void ur_fire_tls_handshake(uint64_t connection, uint32_t outcome, uint64_t hello, uint64_t flight, uint64_t computing, uint64_t total);
 void ur_fire_tls_failed(uint64_t connection, uint32_t reason, uint32_t alert, uint64_t ns);
 void ur_fire_http2_begin(uint64_t connection, uint32_t secure, uint64_t ns);
 void ur_fire_http2_goaway(uint64_t connection, uint32_t code, uint64_t ns);

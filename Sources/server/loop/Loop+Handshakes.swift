@@ -40,10 +40,9 @@ extension Loop {
         // "(NONE)" as long as none is agreed on.
         let cipher = unsafe session.cipherName.flatMap { unsafe $0[0] == 0x28 ? nil : $0 }
         if ur_probe_tls_handshake() {
-            var times = ur_handshake_times(
-                hello: phases.helloNs, flight: phases.flightNs, computing: phases.computingNs, waiting: phases.waitingNs, total: phases.totalNs)
             let version = unsafe cipher == nil ? 0 : UInt32(session.version.rawValue)
-            unsafe ur_fire_tls_handshake(connection.pointee.id, result.probeNumber, version, &times)
+            unsafe ur_fire_tls_handshake(
+                connection.pointee.id, version << 8 | result.probeNumber, phases.helloNs, phases.flightNs, phases.computingNs, phases.totalNs)
         }
         guard unsafe state.pointee.observesHandshakes else { return }
         let version = unsafe cipher == nil ? nil : session.version == .tls13 ? "TLSv1.3" : "TLSv1.2"
