@@ -71,6 +71,7 @@ final class Reports: ServerReporter {
     func fieldRefused(_ route: String) { add("refused \(route)") }
     func lengthMismatch() { add("length") }
     func handshakeFailed(_ failure: HandshakeFailure, peer: String) { add("handshake \(failure.reason) \(peer)") }
+    func certificatesNotTaken(listener: String, _ reason: String) { add("certificates \(listener): \(reason)") }
 }
 
 /// An error that no response type knows.

@@ -69,8 +69,8 @@ public struct Application: Sendable {
     public var wantsStream: (@Sendable (borrowing Request) -> Bool)?
     /// Told of every finished exchange, on the loop's thread.
     public var observe: (@Sendable (borrowing Request, ExchangeRecord) -> Void)?
-    /// Told of every TLS handshake that has ended, failed ones and those left by their client included: on the loop's thread, which must not be held. nil, the
-    /// default, costs nothing; a hook costs some µs for each handshake, which itself costs a hundred.
+    /// Told of every TLS handshake that has ended, failed ones and those left by their client included: on the loop's thread, which must not be held. With
+    /// nil, the default, no clock is read and no record made.
     public var observeHandshake: (@Sendable (HandshakeRecord) -> Void)?
     /// Told on each loop's thread, with the loop's number, to write what `observe` collected: at the latest `flushInterval` after an
     /// exchange, when another application takes over, and when the loop ends.

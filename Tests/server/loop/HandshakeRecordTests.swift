@@ -154,6 +154,26 @@ import UringTLS
         #expect(reports.first?.hasPrefix("handshake plain-http") == true)
     }
 
+    /// What OpenSSL refuses on a reload is told, and the old certificates go on. (`uringd` tries them first; memory may be short even so.)
+    @Test func aContextThatCannotBeMadeIsTold() throws {
+        let watched = try Watched()
+        let certificate = try TLSCertificate.selfSigned(names: ["other"], nowSeconds: Int64(time(nil)))
+        let listeners = [false, true].map { isGood in
+            var listener = ListenerOptions(address: "127.0.0.1:0")
+            listener.transport.tls = TLSConfiguration(certificates: [certificate])
+            if !isGood { listener.transport.tls?.cipherList = "nonsense" }
+            return listener
+        }
+        var options = ServerOptions()
+        options.loops = .count(1)
+        var application = Application { _, response in response.write("again") }
+        application.reporter = watched.reports
+        _ = try watched.server.reload(listeners: listeners, options: options, application: application)
+        #expect(try #require(watched.server.snapshots().first).contextFailures == 1)
+        let report = try #require(watched.reports.all.first)
+        #expect(watched.reports.all.count == 1 && report.hasPrefix("certificates \(watched.server.addresses[0]): ") && report.contains("nonsense"))
+    }
+
     /// A reload brings another context: the counts go on.
     @Test func countsOutliveAContext() throws {
         let watched = try Watched()
