@@ -39,8 +39,8 @@ public struct HandshakeFailure: Sendable, Equatable, CustomStringConvertible {
 /// What a handshake's time went to, in nanoseconds of a clock that never jumps. It begins with the client's first bytes; from accept to there the connection
 /// costs nothing.
 public struct HandshakePhases: Sendable, Equatable {
-    /// From the first bytes to the call that made our flight: the rest of a ClientHello that came in pieces, and the round trip of a HelloRetryRequest. 0 for a
-    /// client that sends its hello at once.
+    /// From the first bytes to the call that made our flight: the rest of a ClientHello that came in pieces, and the round trip of a HelloRetryRequest.
+    /// Below a µs for a client that sends its hello at once.
     public internal(set) var helloNs: UInt64 = 0
     /// The call that made our flight: key exchange, certificate and signature, or what resumption takes instead. 0 when it ended before.
     public internal(set) var flightNs: UInt64 = 0
