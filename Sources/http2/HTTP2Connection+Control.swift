@@ -104,6 +104,7 @@ extension HTTP2Connection {
             return used(frame)
         }
         guard budget.charge(.reset, now: now) else { return failCalm("reset streams") }
+        tally.resetsReceived &+= 1
         release(slot)
         // Caller's memory: four bytes.
         return unsafe used(frame, .reset(slot, HTTP2ErrorCode(rawValue: Wire.read32(payload))))

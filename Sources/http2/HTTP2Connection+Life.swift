@@ -28,11 +28,19 @@ extension HTTP2Connection {
         return taken
     }
 
+    /// What was written and read since it was asked last.
+    package mutating func takeTally() -> HTTP2Tally {
+        let taken = tally
+        tally = HTTP2Tally()
+        return taken
+    }
+
     mutating func writeReset(_ id: UInt32, _ code: HTTP2ErrorCode) -> Bool {
         guard let out = unsafe control.append(FrameHeader.bytes &+ 4) else { return false }
         // Control memory, just appended.
         unsafe FrameHeader(length: 4, type: FrameType.resetStream, flags: 0, streamID: id).write(to: out)
         unsafe Wire.write32(code.rawValue, to: out + FrameHeader.bytes)
+        tally.resetsSent &+= 1
         return true
     }
 
@@ -60,6 +68,7 @@ extension HTTP2Connection {
         unsafe Wire.write32(last, to: out + FrameHeader.bytes)
         unsafe Wire.write32(code.rawValue, to: out + FrameHeader.bytes + 4)
         unsafe (out + FrameHeader.bytes + 8).update(from: text.utf8Start, count: text.utf8CodeUnitCount)
+        if code == .noError { tally.goAways &+= 1 } else { tally.failure = code }
         return true
     }
 

@@ -77,6 +77,7 @@ internal import UringHTTP
 
     var goingAway = GoingAway.no
     var pings = PingState()
+    var tally = HTTP2Tally()
 
     /// A new connection, with the server's preface in the control output.
     package init(settings: HTTP2LocalSettings, limits: HTTP2Limits, now: UInt64) {
@@ -124,6 +125,19 @@ internal import UringHTTP
 
     /// Gives back memory that only streams need. For a connection that has become idle.
     package mutating func trim() { table.trim() }
+}
+
+/// Ends that were said, for counters.
+package struct HTTP2Tally: Equatable, Sendable {
+    /// RST_STREAM frames that were written, and those that ended a stream of the client.
+    package internal(set) var resetsSent: UInt32 = 0
+    package internal(set) var resetsReceived: UInt32 = 0
+    /// GOAWAY frames that were written without an error: a drain may say it twice.
+    package internal(set) var goAways: UInt32 = 0
+    /// The code of the GOAWAY with an error.
+    package internal(set) var failure: HTTP2ErrorCode?
+
+    package static let none = HTTP2Tally()
 }
 
 /// A frame whose payload is used up as it arrives.

@@ -27,6 +27,21 @@ package struct TLSCounters: Sendable {
     package func failed(_ cause: TLSFailure.Cause) -> UInt64 { failures[Int(cause.rawValue)] }
     package var failedTotal: UInt64 { TLSFailure.Cause.allCases.reduce(0) { $0 &+ failed($1) } }
 
+    /// The sum of both.
+    package mutating func add(_ other: TLSCounters) {
+        started &+= other.started
+        full &+= other.full
+        ticket &+= other.ticket
+        sessionID &+= other.sessionID
+        preSharedKey &+= other.preSharedKey
+        fallback &+= other.fallback
+        tls12 &+= other.tls12
+        tls13 &+= other.tls13
+        abandoned &+= other.abandoned
+        ticketKeyRotations &+= other.ticketKeyRotations
+        for index in failures.indices { failures[index] &+= other.failures[index] }
+    }
+
     mutating func count(_ failure: TLSFailure.Cause) { failures[Int(failure.rawValue)] &+= 1 }
 
     mutating func countFinished(_ resumption: TLSResumption, isTLS13: Bool, offeredResumption: Bool) {

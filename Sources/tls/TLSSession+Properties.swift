@@ -21,6 +21,14 @@ extension TLSSession {
         return unsafe memory.pointee.offer.ticketOpened ? .ticket : .sessionID
     }
 
+    /// The client offered to resume. A full handshake of one that did is a fall-back.
+    package var offeredResumption: Bool {
+        let offer = unsafe memory.pointee.offer
+        if unsafe version == .tls13 { return offer.preSharedKey }
+        // A TLS 1.3 client sends a session id in any case (RFC 8446 4.1.2): only without that version does one mean anything.
+        return offer.ticket || (offer.sessionID && !offer.version13)
+    }
+
     /// OpenSSL's name of the cipher suite, as a static C string.
     package var cipherName: UnsafePointer<CChar>? { unsafe SSL_CIPHER_get_name(SSL_get_current_cipher(ssl)) }
 

@@ -210,10 +210,6 @@ extension TLSSession {
         let context = unsafe memory.pointee.context
         unsafe memory.pointee.isEstablished = true
         unsafe memory.pointee.times.finish(context.pointee.tick)
-        let offer = unsafe memory.pointee.offer
-        let isTLS13 = unsafe SSL_version(ssl) >= TLS1_3_VERSION
-        // A TLS 1.3 client sends a session id in any case (RFC 8446 4.1.2): only without that version does one mean anything.
-        let offered = isTLS13 ? offer.preSharedKey : offer.ticket || (offer.sessionID && !offer.version13)
-        unsafe context.pointee.counters.countFinished(resumption, isTLS13: isTLS13, offeredResumption: offered)
+        unsafe context.pointee.counters.countFinished(resumption, isTLS13: version == .tls13, offeredResumption: offeredResumption)
     }
 }

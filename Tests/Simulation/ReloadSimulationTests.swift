@@ -1,7 +1,9 @@
 // Certificates that change while clients are connected and while handshakes are under way: who began with the old one goes on with it, who comes
 // afterwards gets the new one, and of the old context nothing stays when its last connection has gone. A failure prints its seed.
 
+import Synchronization
 import Testing
+import UringRing
 import UringServer
 import UringSimulation
 import UringTLS
@@ -63,6 +65,38 @@ import UringTLS
         server.stop()
         #expect(contexts.alive == 0, "seed \(seed)")
         #expect(server.problems == [], "seed \(seed)")
+    }
+
+    private final class Told: ServerReporter, @unchecked Sendable {
+        // The simulation has one thread.
+        var lines: [String] = []
+        func certificatesNotTaken(listener: String, _ reason: String) { lines.append("\(listener): \(reason)") }
+        func stalled(_ stall: LoopStall) {}
+        func handlerFailed(_ route: String, _ error: any Error) {}
+        func fieldRefused(_ route: String) {}
+        func lengthMismatch() {}
+    }
+
+    /// What OpenSSL refuses is told and counted, and the old certificate goes on. (`RunningServer.reload` tries configurations first; memory may be short even so.)
+    @Test func aContextThatCannotBeMade() {
+        let simulation = Simulation(seed: 1)
+        let told = Told()
+        let handler = HandlerBox(handle: { _, response in response.write("hello") }, reporter: told)
+        let server = SimulatedServer(simulation, handler: handler, transport: Self.transports[0])
+        var transport = Self.transports[1]
+        transport.tls?.cipherList = "nonsense"
+        server.change(transport)
+        let failures = Mutex<UInt64>(0)
+        server.loops[0].deliver(LoopMessage(.snapshot { snapshot in failures.withLock { $0 = snapshot.contextFailures } }))
+        #expect(failures.withLock { $0 } == 1)
+        #expect(told.lines.count == 1 && told.lines[0].hasPrefix("\(server.address.description): ") && told.lines[0].contains("nonsense"), "\(told.lines)")
+        var random = RandomSource(seed: 1)
+        let client = Self.client(simulation, server, &random)
+        server.run { client.wire.tls?.serverName != nil || client.isDone }
+        #expect(client.wire.tls?.serverName == Self.names[0])
+        client.client.close()
+        server.stop()
+        #expect(server.problems == [])
     }
 
     private static func client(_ simulation: Simulation, _ server: SimulatedServer, _ random: inout RandomSource) -> any CheckedClient {

@@ -228,6 +228,23 @@ import UringHTTP
         #expect(unsafe harness.engine.pointee.isDrained)
     }
 
+    /// What was said and heard of ends is counted until it is asked for.
+    @Test func endsAreCounted() {
+        let harness = open()
+        harness.receive(Client.request(1, end: false) + Client.request(3, end: false) + Client.request(5, end: false) + Client.reset(1) + Client.reset(1))
+        harness.receive(Client.windowUpdate(3, 0))
+        unsafe harness.engine.pointee.reset(harness.slotOfStream[5]!, .cancel)
+        var expected = HTTP2Tally()
+        (expected.resetsSent, expected.resetsReceived) = (2, 1)
+        #expect(unsafe harness.engine.pointee.takeTally() == expected)
+        #expect(unsafe harness.engine.pointee.takeTally() == .none)
+        unsafe harness.engine.pointee.drain()
+        unsafe harness.engine.pointee.drain()
+        #expect(unsafe harness.engine.pointee.takeTally().goAways == 2)
+        harness.receive(Client.data(0, "x"))
+        #expect(unsafe harness.engine.pointee.takeTally().failure == .protocolError)
+    }
+
     @Test func drainAtOnce() {
         let harness = open()
         harness.receive(Client.request(1))

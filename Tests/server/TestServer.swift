@@ -70,6 +70,8 @@ final class Reports: ServerReporter {
     func handlerFailed(_ route: String, _ error: any Error) { add("failed \(route): \(error)") }
     func fieldRefused(_ route: String) { add("refused \(route)") }
     func lengthMismatch() { add("length") }
+    func handshakeFailed(_ failure: HandshakeFailure, peer: String) { add("handshake \(failure.reason) \(peer)") }
+    func certificatesNotTaken(listener: String, _ reason: String) { add("certificates \(listener): \(reason)") }
 }
 
 /// An error that no response type knows.

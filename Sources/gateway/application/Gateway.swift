@@ -168,6 +168,7 @@ package final class Gateway: Sendable {
     package func stop() {
         readiness.current = .draining
         server.stop(limit: state.withLock { $0.configuration.drainLimit })
+        if let line = HandshakeSummary(server.lastFigures).line { log.info(line) }
         state.withLock { $0.admin }?.stop(within: Self.adminDrain)
     }
 

@@ -45,6 +45,7 @@ package final class LogReporter: ServerReporter {
 
     private let log: OperationalLog
     private let window = Mutex(Window())
+    private let handshakes = Mutex(HandshakeFailures())
     private let clock: @Sendable () -> Int
 
     package convenience init(_ log: OperationalLog) {
@@ -70,6 +71,18 @@ package final class LogReporter: ServerReporter {
     }
     package func lengthMismatch() { report(.error, "a response was cut: its content is longer or shorter than announced") }
 
+    package func certificatesNotTaken(listener: String, _ reason: String) {
+        report(.error, "a loop could not take over the new certificates of \(listener), and goes on with the old ones: \(reason)")
+    }
+
+    /// One line a second for each reason: whoever makes handshakes fail writes no more of the log than that, and hides no other reason.
+    package func handshakeFailed(_ failure: HandshakeFailure, peer: String) {
+        let second = clock()
+        guard let more = handshakes.withLock({ $0.admit(failure.number, at: second) }) else { return }
+        let counted = more > 0 ? "; \(more) more since the last such line" : ""
+        log.log(failure.isInternal ? .error : .notice, "a TLS handshake failed: \(failure)\(peer.isEmpty ? "" : ", client \(peer)")\(counted)")
+    }
+
     private func report(_ level: Logger.Level, _ text: @autoclosure () -> String) {
         let second = clock()
         let (isWritten, suppressed) = window.withLock { window -> (Bool, Int) in
@@ -84,5 +97,21 @@ package final class LogReporter: ServerReporter {
         }
         if suppressed > 0 { log.warning("\(suppressed) more reports of loops were not written: too many in one second") }
         if isWritten { log.log(level, text()) }
+    }
+}
+
+/// When a failure of each kind was written last, and how many came since.
+struct HandshakeFailures {
+    private var written = [Int?](repeating: nil, count: HandshakeFailure.reasons.count)
+    private var unwritten = [Int](repeating: 0, count: HandshakeFailure.reasons.count)
+
+    /// nil: not now. Otherwise how many were not written since the last that was.
+    mutating func admit(_ number: Int, at second: Int) -> Int? {
+        guard written[number] != second else {
+            unwritten[number] += 1
+            return nil
+        }
+        defer { (written[number], unwritten[number]) = (second, 0) }
+        return unwritten[number]
     }
 }

@@ -7,8 +7,9 @@ internal import UringHTTP2
 @unsafe
 struct HTTP2Transport: ~Copyable {
     var engine: HTTP2Connection
-    /// Which slot of the loop's slab works on a stream, by the engine's slot; nil where the request was answered at once, as most are.
-    private let streams: UnsafeMutablePointer<Handle?>
+    /// Which slot of the loop's slab works on a stream, by the engine's slot; nil where the request was answered at once, as most are. Allocated
+    /// for the first that was not: 1.5 KB that many connections never need.
+    private var streams: UnsafeMutablePointer<Handle?>?
     private let capacity: Int
     /// The last stream's end ends the connection.
     var isEnding = false
@@ -25,25 +26,32 @@ struct HTTP2Transport: ~Copyable {
     init(engine: consuming HTTP2Connection, streamsMax: Int) {
         unsafe self.engine = engine
         unsafe capacity = streamsMax
-        unsafe streams = .allocate(capacity: streamsMax)
-        unsafe streams.initialize(repeating: nil, count: streamsMax)
     }
 
-    deinit { unsafe streams.deallocate() }
+    deinit { unsafe streams?.deallocate() }
 
     subscript(slot: StreamSlot) -> Handle? {
         get {
             unsafe precondition(Int(slot.index) < capacity, "BUG: a stream's slot is out of range")
-            return unsafe streams[Int(slot.index)]
+            return unsafe streams.flatMap { unsafe $0[Int(slot.index)] }
         }
-        nonmutating set {
+        set {
             unsafe precondition(Int(slot.index) < capacity, "BUG: a stream's slot is out of range")
-            unsafe streams[Int(slot.index)] = newValue
+            if newValue == nil && streams == nil { return }
+            unsafe (streams ?? makeStreams())[Int(slot.index)] = newValue
         }
+    }
+
+    private mutating func makeStreams() -> UnsafeMutablePointer<Handle?> {
+        let made = unsafe UnsafeMutablePointer<Handle?>.allocate(capacity: capacity)
+        unsafe made.initialize(repeating: nil, count: capacity)
+        unsafe streams = unsafe made
+        return unsafe made
     }
 
     /// Calls `body` with the slab's handle of each stream that has one.
     func forEachStream(_ body: (Handle) -> Void) {
+        guard let streams = unsafe streams else { return }
         for slot in unsafe 0..<capacity { if let handle = unsafe streams[slot] { body(handle) } }
     }
 }

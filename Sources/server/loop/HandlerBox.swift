@@ -37,6 +37,16 @@ public protocol ServerReporter: AnyObject, Sendable {
     func fieldRefused(_ route: String)
     /// A producer wrote more or less than the length it had announced.
     func lengthMismatch()
+    /// A client's TLS handshake failed. As often as clients make it: whoever writes lines bounds them.
+    /// - Parameter peer: as `Request.remoteAddress`; empty when the client has left meanwhile.
+    func handshakeFailed(_ failure: HandshakeFailure, peer: String)
+    /// A loop could not take over certificates and keys that were loaded anew: the listener goes on with the old ones.
+    func certificatesNotTaken(listener: String, _ reason: String)
+}
+
+extension ServerReporter {
+    public func handshakeFailed(_ failure: HandshakeFailure, peer: String) {}
+    public func certificatesNotTaken(listener: String, _ reason: String) {}
 }
 
 package final class HandlerBox: Sendable {
@@ -45,6 +55,8 @@ package final class HandlerBox: Sendable {
     let wantsStream: (@Sendable (borrowing Request) -> Bool)?
     /// Told of every finished exchange; nil costs nothing.
     let observe: (@Sendable (borrowing Request, ExchangeRecord) -> Void)?
+    /// Told of every TLS handshake that has ended; nil costs nothing.
+    let observeHandshake: (@Sendable (HandshakeRecord) -> Void)?
     /// Told, with its loop's number, to write what `observe` collected.
     let flush: (@Sendable (Int) -> Void)?
     /// The longest time between an observed exchange and `flush`.
@@ -54,9 +66,11 @@ package final class HandlerBox: Sendable {
     package init(
         handle: @escaping Handler, wantsStream: (@Sendable (borrowing Request) -> Bool)? = nil,
         observe: (@Sendable (borrowing Request, ExchangeRecord) -> Void)? = nil,
+        observeHandshake: (@Sendable (HandshakeRecord) -> Void)? = nil,
         flush: (@Sendable (Int) -> Void)? = nil, flushNs: UInt64 = 1_000_000_000, reporter: (any ServerReporter)? = nil
     ) {
         (self.handle, self.wantsStream, self.observe, self.reporter) = (handle, wantsStream, observe, reporter)
+        self.observeHandshake = observeHandshake
         (self.flush, self.flushNs) = (flush, flushNs)
     }
 }

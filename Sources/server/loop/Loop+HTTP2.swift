@@ -48,6 +48,7 @@ extension Loop {
         // It will make many requests: receive by multishot from now on.
         unsafe connection.pointee.flags.insert(.keptAlive)
         unsafe meter.pointee.http2Connections &+= 1
+        if ur_probe_http2_begin() { unsafe ur_fire_http2_begin(connection.pointee.id, connection.pointee.tls == nil ? 0 : 1, kernel.now()) }
         unsafe flushControl(connection, http2)
         if unsafe state.pointee.phase == .draining { unsafe goAway(connection) }
         unsafe armTimer(connection)
@@ -84,9 +85,13 @@ extension Loop {
                 unsafe takeData(connection, http2, slot, input + Int(offset), Int(length), endStream)
             case .trailers(let slot): unsafe takeTrailers(connection, http2, slot)
             case .headTooLarge(let slot, let endStream): unsafe refuseHead(connection, http2, slot, endStream)
-            case .reset(let slot, _): unsafe streamReset(connection, http2, slot)
+            case .reset(let slot, _):
+                unsafe countEnds(connection, http2)
+                unsafe streamReset(connection, http2, slot)
             case .windowOpened: if unsafe http2.pointee.engine.hasSendable { unsafe markDirty(connection) }
-            case .goAwayReceived: unsafe http2.pointee.isEnding = true
+            case .goAwayReceived:
+                unsafe meter.pointee.goAwaysReceived &+= 1
+                unsafe http2.pointee.isEnding = true
             case .failed: unsafe http2Failed(connection, http2)
             }
             // At once and in order: a reset must not overtake the head of its stream's response, which is in the output already.
@@ -94,6 +99,7 @@ extension Loop {
         }
         let taken = unsafe connection.pointee.requestsServed &- before
         if taken > 0 {
+            unsafe meter.pointee.http2Streams &+= taken
             unsafe http2.pointee.lastRequestsAt = unsafe state.pointee.now
             if unsafe taken > 1 || http2.pointee.engine.activeStreams > 1 { unsafe http2.pointee.asksAhead = true }
         }
@@ -127,6 +133,22 @@ extension Loop {
         let written = unsafe http2.pointee.engine.takeControl(into: out, capacity: count)
         unsafe commit(connection, written)
         unsafe connection.pointee.machine.outputQueued(UInt64(written), now: state.pointee.now, settings.pointee.policy)
+        unsafe countEnds(connection, http2)
+    }
+
+    /// Takes up what the engine counted: resets, and GOAWAY that is in the output now.
+    private func countEnds(_ connection: UnsafeMutablePointer<Connection>, _ http2: UnsafeMutablePointer<HTTP2Transport>) {
+        let tally = unsafe http2.pointee.engine.takeTally()
+        guard tally != .none else { return }
+        unsafe meter.pointee.resetsSent &+= UInt64(tally.resetsSent)
+        unsafe meter.pointee.resetsReceived &+= UInt64(tally.resetsReceived)
+        for _ in 0..<tally.goAways { unsafe wentAway(connection, .noError) }
+        if let code = tally.failure { unsafe wentAway(connection, code) }
+    }
+
+    private func wentAway(_ connection: UnsafeMutablePointer<Connection>, _ code: HTTP2ErrorCode) {
+        unsafe meter.pointee.goAwaysSent[min(Int(code.rawValue), LoopMeter.goAwayCodes - 1)] &+= 1
+        if ur_probe_http2_goaway() { unsafe ur_fire_http2_goaway(connection.pointee.id, code.rawValue, kernel.now()) }
     }
 
     // MARK: silence

@@ -59,6 +59,7 @@ extension Loop {
                 throw SystemError("TLS of a listener", code: EINVAL, remedy: "\(error)")
             }
         }
+        if let former = unsafe state.pointee.listeners[number].context { unsafe state.pointee.formerContexts.append(former) }
         unsafe state.pointee.listeners[number].context = context
         unsafe state.pointee.listeners[number].handshakeTimeoutNs = ServerOptions.nanoseconds(transport.handshakeTimeout)
         unsafe state.pointee.listeners[number].handshakesMax = transport.handshakesMax
@@ -67,7 +68,12 @@ extension Loop {
 
     /// The same while the loop runs. A configuration was tried when it was loaded: what fails now is memory, and the old context goes on.
     func changeTransport(_ number: Int, _ transport: ListenerTransport) {
-        do throws(SystemError) { try setTransport(number, transport) } catch { unsafe meter.pointee.contextFailures &+= 1 }
+        do throws(SystemError) {
+            try setTransport(number, transport)
+        } catch {
+            unsafe meter.pointee.contextFailures &+= 1
+            unsafe state.pointee.reporter?.certificatesNotTaken(listener: state.pointee.listeners[number].listener.address.description, "\(error)")
+        }
     }
 
     /// Takes over certificates and keys that were loaded anew; connections keep what they began with.
@@ -79,6 +85,7 @@ extension Loop {
 
     /// Once a second: ticket keys have their epochs.
     func updateTLS(_ seconds: Int64) {
+        unsafe state.pointee.formerContexts.settle()
         for number in unsafe 0..<state.pointee.listeners.count { unsafe state.pointee.listeners[number].context?.update(nowSeconds: seconds) }
     }
 

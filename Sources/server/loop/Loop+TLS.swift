@@ -27,7 +27,7 @@ extension Loop {
             _ = unsafe discardInput(connection, count, count)
             return
         }
-        guard let tls = unsafe connection.pointee.tls ?? beginTLS(connection) else { return unsafe shed(connection) }
+        guard let tls = unsafe connection.pointee.tls ?? beginTLS(connection, count) else { return unsafe shed(connection) }
         unsafe tls.pointee.session.feed(bytes, count)
         if unsafe !tls.pointee.isEstablished {
             guard unsafe shakeHands(connection, tls) else { return }
@@ -50,7 +50,7 @@ extension Loop {
         }
     }
 
-    private func beginTLS(_ connection: UnsafeMutablePointer<Connection>) -> UnsafeMutablePointer<TLSTransport>? {
+    private func beginTLS(_ connection: UnsafeMutablePointer<Connection>, _ count: Int) -> UnsafeMutablePointer<TLSTransport>? {
         let listener = unsafe state.pointee.listeners[Int(connection.pointee.listener)]
         // A reload may have made the listener one in clear since this client was accepted.
         guard let context = listener.context else { return nil }
@@ -62,12 +62,17 @@ extension Loop {
         unsafe tls.initialize(to: TLSTransport(session: session, context: .passRetained(context)))
         unsafe connection.pointee.tls = unsafe tls
         unsafe state.pointee.handshakes &+= 1
+        unsafe handshakeBegan(connection, tls, count)
         return unsafe tls
     }
 
     func endTLS(_ connection: UnsafeMutablePointer<Connection>) {
         guard let tls = unsafe connection.pointee.tls else { return }
-        if unsafe !tls.pointee.isEstablished { unsafe state.pointee.handshakes &-= 1 }
+        if unsafe !tls.pointee.isEstablished {
+            unsafe state.pointee.handshakes &-= 1
+            // A failed one has been told.
+            if unsafe tls.pointee.session.failure == nil { unsafe handshakeEnded(connection, tls) }
+        }
         unsafe connection.pointee.tls = nil
         unsafe free(tls.pointee.clientSubject)
         unsafe tls.pointee.session.destroy()
@@ -79,7 +84,9 @@ extension Loop {
     /// True when the handshake is complete.
     private func shakeHands(_ connection: UnsafeMutablePointer<Connection>, _ tls: UnsafeMutablePointer<TLSTransport>) -> Bool {
         var sink = unsafe sealedSink
+        let start = unsafe handshakeTicks(tls)
         let step = unsafe tls.pointee.session.handshake(&sink)
+        unsafe handshakeStepped(tls, from: start, wroteFlight: step == .more && !sink.isEmpty)
         if unsafe !sink.isEmpty { unsafe insertSealed(connection, &sink) }
         switch step {
         case .more:
@@ -91,6 +98,7 @@ extension Loop {
         case .done:
             unsafe tls.pointee.isEstablished = true
             unsafe state.pointee.handshakes &-= 1
+            unsafe handshakeEnded(connection, tls)
             if unsafe tls.pointee.session.hasClientCertificate { unsafe keepSubject(tls) }
             unsafe connection.pointee.machine.established(now: state.pointee.now, settings.pointee.policy)
             // Its requests may be many: no further handshake costs a receive of its own.
@@ -110,6 +118,7 @@ extension Loop {
     /// The peer does not speak TLS as it should. The alert, or a word in clear to who speaks HTTP, is in the output; then the connection ends.
     private func tlsFailed(_ connection: UnsafeMutablePointer<Connection>, _ tls: UnsafeMutablePointer<TLSTransport>, _ failure: TLSFailure) {
         unsafe tls.pointee.isShutDown = true
+        if unsafe !tls.pointee.isEstablished { unsafe handshakeEnded(connection, tls) }
         if failure.cause == .plainHTTP {
             // As nginx does: who typed http:// for https:// learns it.
             let answer: StaticString = "HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: 59\r\nconnection: close\r\n\r\nThis port speaks HTTPS: the address begins with https://.\r\n"

@@ -3,6 +3,7 @@
 
 internal import UringBase
 internal import UringHTTP1
+internal import UringHTTP2
 internal import UringRing
 internal import UringTLS
 
@@ -31,6 +32,13 @@ struct LoopMeter: ~Copyable {
     var http2Silent: UInt64 = 0
     var streamsRefused: UInt64 = 0
     var streamsReset: UInt64 = 0
+    var http2Streams: UInt64 = 0
+    var resetsSent: UInt64 = 0
+    var resetsReceived: UInt64 = 0
+    var goAwaysReceived: UInt64 = 0
+    /// By code; the server says only those that have a name (RFC 9113 section 7).
+    var goAwaysSent: InlineArray<14, UInt64> = .init(repeating: 0)
+    static let goAwayCodes = 14
     /// By `KeepAliveTimeout`.
     var timeouts: InlineArray<8, UInt64> = .init(repeating: 0)
 
@@ -86,21 +94,6 @@ public struct LoopDistribution: Sendable {
     }
 }
 
-/// TLS handshakes of one loop since its listeners' certificates were loaded last.
-public struct LoopHandshakes: Sendable {
-    /// With key exchange and certificate.
-    public internal(set) var full: UInt64 = 0
-    /// Resumed by a TLS 1.2 ticket, a TLS 1.2 session id, a TLS 1.3 pre-shared key.
-    public internal(set) var ticket: UInt64 = 0
-    public internal(set) var sessionID: UInt64 = 0
-    public internal(set) var preSharedKey: UInt64 = 0
-    /// Of the full ones: those whose client offered to resume.
-    public internal(set) var fallback: UInt64 = 0
-    public internal(set) var failed: UInt64 = 0
-    /// Ended by their connection before they were complete.
-    public internal(set) var abandoned: UInt64 = 0
-}
-
 /// One loop's figures at one moment. Counts are since its start.
 public struct LoopSnapshot: Sendable {
     public let loop: Int
@@ -139,7 +132,15 @@ public struct LoopSnapshot: Sendable {
     public let http2Failures: UInt64
     /// Those that had streams open and did not answer a PING.
     public let http2Silent: UInt64
-    /// Streams refused for want of a slot, and streams that their clients gave up.
+    /// Requests that came on them.
+    public let http2Streams: UInt64
+    /// RST_STREAM frames that were sent, and those of clients that ended a stream.
+    public let http2ResetsSent: UInt64
+    public let http2ResetsReceived: UInt64
+    /// GOAWAY frames that were sent, by error code, those that were: `NO_ERROR` once or twice for each connection that is drained. And clients' own.
+    public let http2GoAwaysSent: [(code: String, count: UInt64)]
+    public let http2GoAwaysReceived: UInt64
+    /// Streams refused for want of a slot, and streams under way that were reset by their client or for breaking a rule.
     public let streamsRefused: UInt64
     public let streamsReset: UInt64
     /// Connections ended by each clock: idle, header, body, bodyRate, handler, write, writeRate, linger.
@@ -161,19 +162,11 @@ public struct LoopSnapshot: Sendable {
 }
 
 extension Loop {
-    private var handshakes: LoopHandshakes {
-        var sum = LoopHandshakes()
-        for listener in unsafe state.pointee.listeners {
-            guard let counters = listener.context?.counters else { continue }
-            sum.full &+= counters.full
-            sum.ticket &+= counters.ticket
-            sum.sessionID &+= counters.sessionID
-            sum.preSharedKey &+= counters.preSharedKey
-            sum.fallback &+= counters.fallback
-            sum.failed &+= counters.failedTotal
-            sum.abandoned &+= counters.abandoned
+    private var goAwaysSent: [(code: String, count: UInt64)] {
+        (0..<(unsafe LoopMeter.goAwayCodes)).compactMap { code in
+            let count = unsafe meter.pointee.goAwaysSent[code]
+            return count > 0 ? (HTTP2ErrorCode(rawValue: UInt32(code)).description, count) : nil
         }
-        return sum
     }
 
     func snapshot() -> LoopSnapshot {
@@ -189,7 +182,9 @@ extension Loop {
             coldReads: meter.pointee.coldReads,
             handshakes: handshakes, handshakesRefused: meter.pointee.handshakesRefused,
             contextFailures: meter.pointee.contextFailures, http2Connections: meter.pointee.http2Connections,
-            http2Failures: meter.pointee.http2Failures, http2Silent: meter.pointee.http2Silent, streamsRefused: meter.pointee.streamsRefused, streamsReset: meter.pointee.streamsReset,
+            http2Failures: meter.pointee.http2Failures, http2Silent: meter.pointee.http2Silent, http2Streams: meter.pointee.http2Streams,
+            http2ResetsSent: meter.pointee.resetsSent, http2ResetsReceived: meter.pointee.resetsReceived,
+            http2GoAwaysSent: goAwaysSent, http2GoAwaysReceived: meter.pointee.goAwaysReceived, streamsRefused: meter.pointee.streamsRefused, streamsReset: meter.pointee.streamsReset,
             timeouts: names.map { ("\($0)", unsafe meter.pointee.timeouts[Int($0.rawValue)]) },
             queueDepth: LoopDistribution(meter.pointee.depth, meter.pointee.depthMean),
             batchSize: LoopDistribution(meter.pointee.batch, meter.pointee.batchMean),

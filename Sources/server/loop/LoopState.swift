@@ -95,6 +95,7 @@ struct LoopState {
     private(set) var handler: Unmanaged<HandlerBox>
     /// The handler's box wants to be told of finished exchanges.
     private(set) var observes = false
+    private(set) var observesHandshakes = false
     /// When the application writes what it collected; .max = nothing was collected since it last did.
     var flushAt = UInt64.max
     /// .max: it collects nothing.
@@ -114,6 +115,7 @@ struct LoopState {
     var streams = 0
     /// Connections in the middle of a TLS handshake.
     var handshakes = 0
+    var formerContexts = FormerContexts()
     /// The stream whose handler runs, when it has no slot of the slab; `.none` otherwise.
     var requestSlot = StreamSlot.none
     var nextConnectionID: UInt64 = 1
@@ -148,6 +150,7 @@ struct LoopState {
         unsafe handler = unsafe .passRetained(box)
         unsafe old.release()
         unsafe (observes, reporter, streamsBodies) = (box.observe != nil, box.reporter, box.wantsStream != nil)
+        unsafe observesHandshakes = box.observeHandshake != nil
         unsafe flushNs = box.flush == nil ? .max : min(box.flushNs, .max / 2)
         let ticks = stallNs.multipliedFullWidth(by: ticksPerSecond)
         unsafe stallTicks = stallNs == 0 || ticks.high >= 1_000_000_000 ? .max : UInt64(1_000_000_000).dividingFullWidth(ticks).quotient

@@ -8,6 +8,8 @@ struct TLSTransport {
     let session: TLSSession
     /// The context that made the session: it outlives its sessions, also when a reload brings another.
     let context: Unmanaged<TLSContext>
+    /// Runs when somebody looks at the handshake.
+    var clock = HandshakeClock()
     /// The handshake is complete.
     var isEstablished = false
     /// Our close_notify is in the output, or there will be none.

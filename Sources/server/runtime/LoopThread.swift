@@ -7,6 +7,8 @@ internal import UringRing
 final class LoopThread: Sendable {
     private let port: LoopPort
     private let thread: pthread_t
+    /// Sent when the loop has ended; never when it could not start.
+    private let figures: Answer<LoopSnapshot>
 
     private final class Start: Sendable {
         let body: @Sendable () -> Void
@@ -20,6 +22,8 @@ final class LoopThread: Sendable {
     ) throws(SystemError) {
         let port = LoopPort(mailbox: mailbox)
         self.port = port
+        let figures = Answer<LoopSnapshot>()
+        self.figures = figures
         let signal = Answer<Result<Void, SystemError>>()
         let start = Start {
             if let core { try? ThreadAffinity.pin(to: core) }
@@ -29,6 +33,7 @@ final class LoopThread: Sendable {
                 let loop = try Loop(index: index, kernel: kernel, listeners: listeners, configuration: configuration, handler: handler, port: port)
                 signal.send(.success(()))
                 loop.run()
+                figures.send(loop.snapshot())
                 while !port.close() { loop.takeLastMessages() }
                 loop.takeLastMessages()
             } catch {
@@ -59,4 +64,7 @@ final class LoopThread: Sendable {
     func post(_ content: LoopMessage.Content) -> Bool { port.post(content) }
 
     func join() { pthread_join(thread, nil) }
+
+    /// The figures of a loop that has ended, with its last; nil while it runs.
+    var lastFigures: LoopSnapshot? { figures.wait(milliseconds: 0) }
 }

@@ -150,6 +150,9 @@ public final class RunningServer: Sendable {
         }
     }
 
+    /// Each loop's figures at its end, after `stop`.
+    package var lastFigures: [LoopSnapshot] { threads.compactMap(\.lastFigures) }
+
     /// Stops accepting, lets requests under way finish, waits for the loops to end; after `limit` closes who is still connected.
     public func stop(within limit: Duration) { stop(limit: limit) }
 

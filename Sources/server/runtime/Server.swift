@@ -88,6 +88,9 @@ public struct Application: Sendable {
     public var wantsStream: (@Sendable (borrowing Request) -> Bool)?
     /// Told of every finished exchange, on the loop's thread.
     public var observe: (@Sendable (borrowing Request, ExchangeRecord) -> Void)?
+    /// Told of every TLS handshake that has ended, failed ones and those left by their client included: on the loop's thread, which must not be held. With
+    /// nil, the default, no clock is read and no record made.
+    public var observeHandshake: (@Sendable (HandshakeRecord) -> Void)?
     /// Told on each loop's thread, with the loop's number, to write what `observe` collected: at the latest `flushInterval` after an
     /// exchange, when another application takes over, and when the loop ends.
     public var flush: (@Sendable (_ loop: Int) -> Void)?
@@ -98,7 +101,7 @@ public struct Application: Sendable {
 
     var box: HandlerBox {
         HandlerBox(
-            handle: handler, wantsStream: wantsStream, observe: observe, flush: flush, flushNs: ServerOptions.nanoseconds(flushInterval),
+            handle: handler, wantsStream: wantsStream, observe: observe, observeHandshake: observeHandshake, flush: flush, flushNs: ServerOptions.nanoseconds(flushInterval),
             reporter: reporter ?? StandardErrorReporter.shared)
     }
 }
@@ -140,5 +143,6 @@ final class StandardErrorReporter: ServerReporter {
     func stalled(_ stall: LoopStall) { line("loop \(stall.loop) was held for \(stall.nanoseconds / 1_000_000) ms by \(stall.route)") }
     func handlerFailed(_ route: String, _ error: any Error) { line("handler of \(route) failed: \(error)") }
     func fieldRefused(_ route: String) { line("a response field of \(route) was not sent: its value contains CR, LF or NUL") }
+    func certificatesNotTaken(listener: String, _ reason: String) { line("\(listener) goes on with its old certificates: \(reason)") }
     func lengthMismatch() { line("a streamed response was cut: it is longer or shorter than the length it announced") }
 }

@@ -70,6 +70,36 @@ import UringServer
         #expect(seen.allSatisfy { $0.nanoseconds >= 100_000_000 && $0.loop == 0 })
     }
 
+    /// Streams, and what both sides said about their ends, over connections that end in different ways.
+    @Test func figuresOfHTTP2() throws {
+        let server = try TestServer { _, response in response.write("ok") }
+        let orderly = try FrameClient(server.endpoint)
+        #expect(try orderly.ask(1).status == 200)
+        // One under way and given up, one that broke a rule; frames for streams that are over count for nothing.
+        try orderly.send(FrameClient.request(3, "POST", ends: false), FrameClient.reset(3), FrameClient.reset(3))
+        try orderly.send(FrameClient.request(5, "POST", ends: false), HTTP2Frame(HTTP2Frame.Kind.windowUpdate, stream: 5, HTTP2Frame.number(0)))
+        #expect(try orderly.answer(5).resetCode == 1)
+        try orderly.send(HTTP2Frame(HTTP2Frame.Kind.goAway, HTTP2Frame.number(0) + HTTP2Frame.number(0)))
+        orderly.connection.finishSending()
+        try orderly.readToEnd()
+        let broken = try FrameClient(server.endpoint)
+        try broken.send(FrameClient.data(0, [1]))
+        #expect(try broken.readToGoAway()?.errorCode == 1)
+
+        let loop = try #require(server.running.snapshots().first)
+        #expect(loop.http2Connections == 2 && loop.http2Failures == 1 && loop.http2Streams == 3)
+        #expect(loop.http2ResetsReceived == 1 && loop.http2ResetsSent == 1 && loop.http2GoAwaysReceived == 1)
+        #expect(Dictionary(uniqueKeysWithValues: loop.http2GoAwaysSent.map { ($0.code, $0.count) }) == ["PROTOCOL_ERROR": 1])
+
+        // A drain says NO_ERROR.
+        let idle = try FrameClient(server.endpoint)
+        #expect(try idle.ask(1).status == 200)
+        server.running.stop(within: .seconds(20))
+        try idle.readToEnd()
+        let last = try #require(server.running.lastFigures.first)
+        #expect(last.http2GoAwaysSent.contains { $0.code == "NO_ERROR" && $0.count >= 1 })
+    }
+
     @Test func everyLoopAnswersForItself() throws {
         var options = ServerOptions()
         options.loops = .count(3)
