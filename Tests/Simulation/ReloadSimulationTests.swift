@@ -92,7 +92,7 @@ import UringTLS
         #expect(told.lines.count == 1 && told.lines[0].hasPrefix("\(server.address.description): ") && told.lines[0].contains("nonsense"), "\(told.lines)")
         var random = RandomSource(seed: 1)
         let client = Self.client(simulation, server, &random)
-        server.run { client.wire.tls?.serverName != nil || client.isDone }
+        server.run { client.wire.establishedNs != nil }
         #expect(client.wire.tls?.serverName == Self.names[0])
         client.client.close()
         server.stop()

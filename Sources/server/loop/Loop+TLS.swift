@@ -76,7 +76,10 @@ extension Loop {
         unsafe connection.pointee.tls = nil
         unsafe free(tls.pointee.clientSubject)
         unsafe tls.pointee.session.destroy()
+        let isLast = unsafe tls.pointee.context.takeUnretainedValue().sessionCount == 0
         unsafe tls.pointee.context.release()
+        // The last of a context that a reload has replaced: its keys go now.
+        if isLast { unsafe state.pointee.formerContexts.settle() }
         unsafe tls.deinitialize(count: 1)
         unsafe tls.deallocate()
     }
