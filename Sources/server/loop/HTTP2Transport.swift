@@ -37,7 +37,7 @@ struct HTTP2Transport: ~Copyable {
         }
         set {
             unsafe precondition(Int(slot.index) < capacity, "BUG: a stream's slot is out of range")
-            if newValue == nil && streams == nil { return }
+            if newValue == nil, unsafe streams == nil { return }
             unsafe (streams ?? makeStreams())[Int(slot.index)] = newValue
         }
     }
