@@ -65,6 +65,8 @@ import UringTLS
         server.stop()
         #expect(contexts.alive == 0, "seed \(seed)")
         #expect(server.problems == [], "seed \(seed)")
+        // The network calls them until the end.
+        withExtendedLifetime(clients) {}
     }
 
     private final class Told: ServerReporter, @unchecked Sendable {
@@ -97,6 +99,7 @@ import UringTLS
         client.client.close()
         server.stop()
         #expect(server.problems == [])
+        withExtendedLifetime(client) {}
     }
 
     private static func client(_ simulation: Simulation, _ server: SimulatedServer, _ random: inout RandomSource) -> any CheckedClient {
@@ -150,6 +153,7 @@ import UringTLS
         server.stop()
         #expect(contexts.alive == 0)
         #expect(server.problems == [])
+        withExtendedLifetime((old, silent, new)) {}
     }
 
     /// A listener that changes between TLS and clear: who began goes on with what he speaks.
@@ -181,5 +185,6 @@ import UringTLS
         server.stop()
         #expect(contexts.alive == 0)
         #expect(server.problems == [], "seed \(seed)")
+        withExtendedLifetime((old, new)) {}
     }
 }
