@@ -150,6 +150,7 @@ extension Loop {
         guard let exchange = unsafe connection.pointee.exchange else { return }
         unsafe connection.pointee.exchange = nil
         unsafe connection.pointee.producerWakeAt = .max
+        if let worker = unsafe exchange.takeUnretainedValue().worker { cancelAsync(worker) }
         unsafe exchange.release()
     }
 }

@@ -45,11 +45,13 @@ package final class Loop {
     let connectionsMax: Int
     /// For the pieces that producers write.
     let scratch: UnsafeMutablePointer<ByteBuffer>
-    /// What the request context points to before the first request. Never used.
-    private let nobody: UnsafeMutablePointer<Connection>
+    /// What the request context points to before the first request, and that of a handler whose client has gone: no connection, never opened.
+    let nobody: UnsafeMutablePointer<Connection>
     let index: Int
     /// Where others, and handlers of this loop, post messages to it.
     let port: LoopPort
+    /// For async handlers.
+    let executor: LoopExecutor
 
     /// - Parameters:
     ///   - index: this loop's number, 0…
@@ -57,7 +59,9 @@ package final class Loop {
     package init(index: Int, kernel: Kernel, listeners: [LoopListener], configuration: LoopConfiguration, handler: HandlerBox,
         port: LoopPort? = nil
     ) throws(SystemError) {
-        self.port = port ?? LoopPort(mailbox: nil)
+        let port = port ?? LoopPort(mailbox: nil)
+        self.port = port
+        executor = LoopExecutor(port: port)
         self.index = index
         self.kernel = kernel
         unsafe ring = unsafe kernel.ring
@@ -110,6 +114,8 @@ package final class Loop {
         unsafe trailerText.initialize(to: ByteBuffer(capacity: 256))
         unsafe scratch.initialize(to: ByteBuffer(capacity: 16 * 1024))
         unsafe state.pointee.install(handler, ticksPerSecond: kernel.ticksPerSecond, stallNs: configuration.stallThresholdNs)
+        let (nowhere, policy) = unsafe (Handle(index: .max, generation: 0), settings.pointee.policy)
+        unsafe nobody.initialize(to: Connection(handle: nowhere, fd: -1, listener: 0, id: 0, machine: KeepAliveMachine(openedAt: now, policy)))
         self.port.open(target: kernel.messageTarget)
         refreshDate()
         for listener in 0..<listeners.count {
@@ -120,6 +126,7 @@ package final class Loop {
 
     /// Every connection must be gone: `run` returns only then, and a simulation drives the loop until `isFinished`.
     deinit {
+        endAsync(waits: false)
         for slot in unsafe 0..<connections.pointee.slotsEver {
             let connection = unsafe connections.pointee.pointer(at: slot)
             guard unsafe connection.pointee.flags.contains(.open) else { continue }
@@ -165,6 +172,7 @@ package final class Loop {
     /// Runs until drained. On the loop's own thread.
     package func run() {
         while !isFinished { runOnce() }
+        endAsync(waits: true)
         flushObserver()
     }
 
@@ -173,7 +181,7 @@ package final class Loop {
         closeEnded()
         flushOutput()
         unsafe buffers.pointee.publish()
-        let idle = unsafe !state.pointee.hasWork && !port.hasPending
+        let idle = unsafe !state.pointee.hasWork && !port.hasPending && !executor.hasJobs
         unsafe state.pointee.hasWork = false
         unsafe state.pointee.fileBytesInTurn = 0
         unsafe state.pointee.enteredAt = unsafe state.pointee.now
@@ -188,6 +196,7 @@ package final class Loop {
         if unsafe began >= state.pointee.nextDateRefresh { refreshDate() }
         unsafe state.pointee.lastTicks = kernel.ticks()
         if let messages = port.takeLocal() { for message in messages { deliver(message) } }
+        if executor.hasJobs { runAsync() }
         resumeConnections()
         if unsafe wheel.pointee.nextExpiry <= state.pointee.now { runTimers() }
         closeEnded()

@@ -119,6 +119,8 @@ struct LoopState {
     /// The stream whose handler runs, when it has no slot of the slab; `.none` otherwise.
     var requestSlot = StreamSlot.none
     var nextConnectionID: UInt64 = 1
+    /// Async workers without a request.
+    var parkedWorkers: [AsyncWorker] = []
     var handledInTurn: UInt64 = 0
     /// Bytes of files that were sent since this half of the turn began.
     var fileBytesInTurn = 0
