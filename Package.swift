@@ -27,6 +27,7 @@ let package = Package(
         .target(name: "CUringBase", path: "CShims/CUringBase"),
         .target(name: "CUring", path: "CShims/CUring", linkerSettings: [.linkedLibrary("uring")]),
         .target(name: "CUringTLS", path: "CShims/CUringTLS", linkerSettings: [.linkedLibrary("ssl"), .linkedLibrary("crypto")]),
+        .target(name: "CUringZ", path: "CShims/CUringZ", linkerSettings: [.linkedLibrary("z")]),
         .target(name: "CUringYAML", path: "CShims/CUringYAML", linkerSettings: [.linkedLibrary("yaml")]),
 
         // Layer 1
@@ -41,6 +42,8 @@ let package = Package(
         .target(name: "UringHPACK", dependencies: ["UringBase", "UringHTTP", "CUringBase"], path: "Sources/hpack", swiftSettings: swiftSettings),
         // HTTP/2 stands on field compression.
         .target(name: "UringHTTP2", dependencies: ["UringBase", "UringHTTP", "UringHPACK", "CUringBase"], path: "Sources/http2", swiftSettings: swiftSettings),
+        // libcrypto for SHA-1, zlib for permessage-deflate.
+        .target(name: "UringWebSocket", dependencies: ["UringHTTP", "CUringTLS", "CUringZ"], path: "Sources/websocket", swiftSettings: swiftSettings),
         .target(
             name: "UringServer",
             dependencies: ["UringBase", "UringRing", "UringTLS", "UringHTTP", "UringHTTP1", "UringHTTP2", "CUringBase", "CUring"],
@@ -74,6 +77,7 @@ let package = Package(
         .systemLibrary(name: "CNGHTTP2", path: "Tests/hpack/CNGHTTP2"),
         .testTarget(name: "UringHPACKTests", dependencies: ["UringHPACK", "UringHTTP", "UringBase", "CUringBase", "CNGHTTP2", "TestSupport"], path: "Tests/hpack", exclude: ["CNGHTTP2"], swiftSettings: swiftSettings),
         .testTarget(name: "UringHTTP2Tests", dependencies: ["UringHTTP2", "UringHPACK", "UringHTTP", "UringBase", "CNGHTTP2", "TestSupport"], path: "Tests/http2", swiftSettings: swiftSettings),
+        .testTarget(name: "UringWebSocketTests", dependencies: ["UringWebSocket", "UringHTTP1", "UringHTTP", "CUringZ"], path: "Tests/websocket", exclude: ["peer.py"], swiftSettings: swiftSettings),
         .testTarget(name: "UringServerTests", dependencies: ["UringServer", "UringTLS", "UringRing", "UringBase", "UringHTTP", "TestSupport"], path: "Tests/server", swiftSettings: swiftSettings),
         .testTarget(name: "UringGatewayTests", dependencies: ["UringGateway", "UringServer", "UringTLS", "UringHTTP", "UringBase", "TestSupport"], path: "Tests/gateway", swiftSettings: swiftSettings),
         .testTarget(name: "SimulationTests", dependencies: ["UringSimulation", "UringServer", "UringRing", "UringTLS", "UringHTTP", "UringHTTP1", "UringHTTP2", "UringBase", "CUring", "CUringTLS", "CNGHTTP2", "TestSupport"], path: "Tests/Simulation", swiftSettings: swiftSettings),
@@ -81,6 +85,8 @@ let package = Package(
         // What a request allocates is counted on this program (Tests/Allocation/run).
         .target(name: "CAllocationCount", path: "Tests/Allocation/Counter"),
         .executableTarget(name: "alloc-probe", dependencies: ["UringServer", "CAllocationCount"], path: "Tests/Allocation/Probe", swiftSettings: swiftSettings),
+        // What a WebSocket message allocates is counted on this one (AllocationTests in Tests/websocket).
+        .executableTarget(name: "websocket-probe", dependencies: ["UringWebSocket", "CAllocationCount"], path: "Tests/Allocation/WebSocketProbe", swiftSettings: swiftSettings),
         .testTarget(name: "LifetimesTests", dependencies: ["UringServer"], path: "Tests/Lifetimes", swiftSettings: swiftSettings),
         .testTarget(name: "LayeringTests", dependencies: ["TestSupport"], path: "Tests/Layering", swiftSettings: swiftSettings),
     ],

@@ -37,6 +37,10 @@ enum Layers {
         Layer(
             module: "UringHTTP2", directory: "http2", level: 3, imports: ["UringBase", "UringHTTP", "UringHPACK"], foreign: ["CUringBase"],
             system: []),
+        // libcrypto for SHA-1, zlib for permessage-deflate: computation, no I/O.
+        Layer(
+            module: "UringWebSocket", directory: "websocket", level: 3, imports: ["UringBase", "UringHTTP"],
+            foreign: ["CUringBase", "CUringTLS", "CUringZ"], system: []),
         Layer(
             module: "UringServer", directory: "server", level: 4,
             imports: ["UringBase", "UringRing", "UringTLS", "UringHTTP", "UringHTTP1", "UringHTTP2"],
