@@ -10,7 +10,11 @@ extension WebSocketConnection {
         // Caller's memory, as above: every access below is within `count`.
         self.now = now
         if phase != .open, let step = ended(count) { return step }
-        if progress.isUnderWay { return unsafe continuePayload(input, count: count) }
+        if progress.isUnderWay {
+            let step = unsafe continuePayload(input, count: count)
+            // Unless it turns out that the inflater had nothing more to say of a fragment: then its successor may be there.
+            if progress.isUnderWay || step.event != .needMore { return step }
+        }
         guard count >= 2 else { return needMore }
         let first = unsafe input[0]
         let second = unsafe input[1]

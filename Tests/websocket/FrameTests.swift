@@ -139,7 +139,7 @@ import Testing
     func controlFrames(opcode: UInt8) {
         fails(ClientFrame.make(opcode, final: false), 1002)
         fails(ClientFrame.make(opcode, [UInt8](repeating: 0x41, count: 126)), 1002)
-        fails(ClientFrame.make(opcode, [UInt8](repeating: 0x41, count: 65_536)), 1002)
+        fails(Array(ClientFrame.make(opcode, [UInt8](repeating: 0x41, count: 65_536)).prefix(30)), 1002)
         fails(ClientFrame.make(opcode, [1, 2, 3], form: .two), 1002)
         if opcode != 8 {
             let most = String(repeating: "A", count: 125)

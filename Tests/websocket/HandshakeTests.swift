@@ -25,7 +25,7 @@ import UringHTTP1
             unsafe fields.deallocate()
             unsafe out.deallocate()
         }
-        return text.withUnsafeBufferPointer { text in
+        return unsafe text.withUnsafeBufferPointer { text in
             let bytes = text.baseAddress!
             let outcome = unsafe RequestParser.parse(
                 bytes, count: text.count, alreadyScanned: 0, head: &head, fields: fields, fieldCapacity: 100, limits: ParserLimits())
@@ -35,7 +35,7 @@ import UringHTTP1
             if let connect {
                 head.method = .connect
                 let name = Array(connect.utf8)
-                verdict = name.withUnsafeBufferPointer { name in
+                verdict = unsafe name.withUnsafeBufferPointer { name in
                     unsafe WebSocketHandshake.checkConnect(
                         protocolName: name.baseAddress!, protocolCount: name.count, head, fields: fields, bytes: bytes, policy: policy, allowsOrigin: hook)
                 }

@@ -220,7 +220,7 @@ struct ServerFrame: Equatable, CustomStringConvertible {
     }
     @discardableResult func sendDeflated(_ kind: WebSocketMessageKind, _ content: [UInt8], last: Bool = true) -> WebSocketDeflated {
         precondition(WebSocketConnection.deflatedBytesMax(content.count) <= outCapacity, "the harness has no room")
-        let result = content.withUnsafeBufferPointer { bytes in
+        let result = unsafe content.withUnsafeBufferPointer { bytes in
             let empty = UnsafeMutablePointer<UInt8>.allocate(capacity: 1)
             defer { unsafe empty.deallocate() }
             return unsafe engine.pointee.writeDeflated(kind, bytes.baseAddress ?? UnsafePointer(empty), count: bytes.count, isLast: last, into: out)
@@ -230,7 +230,7 @@ struct ServerFrame: Equatable, CustomStringConvertible {
     }
     func close(_ code: WebSocketCloseCode, _ reason: String = "") {
         let bytes = Array(reason.utf8)
-        bytes.withUnsafeBufferPointer { bytes in
+        unsafe bytes.withUnsafeBufferPointer { bytes in
             unsafe engine.pointee.close(code, reason: bytes.baseAddress, count: bytes.count, now: now)
         }
     }
@@ -259,14 +259,14 @@ struct ServerFrame: Equatable, CustomStringConvertible {
 
     /// A message's payload (RFC 7692 7.2.1).
     func deflate(_ content: [UInt8]) -> [UInt8] {
-        var bytes = run(deflater, curing_z_deflate, content)
+        var bytes = unsafe run(deflater, curing_z_deflate, content)
         // A flush behind a flush says nothing.
         if bytes.isEmpty { return [0] }
         precondition(bytes.suffix(4) == [0, 0, 255, 255])
         bytes.removeLast(4)
         return bytes.isEmpty ? [0] : bytes
     }
-    func inflate(_ payload: [UInt8]) -> [UInt8] { run(inflater, curing_z_inflate, payload + [0, 0, 255, 255]) }
+    func inflate(_ payload: [UInt8]) -> [UInt8] { unsafe run(inflater, curing_z_inflate, payload + [0, 0, 255, 255]) }
 
     private typealias Call = (
         UnsafeMutablePointer<curing_z>, UnsafeMutablePointer<UnsafePointer<UInt8>?>, UnsafeMutablePointer<Int>,
@@ -278,7 +278,7 @@ struct ServerFrame: Equatable, CustomStringConvertible {
         defer { unsafe room.deallocate() }
         var result: [UInt8] = []
         unsafe content.withUnsafeBufferPointer { bytes in
-            var next = unsafe bytes.baseAddress
+            var next = bytes.baseAddress
             var left = bytes.count
             var space = 0
             repeat {

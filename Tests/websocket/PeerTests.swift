@@ -90,7 +90,7 @@ private final class EchoServer {
             unsafe fields.deallocate()
             unsafe out.deallocate()
         }
-        return bytes.withUnsafeBufferPointer { bytes in
+        return unsafe bytes.withUnsafeBufferPointer { bytes in
             guard
                 unsafe RequestParser.parse(
                     bytes.baseAddress!, count: bytes.count, alreadyScanned: 0, head: &head, fields: fields, fieldCapacity: 100, limits: ParserLimits())

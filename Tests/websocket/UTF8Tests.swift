@@ -20,7 +20,7 @@ import Testing
     }
     /// In one piece, cut at every byte, with ASCII around it so that every path meets it.
     private func check(_ bytes: [UInt8], _ expected: Bool, _ location: SourceLocation = #_sourceLocation) {
-        #expect(String(validating: bytes, as: UTF8.self) != nil == expected, "the standard library disagrees", sourceLocation: location)
+        #expect((String(validating: bytes, as: UTF8.self) != nil) == expected, "the standard library disagrees", sourceLocation: location)
         for before in [0, 1, 7, 8, 31, 33] {
             for after in [0, 1, 9, 40] {
                 let around = [UInt8](repeating: 0x61, count: before) + bytes + [UInt8](repeating: 0x7a, count: after)
