@@ -11,16 +11,16 @@ internal import CUringZ
 @frozen @usableFromInline package struct WebSocketCompressionOptions: Equatable, Sendable {
     /// Messages below this are sent plain. 256 bytes: what is shorter hardly shrinks without earlier messages to refer to.
     @usableFromInline package var thresholdBytes = 256
-    /// zlib's level, 1…9; others count as the nearest. 1: the higher ones cost more time than they save bytes on what servers send, JSON.
+    /// zlib's level, 1…9; others count as the nearest. 1, the fastest: time is the loop's.
     @usableFromInline package var level: Int32 = 1
     /// zlib's memory level, 5…9: below, data that cannot be compressed would grow beyond `deflatedBytesMax`. 6: a reset clears a hash table of 16 KiB
     /// in place of 64.
     @usableFromInline package var memoryLevel: Int32 = 6
     /// Inflaters lent at one time: 1013 for a compressed message beyond. 256 of up to 40 KiB.
     @usableFromInline package var inflatersMax = 256
-    /// Deflaters lent at one time: messages go out plain beyond. 256 of up to 100 KiB.
+    /// Deflaters lent at one time: messages go out plain beyond. 256 of up to 170 KiB.
     @usableFromInline package var deflatersMax = 256
-    /// States of each kind that are kept when nobody has them: making one costs more than a small message.
+    /// States of each kind that are kept when nobody has them, so that a message does not have to make one.
     @usableFromInline package var idleMax = 4
 
     @inlinable package init() {}

@@ -6,7 +6,7 @@ internal import UringHTTP
 @frozen @usableFromInline package struct WebSocketDeflatePolicy: Equatable, Sendable {
     /// Whether compression is agreed upon at all.
     @usableFromInline package var isEnabled = false
-    /// Whether our messages may refer to earlier ones. False: a deflater for each connection would be 100 KiB; without it the loop's are shared.
+    /// Whether our messages may refer to earlier ones. False: a deflater for each connection would be up to 170 KiB; without it the loop's are shared.
     @usableFromInline package var serverTakesContextOver = false
     /// Whether the client's may. False: an inflater for each connection would be up to 40 KiB.
     @usableFromInline package var clientTakesContextOver = false
