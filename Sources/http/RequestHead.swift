@@ -45,5 +45,10 @@
     /// Upgrade is present and Connection lists it; never true in HTTP/1.0 (RFC 9110 7.8).
     @usableFromInline package var upgrade = false
 
+    /// What an extended CONNECT asks for, the value of `:protocol` (RFC 8441 4), such as `websocket`. HTTP/2 only.
+    @usableFromInline package var connectProtocolOffset: UInt32 = 0
+    /// 0 when the request is none.
+    @usableFromInline package var connectProtocolLength: UInt32 = 0
+
     @inlinable package init() {}
 }

@@ -110,6 +110,7 @@ extension HTTP2Head {
         guard unsafe request.pointee.method == .connect, let authority else { return false }
         if let name = unsafe sink.slot(of: .protocol) {
             guard extendedConnect, unsafe isToken(name), unsafe isAuthority(authority) else { return false }
+            unsafe (request.pointee.connectProtocolOffset, request.pointee.connectProtocolLength) = (name.valueOffset, name.valueLength)
             return unsafe checkScheme(sink) && setPath(sink)
         }
         guard unsafe !sink.has(.scheme) && !sink.has(.path),

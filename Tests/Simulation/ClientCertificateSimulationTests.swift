@@ -121,5 +121,7 @@ import UringTLS
         server.stop()
         #expect(context?.sessionCount == 0)
         #expect(server.problems == [], "seed \(seed)")
+        // The network calls them until the end.
+        withExtendedLifetime((visitors, again)) {}
     }
 }

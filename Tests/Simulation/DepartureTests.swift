@@ -183,6 +183,8 @@ import UringTLS
         for client in clients { #expect(client.problem == nil && client.answered == 12, "seed \(seed): \(client.answered)") }
         #expect(scene.millisecondsUntilForgotten() < promptMs, "seed \(seed)")
         #expect(scene.end() == [], "seed \(seed)")
+        // The network calls them until the end.
+        withExtendedLifetime(clients) {}
     }
 
     // MARK: TLS
@@ -218,6 +220,7 @@ import UringTLS
         #expect(counters.started == counters.full + counters.failedTotal + counters.abandoned, "\(counters)")
         #expect(scene.server.loops[0].tlsContext()?.sessionCount == 0)
         #expect(scene.end() == [])
+        withExtendedLifetime(wires) {}
     }
 
     // MARK: all at once

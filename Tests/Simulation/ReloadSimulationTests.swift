@@ -65,6 +65,8 @@ import UringTLS
         server.stop()
         #expect(contexts.alive == 0, "seed \(seed)")
         #expect(server.problems == [], "seed \(seed)")
+        // The network calls them until the end.
+        withExtendedLifetime(clients) {}
     }
 
     private final class Told: ServerReporter, @unchecked Sendable {
@@ -92,11 +94,12 @@ import UringTLS
         #expect(told.lines.count == 1 && told.lines[0].hasPrefix("\(server.address.description): ") && told.lines[0].contains("nonsense"), "\(told.lines)")
         var random = RandomSource(seed: 1)
         let client = Self.client(simulation, server, &random)
-        server.run { client.wire.tls?.serverName != nil || client.isDone }
+        server.run { client.wire.establishedNs != nil }
         #expect(client.wire.tls?.serverName == Self.names[0])
         client.client.close()
         server.stop()
         #expect(server.problems == [])
+        withExtendedLifetime(client) {}
     }
 
     private static func client(_ simulation: Simulation, _ server: SimulatedServer, _ random: inout RandomSource) -> any CheckedClient {
@@ -150,6 +153,7 @@ import UringTLS
         server.stop()
         #expect(contexts.alive == 0)
         #expect(server.problems == [])
+        withExtendedLifetime((old, silent, new)) {}
     }
 
     /// A listener that changes between TLS and clear: who began goes on with what he speaks.
@@ -181,5 +185,6 @@ import UringTLS
         server.stop()
         #expect(contexts.alive == 0)
         #expect(server.problems == [], "seed \(seed)")
+        withExtendedLifetime((old, new)) {}
     }
 }

@@ -6,6 +6,10 @@ import UringSimulation
 final class Scene {
     let simulation: Simulation
     let server: SimulatedServer
+    /// Peers, which the simulated network calls until the end, whether their test still looks at them or not.
+    private var peers: [ScenePeer] = []
+
+    func keep(_ peer: ScenePeer) { peers.append(peer) }
 
     init(
         isSecure: Bool, seed: UInt64 = 1, faults: FaultPlan = .none, handler: HandlerBox? = nil, _ change: (inout ListenerTransport) -> Void = { _ in },
@@ -75,6 +79,7 @@ final class ScenePeer {
             wire.consume(wire.received.count)
             if !isMute { flush() }
         }
+        scene.keep(self)
         flush()
     }
 

@@ -175,6 +175,9 @@ enum Answering {
     }
     var path: String { string(lastRequest.pathOffset, lastRequest.pathLength) }
     var query: String? { lastRequest.queryLength < 0 ? nil : string(lastRequest.queryOffset, lastRequest.queryLength) }
+    var connectProtocol: String? {
+        lastRequest.connectProtocolLength == 0 ? nil : string(Int(lastRequest.connectProtocolOffset), Int(lastRequest.connectProtocolLength))
+    }
     private var fieldsText: String {
         "[" + (0..<lastRequest.fieldCount).map {
             let field = unsafe head.fields[$0]

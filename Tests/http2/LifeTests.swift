@@ -164,6 +164,15 @@ import UringHTTP
         let fields = [(":method", "CONNECT"), (":protocol", "websocket"), (":scheme", "https"), (":authority", "x"), (":path", "/chat")]
         harness.receive(Client.headers(1, Client.block(fields), end: false))
         #expect(harness.takeEvents() == ["request 1 CONNECT x /chat open"])
+        #expect(harness.connectProtocol == "websocket")
+        harness.receive(Client.request(3))
+        #expect(harness.connectProtocol == nil)
+        // Only where it was announced (RFC 8441 3), and only with CONNECT.
+        for (settings, method) in [(HTTP2LocalSettings(), "CONNECT"), (HTTP2LocalSettings(extendedConnect: true), "GET")] {
+            let other = open(settings)
+            other.receive(Client.headers(1, Client.block([(":method", method)] + fields.dropFirst()), end: false))
+            #expect(other.takeEvents() == [] && other.takeFrames().last?.description == "RST_STREAM 1 1")
+        }
     }
 
     @Test func tableGrowsAndIsGivenBack() {

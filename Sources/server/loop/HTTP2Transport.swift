@@ -37,7 +37,7 @@ struct HTTP2Transport: ~Copyable {
         }
         set {
             unsafe precondition(Int(slot.index) < capacity, "BUG: a stream's slot is out of range")
-            if newValue == nil && streams == nil { return }
+            if newValue == nil, unsafe streams == nil { return }
             unsafe (streams ?? makeStreams())[Int(slot.index)] = newValue
         }
     }
@@ -49,9 +49,6 @@ struct HTTP2Transport: ~Copyable {
         return unsafe made
     }
 
-    /// Calls `body` with the slab's handle of each stream that has one.
-    func forEachStream(_ body: (Handle) -> Void) {
-        guard let streams = unsafe streams else { return }
-        for slot in unsafe 0..<capacity { if let handle = unsafe streams[slot] { body(handle) } }
-    }
+    /// The slab's handles of streams, nil where there is none. The memory stays where it is for the transport's life, so that whoever walks over it may end streams.
+    var streamHandles: UnsafeBufferPointer<Handle?> { unsafe UnsafeBufferPointer(start: streams, count: streams == nil ? 0 : capacity) }
 }

@@ -218,11 +218,11 @@ extension Loop {
         if unsafe connection.pointee.carryCount > 0, unsafe !connection.pointee.machine.hasRoom(settings.pointee.policy) { return }
         unsafe (http2.pointee.inputEnded, http2.pointee.isEnding) = (true, true)
         _ = unsafe connection.pointee.machine.peerHalfClosed(now: state.pointee.now, settings.pointee.policy)
-        unsafe http2.pointee.forEachStream { handle in
+        for unsafe case let handle? in unsafe http2.pointee.streamHandles {
             // A body that is all here and whose receiver has paused is whole.
             guard let stream = unsafe connections.pointee.pointer(handle), unsafe stream.pointee.body.mode != .none,
                 unsafe !stream.pointee.flags.contains(.endOfInput)
-            else { return }
+            else { continue }
             unsafe perform(stream, stream.pointee.machine.abort())
         }
         // The streams that are blocked already are looked at when the connection has its turn.
@@ -234,10 +234,10 @@ extension Loop {
     /// gone. Without this each would hold its memory, and all of them the connection, until the write timeout.
     func resetBlockedStreams(_ connection: UnsafeMutablePointer<Connection>, _ http2: UnsafeMutablePointer<HTTP2Transport>) {
         var found = false
-        unsafe http2.pointee.forEachStream { handle in
+        for unsafe case let handle? in unsafe http2.pointee.streamHandles {
             guard let stream = unsafe connections.pointee.pointer(handle), unsafe !stream.pointee.queue.isEmpty,
                 unsafe http2.pointee.engine.sendWindow(stream.pointee.streamSlot) <= 0
-            else { return }
+            else { continue }
             found = true
             unsafe http2.pointee.engine.reset(stream.pointee.streamSlot, .cancel)
             unsafe flushControl(connection, http2)
@@ -248,7 +248,7 @@ extension Loop {
 
     /// Every stream of a connection that is over.
     func dropStreams(_ http2: UnsafeMutablePointer<HTTP2Transport>) {
-        unsafe http2.pointee.forEachStream { handle in
+        for unsafe case let handle? in unsafe http2.pointee.streamHandles {
             if let stream = unsafe connections.pointee.pointer(handle) { unsafe endStream(stream) }
         }
     }

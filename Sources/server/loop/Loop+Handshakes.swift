@@ -149,7 +149,7 @@ struct FormerContexts {
 
     /// Forgets those without sessions, but not their counts.
     mutating func settle() {
-        // Once a second, and nearly always nothing: walking even an empty array costs a reference count.
+        // Nearly always: walking even an empty array costs a reference count.
         guard !contexts.isEmpty else { return }
         for context in contexts where context.sessionCount == 0 { ended.add(context.counters) }
         contexts.removeAll { $0.sessionCount == 0 }

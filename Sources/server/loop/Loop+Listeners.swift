@@ -85,7 +85,6 @@ extension Loop {
 
     /// Once a second: ticket keys have their epochs.
     func updateTLS(_ seconds: Int64) {
-        unsafe state.pointee.formerContexts.settle()
         for number in unsafe 0..<state.pointee.listeners.count { unsafe state.pointee.listeners[number].context?.update(nowSeconds: seconds) }
     }
 

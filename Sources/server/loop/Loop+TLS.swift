@@ -8,6 +8,7 @@
 // until the loop ends.
 
 internal import CUring
+internal import CUringBase
 internal import Glibc
 internal import UringBase
 internal import UringHTTP1
@@ -76,7 +77,10 @@ extension Loop {
         unsafe connection.pointee.tls = nil
         unsafe free(tls.pointee.clientSubject)
         unsafe tls.pointee.session.destroy()
+        let isLast = unsafe tls.pointee.context.takeUnretainedValue().sessionCount == 0
         unsafe tls.pointee.context.release()
+        // The last of a context that a reload has replaced: its keys go now.
+        if isLast { unsafe state.pointee.formerContexts.settle() }
         unsafe tls.deinitialize(count: 1)
         unsafe tls.deallocate()
     }
@@ -87,7 +91,9 @@ extension Loop {
         let start = unsafe handshakeTicks(tls)
         let step = unsafe tls.pointee.session.handshake(&sink)
         unsafe handshakeStepped(tls, from: start, wroteFlight: step == .more && !sink.isEmpty)
-        if unsafe !sink.isEmpty { unsafe insertSealed(connection, &sink) }
+        if unsafe !sink.isEmpty {
+            if step == .more { unsafe sendFlight(connection, &sink) } else { unsafe insertSealed(connection, &sink) }
+        }
         switch step {
         case .more:
             unsafe armTimer(connection)
@@ -105,6 +111,22 @@ extension Loop {
             if unsafe tls.pointee.session.isHTTP2 { unsafe beginHTTP2(connection) }
             return unsafe !connection.pointee.flags.contains(.closing)
         }
+    }
+
+    /// Sends a flight of the handshake at once when there is more to do in this turn: other handshakes may take the loop milliseconds before the batch leaves, and the
+    /// client can work on this one meanwhile. (RSA-2048, 16 clients at a time: 1,380 to 1,540 handshakes a second with the batch, 1,650 to 1,900 so, for the same CPU time.)
+    private func sendFlight(_ connection: UnsafeMutablePointer<Connection>, _ sink: inout TLSOutput) {
+        guard unsafe ur_cq_ready(ring) > 0, unsafe connection.pointee.queue.isEmpty, unsafe connection.pointee.batchCount == 0, unsafe connection.pointee.sending == .none, unsafe sink.spillCount == 0
+        else { return unsafe insertSealed(connection, &sink) }
+        let count = unsafe sink.count
+        // An error is for the send of the batch to find.
+        let sent = unsafe max(0, kernel.send(connection.pointee.fd, sealedRoom, count, more: false))
+        unsafe sink.reset()
+        unsafe connection.pointee.bytesSent &+= UInt64(sent)
+        if ur_probe_send() { unsafe ur_fire_send(connection.pointee.id, UInt64(sent), kernel.now()) }
+        guard sent < count else { return }
+        unsafe insertSealed(connection, sealedRoom + sent, count &- sent)
+        unsafe grewBy(connection, count &- sent)
     }
 
     private func keepSubject(_ tls: UnsafeMutablePointer<TLSTransport>) {
@@ -230,8 +252,9 @@ extension Loop {
         guard plain > 0 || fromQueue > 0 || ends else { return true }
         // Room for the ciphertext that waits already, in front, and an alert behind.
         let kept = unsafe connection.pointee.sealedCount
-        // A batch that is nearly full leaves first, and this connection in the next: memory beyond it is cold.
-        if fromQueue > 0, plain == 0, kept == 0, unsafe batch.pointee.used > 0, unsafe batch.pointee.space < 2 &* fromQueue {
+        // A batch that is nearly full leaves first, and this connection in the next: memory beyond it is cold. (What it has in the batch itself, a head, moves to
+        // memory of its own then: `emptyBatch`.)
+        if fromQueue > 0, kept == 0, unsafe batch.pointee.used > plain, unsafe batch.pointee.space < 2 &* fromQueue {
             unsafe markDirty(connection)
             return false
         }

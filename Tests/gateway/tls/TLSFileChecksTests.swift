@@ -1,6 +1,7 @@
 // Files of `tls`: what is wrong with them is told at their places in the file, without a byte of theirs.
 
 import Glibc
+import TestSupport
 import Testing
 import UringServer
 
@@ -24,8 +25,8 @@ import UringServer
         let directory = TLSDirectory()
         directory.write("a.pem", TLSFixtures.certificate)
         directory.write("a.key", TLSFixtures.key)
-        directory.write("old.pem", TLSFixtures.expiredCertificate)
-        directory.write("old.key", TLSFixtures.expiredKey)
+        directory.write("old.pem", ExpiredIdentity.certificate)
+        directory.write("old.key", ExpiredIdentity.key)
         return directory
     }
 
@@ -140,8 +141,8 @@ import UringServer
         let directory = TLSDirectory()
         let certificate = directory.write("a.pem", TLSFixtures.certificate)
         let key = directory.write("a.key", TLSFixtures.key)
-        let old = directory.write("old.pem", TLSFixtures.expiredCertificate)
-        let oldKey = directory.write("old.key", TLSFixtures.expiredKey)
+        let old = directory.write("old.pem", ExpiredIdentity.certificate)
+        let oldKey = directory.write("old.key", ExpiredIdentity.key)
         let plain = try QuickTransport(tls: nil, sessionTickets: nil, http2: .off)
         #expect(plain.tls == nil && plain.http2 == .off)
         let files = try QuickTransport(tls: "\(certificate),\(key)", sessionTickets: false, http2: .off)

@@ -9,6 +9,8 @@ import UringServer
 @Suite(.timeLimit(.minutes(3))) struct HandshakeRecordTests {
     /// One loop with two listeners, whose tickets are of no use to each other; the second gives out none.
     private final class Watched {
+        /// Secrets and stores of sessions belong to the address as it is written.
+        static let addresses = ["127.0.0.1:0", "127.0.0.2:0"]
         let server: RunningServer
         let endpoints: [Endpoint]
         let reports = Reports()
@@ -20,10 +22,10 @@ import UringServer
             var application = Application { _, response in response.write("hello") }
             application.observeHandshake = { records.add($0) }
             application.reporter = reports
-            let listeners = [TLSOptions.SessionTickets.Keys.generated, .off].map { keys in
+            let listeners = zip(Self.addresses, [TLSOptions.SessionTickets.Keys.generated, .off]).map { address, keys in
                 var tls = TLSOptions.selfSigned(["localhost"])
                 tls.sessionTickets = .init(keys)
-                return Listener("127.0.0.1:0", tls: tls)
+                return Listener(address, tls: tls)
             }
             var options = ServerOptions()
             options.loops = .count(1)
@@ -157,7 +159,7 @@ import UringServer
         let watched = try Watched()
         _ = try watched.ask("-tls1_2")
         // The text they were opened by: so they keep their sockets.
-        let listeners = watched.server.addresses.map { _ in Listener("127.0.0.1:0", tls: .selfSigned(["other"])) }
+        let listeners = Watched.addresses.map { Listener($0, tls: .selfSigned(["other"])) }
         var options = ServerOptions()
         options.loops = .count(1)
         _ = try watched.server.reload(listeners: listeners, options: options, application: Application { _, response in response.write("again") })

@@ -156,7 +156,7 @@ private final class Listening {
     }
 
     @Test func anExpiredCertificateIsAWarning() throws {
-        let tls = TLSOptions.pem(cert: Array(Identities.expiredCertificate.utf8), key: Array(Identities.expiredKey.utf8))
+        let tls = TLSOptions.pem(cert: Array(ExpiredIdentity.certificate.utf8), key: Array(ExpiredIdentity.key.utf8))
         let server = try Listening(Listener("127.0.0.1:0", tls: tls))
         #expect(server.running.warnings == ["certificates[0].cert in memory: the certificate has expired: renew it: clients refuse it"])
         #expect(try curl("--insecure \(server.url())").hasPrefix("hello"))
