@@ -96,7 +96,9 @@ let package = Package(
 // For runs that need a part of the tests (sanitizers, release mode): URING_TEST_TARGETS=A,B builds these test targets and the library, without `uringd` and what it
 // depends on. Half the build. With a scratch path of its own, as in Tests/run.
 if let wanted = Context.environment["URING_TEST_TARGETS"]?.split(separator: ",").map(String.init) {
-    let unneeded: Set<String> = ["UringGateway", "uringd", "alloc-probe", "CAllocationCount", "CUringYAML"]
+    var unneeded: Set<String> = ["UringGateway", "uringd", "alloc-probe", "websocket-probe", "CAllocationCount", "CUringYAML"]
+    // Its tests run the program.
+    if wanted.contains("UringWebSocketTests") { unneeded.subtract(["websocket-probe", "CAllocationCount"]) }
     package.targets.removeAll { unneeded.contains($0.name) || $0.type == .test && !wanted.contains($0.name) }
     package.products.removeAll { $0.name == "uringd" }
     package.dependencies = []

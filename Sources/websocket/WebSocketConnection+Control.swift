@@ -67,7 +67,8 @@ extension WebSocketConnection {
         if phase == .open { unsafe sayClose(code, reason: nil, count: 0) }
         phase = .closed
         forgetMessages()
-        let event = WebSocketEvent.close(code, reasonOffset: 8, reasonCount: Int32(truncatingIfNeeded: reasonCount))
+        // Without a code there is nothing behind the head, and the offset stays within the input.
+        let event = WebSocketEvent.close(code, reasonOffset: count >= 2 ? 8 : 6, reasonCount: Int32(truncatingIfNeeded: reasonCount))
         return WebSocketStep(event, used: 6 &+ count)
     }
 
