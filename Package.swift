@@ -46,7 +46,7 @@ let package = Package(
         .target(name: "UringWebSocket", dependencies: ["UringHTTP", "CUringTLS", "CUringZ"], path: "Sources/websocket", swiftSettings: swiftSettings),
         .target(
             name: "UringServer",
-            dependencies: ["UringBase", "UringRing", "UringTLS", "UringHTTP", "UringHTTP1", "UringHTTP2", "CUringBase", "CUring"],
+            dependencies: ["UringBase", "UringRing", "UringTLS", "UringHTTP", "UringHTTP1", "UringHTTP2", "UringWebSocket", "CUringBase", "CUring"],
             path: "Sources/server", swiftSettings: swiftSettings),
         // Layer 5
         .target(

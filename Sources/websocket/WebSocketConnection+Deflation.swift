@@ -17,6 +17,12 @@ extension WebSocketConnection {
     /// Room that `writeDeflated` needs for so many bytes: what zlib adds to data that it cannot compress is less than 1/128 and 64 bytes.
     package static func deflatedBytesMax(_ count: Int) -> Int { WebSocketFrame.headBytesMax &+ count &+ count &>> 7 &+ 64 }
 
+    /// Shorter messages are sent plain; `.max` when all are.
+    @inline(__always) package var deflatesFrom: Int {
+        // The loop's compression, which outlives its connections.
+        unsafe deflate.compresses ? max(1, compression!.pointee.options.thresholdBytes) : .max
+    }
+
     /// Compresses a message, or with `isLast` false a fragment of one, and writes it as one frame. When the first fragment is answered with `plain` the
     /// whole message is sent plain.
     ///

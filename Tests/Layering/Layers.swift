@@ -43,7 +43,7 @@ enum Layers {
             foreign: ["CUringBase", "CUringTLS", "CUringZ"], system: []),
         Layer(
             module: "UringServer", directory: "server", level: 4,
-            imports: ["UringBase", "UringRing", "UringTLS", "UringHTTP", "UringHTTP1", "UringHTTP2"],
+            imports: ["UringBase", "UringRing", "UringTLS", "UringHTTP", "UringHTTP1", "UringHTTP2", "UringWebSocket"],
             foreign: ["CUringBase", "CUring"], system: platform),
         Layer(
             module: "UringGateway", directory: "gateway", level: 5, imports: ["UringBase", "UringTLS", "UringHTTP", "UringServer"],
