@@ -78,7 +78,7 @@ extension WebSocketSession {
     @inline(never)
     private func collect(_ part: WebSocketPart, _ bytes: UnsafePointer<UInt8>, _ link: TunnelLink) {
         let count = unsafe state.pointee.messageCount
-        guard unsafe makeRoom(count &+ Int(part.count), link) else {
+        guard makeRoom(count &+ Int(part.count), link) else {
             dropMessage(link)
             unsafe state.pointee.ignoresMessages = true
             return close(.tryAgainLater, "no memory for the message", link)
