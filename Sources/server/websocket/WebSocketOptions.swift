@@ -31,7 +31,8 @@ public struct WebSocketOptions: Sendable {
         public var fragments = 65_536
         /// PING frames in 10 seconds: 1008 beyond. PONGs that nobody asked for have the same limit of their own.
         public var pings = 200
-        /// Bytes that may wait to be sent to a client that reads too slowly. The message that would be beyond is not sent (`slowClients`).
+        /// Bytes that may wait to be sent to a client that reads too slowly. The message that would be beyond is not sent (`slowClients`). On HTTP/2 what
+        /// the connection already has for its socket does not count, which is 64 KiB or so for all its streams.
         public var queuedBytes = 1 << 20
         /// What becomes of such a client.
         public var slowClients = SlowClients.close
