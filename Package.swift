@@ -27,6 +27,7 @@ let package = Package(
         .target(name: "CUringBase", path: "CShims/CUringBase"),
         .target(name: "CUring", path: "CShims/CUring", linkerSettings: [.linkedLibrary("uring")]),
         .target(name: "CUringTLS", path: "CShims/CUringTLS", linkerSettings: [.linkedLibrary("ssl"), .linkedLibrary("crypto")]),
+        .target(name: "CUringZ", path: "CShims/CUringZ", linkerSettings: [.linkedLibrary("z")]),
         .target(name: "CUringYAML", path: "CShims/CUringYAML", linkerSettings: [.linkedLibrary("yaml")]),
 
         // Layer 1
@@ -41,9 +42,11 @@ let package = Package(
         .target(name: "UringHPACK", dependencies: ["UringBase", "UringHTTP", "CUringBase"], path: "Sources/hpack", swiftSettings: swiftSettings),
         // HTTP/2 stands on field compression.
         .target(name: "UringHTTP2", dependencies: ["UringBase", "UringHTTP", "UringHPACK", "CUringBase"], path: "Sources/http2", swiftSettings: swiftSettings),
+        // libcrypto for SHA-1, zlib for permessage-deflate.
+        .target(name: "UringWebSocket", dependencies: ["UringHTTP", "CUringTLS", "CUringZ"], path: "Sources/websocket", swiftSettings: swiftSettings),
         .target(
             name: "UringServer",
-            dependencies: ["UringBase", "UringRing", "UringTLS", "UringHTTP", "UringHTTP1", "UringHTTP2", "CUringBase", "CUring"],
+            dependencies: ["UringBase", "UringRing", "UringTLS", "UringHTTP", "UringHTTP1", "UringHTTP2", "UringWebSocket", "CUringBase", "CUring"],
             path: "Sources/server", swiftSettings: swiftSettings),
         // Layer 5
         .target(
@@ -74,6 +77,7 @@ let package = Package(
         .systemLibrary(name: "CNGHTTP2", path: "Tests/hpack/CNGHTTP2"),
         .testTarget(name: "UringHPACKTests", dependencies: ["UringHPACK", "UringHTTP", "UringBase", "CUringBase", "CNGHTTP2", "TestSupport"], path: "Tests/hpack", exclude: ["CNGHTTP2"], swiftSettings: swiftSettings),
         .testTarget(name: "UringHTTP2Tests", dependencies: ["UringHTTP2", "UringHPACK", "UringHTTP", "UringBase", "CNGHTTP2", "TestSupport"], path: "Tests/http2", swiftSettings: swiftSettings),
+        .testTarget(name: "UringWebSocketTests", dependencies: ["UringWebSocket", "UringHTTP1", "UringHTTP", "CUringZ"], path: "Tests/websocket", exclude: ["peer.py"], swiftSettings: swiftSettings),
         .testTarget(name: "UringServerTests", dependencies: ["UringServer", "UringTLS", "UringRing", "UringBase", "UringHTTP", "TestSupport"], path: "Tests/server", swiftSettings: swiftSettings),
         .testTarget(name: "UringGatewayTests", dependencies: ["UringGateway", "UringServer", "UringTLS", "UringHTTP", "UringBase", "TestSupport"], path: "Tests/gateway", swiftSettings: swiftSettings),
         .testTarget(name: "SimulationTests", dependencies: ["UringSimulation", "UringServer", "UringRing", "UringTLS", "UringHTTP", "UringHTTP1", "UringHTTP2", "UringBase", "CUring", "CUringTLS", "CNGHTTP2", "TestSupport"], path: "Tests/Simulation", swiftSettings: swiftSettings),
@@ -81,6 +85,8 @@ let package = Package(
         // What a request allocates is counted on this program (Tests/Allocation/run).
         .target(name: "CAllocationCount", path: "Tests/Allocation/Counter"),
         .executableTarget(name: "alloc-probe", dependencies: ["UringServer", "CAllocationCount"], path: "Tests/Allocation/Probe", swiftSettings: swiftSettings),
+        // What a WebSocket message allocates is counted on this one (AllocationTests in Tests/websocket).
+        .executableTarget(name: "websocket-probe", dependencies: ["UringWebSocket", "CAllocationCount"], path: "Tests/Allocation/WebSocketProbe", swiftSettings: swiftSettings),
         .testTarget(name: "LifetimesTests", dependencies: ["UringServer"], path: "Tests/Lifetimes", swiftSettings: swiftSettings),
         .testTarget(name: "LayeringTests", dependencies: ["TestSupport"], path: "Tests/Layering", swiftSettings: swiftSettings),
     ],
@@ -90,7 +96,9 @@ let package = Package(
 // For runs that need a part of the tests (sanitizers, release mode): URING_TEST_TARGETS=A,B builds these test targets and the library, without `uringd` and what it
 // depends on. Half the build. With a scratch path of its own, as in Tests/run.
 if let wanted = Context.environment["URING_TEST_TARGETS"]?.split(separator: ",").map(String.init) {
-    let unneeded: Set<String> = ["UringGateway", "uringd", "alloc-probe", "CAllocationCount", "CUringYAML"]
+    var unneeded: Set<String> = ["UringGateway", "uringd", "alloc-probe", "websocket-probe", "CAllocationCount", "CUringYAML"]
+    // Its tests run the program.
+    if wanted.contains("UringWebSocketTests") { unneeded.subtract(["websocket-probe", "CAllocationCount"]) }
     package.targets.removeAll { unneeded.contains($0.name) || $0.type == .test && !wanted.contains($0.name) }
     package.products.removeAll { $0.name == "uringd" }
     package.dependencies = []

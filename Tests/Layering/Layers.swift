@@ -37,9 +37,13 @@ enum Layers {
         Layer(
             module: "UringHTTP2", directory: "http2", level: 3, imports: ["UringBase", "UringHTTP", "UringHPACK"], foreign: ["CUringBase"],
             system: []),
+        // libcrypto for SHA-1, zlib for permessage-deflate: computation, no I/O.
+        Layer(
+            module: "UringWebSocket", directory: "websocket", level: 3, imports: ["UringBase", "UringHTTP"],
+            foreign: ["CUringBase", "CUringTLS", "CUringZ"], system: []),
         Layer(
             module: "UringServer", directory: "server", level: 4,
-            imports: ["UringBase", "UringRing", "UringTLS", "UringHTTP", "UringHTTP1", "UringHTTP2"],
+            imports: ["UringBase", "UringRing", "UringTLS", "UringHTTP", "UringHTTP1", "UringHTTP2", "UringWebSocket"],
             foreign: ["CUringBase", "CUring"], system: platform),
         Layer(
             module: "UringGateway", directory: "gateway", level: 5, imports: ["UringBase", "UringTLS", "UringHTTP", "UringServer"],

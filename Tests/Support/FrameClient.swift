@@ -75,6 +75,8 @@ package struct HTTP2Answer: Sendable {
     package var hasEnded = false
     package var resetCode: UInt32?
 
+    package init() {}
+
     package var bodyText: String { String(decoding: body, as: UTF8.self) }
 }
 

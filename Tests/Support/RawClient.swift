@@ -155,6 +155,13 @@ package final class RawClient {
         return Array(input.prefix(count))
     }
 
+    /// What has arrived, at least one byte; empty at an orderly end.
+    package func readAvailable() throws -> [UInt8] {
+        if input.isEmpty { _ = try receive() }
+        defer { input = [] }
+        return input
+    }
+
     /// Reads more into `input`; false at an orderly end.
     func receive() throws -> Bool {
         try wait(for: Int16(POLLIN))

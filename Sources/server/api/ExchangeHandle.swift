@@ -8,7 +8,7 @@ internal import UringRing
 /// Names one exchange: a request and its response under way. Made in a handler (`Response.exchange`), kept as long as one likes, used from
 /// any thread; when the exchange is over it does nothing.
 public struct ExchangeHandle: Sendable {
-    let port: LoopPort
+    package let port: LoopPort
     let connection: Handle
     /// Connection and number of the request on it.
     let id: UInt64
@@ -24,15 +24,17 @@ extension Response {
     public var exchange: ExchangeHandle {
         // SAFETY: the loop keeps context and connection in place during the handler's call.
         unsafe context.pointee.loop._withUnsafeGuaranteedRef { loop in
-            let connection = unsafe loop.exchangeSlot(context.pointee.connection)
-            return unsafe ExchangeHandle(
-                port: loop.port, connection: connection.pointee.handle, id: connection.pointee.id,
-                request: loop.requestNumber(connection))
+            unsafe loop.exchangeHandle(loop.exchangeSlot(context.pointee.connection))
         }
     }
 }
 
 extension Loop {
+    func exchangeHandle(_ connection: UnsafeMutablePointer<Connection>) -> ExchangeHandle {
+        unsafe ExchangeHandle(
+            port: port, connection: connection.pointee.handle, id: connection.pointee.id, request: requestNumber(connection))
+    }
+
     /// What names the exchange under way: its connection, or on HTTP/2 its stream, which is given a slot now. When none is left the
     /// handle names the connection, none of whose requests has that number, and does nothing.
     func exchangeSlot(_ connection: UnsafeMutablePointer<Connection>) -> UnsafeMutablePointer<Connection> {

@@ -13,6 +13,8 @@ enum ResponseContent {
     case file(FileContent)
     /// Produced piece by piece while the connection takes it.
     case produced(ResponseProducer, length: UInt64?)
+    /// None: the protocol changes behind the head.
+    case tunnel(any Tunnel)
 }
 
 /// Buffers and flags of the response that a handler is filling in. Between requests it is empty and keeps its memory, so that the

@@ -5,6 +5,7 @@
 //   batch…       output written since the last enter; the loop's batch arena; valid until the sends of that batch are settled
 //   queue        output that outlives a batch; each segment owns its memory until its last byte is sent
 //   exchange     closures and file of a response or body that outlives its handler call
+//   tunnel       the protocol that a response has switched to, for the connection's life
 //   tls          OpenSSL's session, for the connection's life; its own buffers are released while it is idle
 //   http2        state of an HTTP/2 connection, for its life
 // An idle HTTP/1.1 connection without TLS holds none of them.
@@ -55,6 +56,8 @@ struct Connection {
     var fastBytes: UInt64 = 0
 
     var exchange: Unmanaged<Exchange>?
+    /// The protocol that a response has switched to, from then to the end.
+    var tunnel: Unmanaged<TunnelBox>?
     var tls: UnsafeMutablePointer<TLSTransport>?
     var http2: UnsafeMutablePointer<HTTP2Transport>?
     /// Of a stream: the connection that carries it, and its place there.
@@ -62,7 +65,7 @@ struct Connection {
     var streamSlot = StreamSlot.none
     /// The counters of the limit per address, when there is one.
     var addressTicket: AddressLimiter.Ticket?
-    /// When a waiting producer is asked again; .max = never.
+    /// When a waiting producer is asked again, or a tunnel has something to do; .max = never.
     var producerWakeAt = UInt64.max
     var requestsServed: UInt64 = 0
     var bytesSent: UInt64 = 0
@@ -103,6 +106,10 @@ struct Connection {
         static let secure = Flags(rawValue: 131072)
         /// Of a stream: all of its response is queued.
         static let responseQueued = Flags(rawValue: 65536)
+        /// The tunnel wants to be told when there is room in the output.
+        static let awaitsRoom = Flags(rawValue: 262144)
+        /// The tunnel was told that the client sends nothing more.
+        static let tunnelInputEnded = Flags(rawValue: 524288)
     }
 }
 
@@ -119,6 +126,9 @@ struct BodyProgress {
         case stream
         /// Thrown away as it comes.
         case discard
+        /// No body: the protocol has changed, and bytes go to the connection's tunnel. On HTTP/2 `remaining` counts those that the window was not
+        /// credited with.
+        case tunnel
     }
     var mode: Mode = .none
     var headLength = 0

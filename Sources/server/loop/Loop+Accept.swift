@@ -117,6 +117,7 @@ extension Loop {
             unsafe perform(connection, connection.pointee.machine.drain(now: state.pointee.now, settings.pointee.policy))
             unsafe armTimer(connection)
         }
+        drainTunnels()
         unsafe state.pointee.hasWork = true
     }
 

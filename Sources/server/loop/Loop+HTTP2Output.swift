@@ -83,6 +83,7 @@ extension Loop {
         if unsafe response.pointee.needsColdFile { return unsafe suspendStream(stream) }
         unsafe stream.pointee.coldRetries = 0
         let status = unsafe response.pointee.status.code
+        if unsafe response.pointee.tunnel != nil, unsafe !maySwitch(stream) { unsafe response.pointee.restart(.internalServerError) }
         // 1xx is no answer; and HTTP/2 has no Upgrade (RFC 9113 section 8.6).
         if unsafe status < 200 || response.pointee.upgrade != nil {
             unsafe response.pointee.restart(response.pointee.upgrade == nil ? .internalServerError : .notImplemented)
@@ -98,6 +99,7 @@ extension Loop {
         _ stream: UnsafeMutablePointer<Connection>, _ connection: UnsafeMutablePointer<Connection>, _ http2: UnsafeMutablePointer<HTTP2Transport>,
         _ elapsed: UInt64
     ) {
+        if let tunnel = unsafe response.pointee.tunnel { return unsafe switchStream(stream, connection, http2, tunnel, elapsed) }
         let plan = contentPlan()
         let hasContent = plan.sendsBody && plan.framing != .length(0)
         let headBytes = unsafe writeHead(connection, http2, stream.pointee.streamSlot, plan.framing, endStream: !hasContent)
@@ -111,6 +113,16 @@ extension Loop {
         guard hasContent else { return unsafe streamAnswered(stream, connection, http2) }
         guard ended else { return unsafe produce(stream) }
         unsafe responseQueued(stream)
+    }
+
+    private func switchStream(
+        _ stream: UnsafeMutablePointer<Connection>, _ connection: UnsafeMutablePointer<Connection>, _ http2: UnsafeMutablePointer<HTTP2Transport>,
+        _ tunnel: any Tunnel, _ elapsed: UInt64
+    ) {
+        let headBytes = unsafe writeHead(connection, http2, stream.pointee.streamSlot, .none, endStream: false)
+        guard headBytes > 0, unsafe !stream.pointee.flags.contains(.closing) else { return }
+        if unsafe state.pointee.observes { unsafe observeResponse(stream, UInt64(headBytes), elapsed, ended: true) }
+        unsafe beginTunnel(stream, tunnel)
     }
 
     /// Puts the content into the stream's queue; false when a producer has more of it.
@@ -138,6 +150,7 @@ extension Loop {
             exchange.isChunked = false
             exchange.remaining = length
             ended = false
+        case .tunnel: preconditionFailure("BUG: a tunnel is no content")
         }
         if unsafe stream.pointee.flags.contains(.closing) { return true }
         unsafe stream.pointee.machine.outputQueued(queued, now: state.pointee.now, settings.pointee.policy)

@@ -20,7 +20,11 @@ extension Loop {
         if ur_probe_parse() { unsafe ur_fire_parse(connection.pointee.id, UInt64(head.pointee.headLength), kernel.now()) }
         unsafe countRequest(connection)
         nameHost()
-        guard endStream else { return unsafe beginStreamBody(connection, http2, slot) }
+        guard endStream else {
+            // CONNECT has no body: its data is the tunnel's (RFC 9113 section 8.5).
+            if unsafe head.pointee.method == .connect { return unsafe beginConnect(connection, http2, slot) }
+            return unsafe beginStreamBody(connection, http2, slot)
+        }
         unsafe layOut(connection, headText, body: headText, 0)
         unsafe state.pointee.requestSlot = slot
         unsafe response.pointee.begin(isHead: head.pointee.method == .head, streaming: false)
@@ -41,6 +45,17 @@ extension Loop {
         }
         guard let stream = unsafe openStream(connection, http2, slot) else { return }
         unsafe context.pointee.connection = unsafe stream
+        unsafe stream.pointee.flags.insert(.endOfInput)
+        unsafe finishStream(stream, elapsed)
+    }
+
+    /// The handler answers at once, and the stream stays open when its answer is a tunnel.
+    private func beginConnect(_ connection: UnsafeMutablePointer<Connection>, _ http2: UnsafeMutablePointer<HTTP2Transport>, _ slot: StreamSlot) {
+        guard let stream = unsafe openStream(connection, http2, slot) else { return }
+        unsafe stream.pointee.body.mode = .discard
+        unsafe layOut(stream, headText, body: headText, 0)
+        unsafe response.pointee.begin(isHead: false, streaming: false)
+        let elapsed = unsafe callHandler(stream)
         unsafe finishStream(stream, elapsed)
     }
 
@@ -146,6 +161,7 @@ extension Loop {
         let (now, policy) = unsafe (state.pointee.now, settings.pointee.policy)
         switch unsafe stream.pointee.body.mode {
         case .none, .discard: unsafe http2.pointee.engine.consumed(slot, count)
+        case .tunnel: unsafe takeTunnelData(stream, http2, slot, bytes, count, endStream)
         case .buffer:
             unsafe stream.pointee.machine.bodyBytes(UInt64(count), now: now, policy)
             unsafe http2.pointee.engine.consumed(slot, count)
@@ -175,6 +191,8 @@ extension Loop {
         unsafe trailers.update(from: fields, count: count)
         switch unsafe stream.pointee.body.mode {
         case .none, .discard: break
+        // They end it and say nothing (RFC 9113 section 8.5 knows none).
+        case .tunnel: unsafe takeTunnelData(stream, http2, slot, headText, 0, true)
         case .buffer: unsafe streamBodyComplete(stream, trailerBase: headText, count)
         case .stream:
             unsafe stream.pointee.flags.insert(.endOfInput)
@@ -194,6 +212,7 @@ extension Loop {
 
     /// What a receiver that paused has not had yet.
     func processStreamCarry(_ stream: UnsafeMutablePointer<Connection>) {
+        if unsafe stream.pointee.body.mode == .tunnel { return unsafe processTunnelCarry(stream) }
         guard unsafe stream.pointee.body.mode == .stream, unsafe !stream.pointee.flags.contains(.bodyPaused) else { return }
         let isLast = unsafe stream.pointee.flags.contains(.endOfInput)
         let count = unsafe stream.pointee.carryCount

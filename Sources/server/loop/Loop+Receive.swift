@@ -128,7 +128,9 @@ extension Loop {
         if unsafe connection.pointee.carryCount > 0, unsafe connection.pointee.flags.contains(.bodyPaused) { return }
         if unsafe connection.pointee.carryCount > 0, unsafe connection.pointee.machine.isWaitingForRoom(settings.pointee.policy) { return }
         if unsafe connection.pointee.carryCount > 0, unsafe !connection.pointee.machine.isBetweenExchanges, unsafe connection.pointee.body.mode == .none { return }
+        if unsafe connection.pointee.carryCount > 0, unsafe connection.pointee.body.mode == .tunnel && isTunnelBlocked(connection) { return }
         unsafe perform(connection, connection.pointee.machine.peerHalfClosed(now: state.pointee.now, settings.pointee.policy))
+        if unsafe connection.pointee.body.mode == .tunnel { unsafe tunnelInputEnded(connection) }
         unsafe armTimer(connection)
     }
 
@@ -155,6 +157,9 @@ extension Loop {
     private func holdsEnough(_ connection: UnsafeMutablePointer<Connection>) -> Bool {
         if unsafe connection.pointee.machine.isMultiplexed {
             return unsafe connection.pointee.carryCount >= ChunkPool.chunkBytes && !connection.pointee.machine.hasRoom(settings.pointee.policy)
+        }
+        if unsafe connection.pointee.body.mode == .tunnel {
+            return unsafe connection.pointee.carryCount >= ChunkPool.chunkBytes ? isTunnelBlocked(connection) : connection.pointee.flags.contains(.bodyPaused)
         }
         return unsafe connection.pointee.flags.contains(.bodyPaused) || connection.pointee.carryCount >= ChunkPool.chunkBytes
             && (connection.pointee.body.mode == .none || connection.pointee.flags.contains(.opening))

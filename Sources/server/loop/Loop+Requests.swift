@@ -56,6 +56,11 @@ extension Loop {
                 let used = unsafe consumeBody(connection, bytes + start, count &- start)
                 start &+= used
                 if used == 0 { return unsafe connection.pointee.machine.isEnding ? discardInput(connection, count &- start, count) : start }
+            case .tunnel:
+                let used = unsafe tunnelInput(connection, bytes + start, count &- start)
+                start &+= used
+                // When it has ended the tunnel, what is left is nobody's.
+                if unsafe connection.pointee.body.mode == .tunnel { return start }
             }
         }
         return min(start, count)
@@ -178,8 +183,10 @@ extension Loop {
         }
         if unsafe response.pointee.receiver != nil, unsafe !context.pointee.isStreaming { receiveWhole() }
         let elapsed = lap()
-        // A 2xx to CONNECT promises a tunnel (RFC 9110 section 9.3.6), which only an upgrade handler could make.
-        if unsafe head.pointee.method == .connect && response.pointee.status.isSuccess && response.pointee.upgrade == nil {
+        // A 2xx to CONNECT promises a tunnel (RFC 9110 section 9.3.6).
+        if unsafe head.pointee.method == .connect && response.pointee.status.isSuccess && response.pointee.upgrade == nil,
+            unsafe response.pointee.tunnel == nil
+        {
             unsafe response.pointee.restart(.notImplemented)
         }
         if ur_probe_handler_end() { unsafe ur_fire_handler_end(connection.pointee.id, UInt64(response.pointee.body.count), kernel.now()) }

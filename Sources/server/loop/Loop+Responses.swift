@@ -49,7 +49,7 @@ extension Loop {
         let hasDate = unsafe response.pointee.setFields.contains(.date)
         var at = unsafe ResponseEncoder.encodeHead(
             into: out, capacity: room, status: response.pointee.status, date: hasDate ? nil : UnsafePointer(state.pointee.date),
-            framing: framing, connection: response.pointee.upgrade == nil ? field : .implicit)!
+            framing: framing, connection: response.pointee.upgrade == nil && response.pointee.tunnel == nil ? field : .implicit)!
         if serverLine > 0, unsafe !response.pointee.setFields.contains(.server) {
             unsafe memcpy(out + at, settings.pointee.serverLine, serverLine)
             at &+= serverLine
@@ -82,13 +82,16 @@ extension Loop {
             unsafe response.pointee.restart(.notImplemented)
         }
         unsafe connection.pointee.coldRetries = 0
-        if unsafe response.pointee.status.code < 200, unsafe response.pointee.upgrade == nil { unsafe response.pointee.restart(.internalServerError) }
+        // A body that was not read would be the tunnel's first bytes.
+        if unsafe response.pointee.tunnel != nil, unsafe !maySwitch(connection) || unread > 0 { unsafe response.pointee.restart(.internalServerError) }
+        let tunnel = unsafe response.pointee.tunnel
+        if unsafe response.pointee.status.code < 200, unsafe response.pointee.upgrade == nil, tunnel == nil { unsafe response.pointee.restart(.internalServerError) }
         let policy = unsafe settings.pointee.policy
         let now = unsafe state.pointee.now
         let isUpgrade = unsafe response.pointee.upgrade != nil
         let plan = contentPlan()
         let persistence = unsafe connection.pointee.machine.responseHead(
-            handlerCloses: response.pointee.closesConnection || plan.mustClose, unreadBodyBytes: unread, now: now, policy)
+            handlerCloses: response.pointee.closesConnection || plan.mustClose || tunnel != nil, unreadBodyBytes: unread, now: now, policy)
         if persistence == .keepAlive { unsafe connection.pointee.flags.insert(.keptAlive) }
         var written = UInt64(0)
         let content = unsafe response.pointee.content
@@ -118,6 +121,7 @@ extension Loop {
                 exchange.remaining = length
                 ended = false
             }
+        case .tunnel: written = unsafe UInt64(writeHead(connection, plan.framing, persistence, following: 0))
         }
         if unsafe connection.pointee.flags.contains(.closing) { return }  // no memory for the response: shed
         if unsafe response.pointee.untimed, !ended { unsafe connection.pointee.machine.handlerUntimed() }
@@ -125,6 +129,7 @@ extension Loop {
         unsafe markDirty(connection)
         if unsafe state.pointee.observes { unsafe observeResponse(connection, written, elapsed, ended: ended) }
         if isUpgrade { return unsafe beginUpgrade(connection) }
+        if let tunnel { return unsafe beginTunnel(connection, tunnel) }
         guard ended else { return unsafe produce(connection) }
         unsafe perform(connection, connection.pointee.machine.responseEnded(unreadBodyBytes: unread, now: now, policy))
     }
@@ -139,6 +144,7 @@ extension Loop {
             length = UInt64(bytes.count)
         case .file(let file): length = file.length
         case .produced(_, let announced): length = announced
+        case .tunnel: return ResponsePlan(framing: .none, sendsBody: false, mustClose: false)
         }
         if unsafe response.pointee.upgrade != nil { return ResponsePlan(framing: .none, sendsBody: false, mustClose: false) }
         return unsafe ResponseFraming.plan(

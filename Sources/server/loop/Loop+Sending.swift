@@ -90,6 +90,7 @@ extension Loop {
 
     func needsFollowUp(_ connection: UnsafeMutablePointer<Connection>) -> Bool {
         unsafe connection.pointee.machine.stepWhenSent != .wait || connection.pointee.exchange != nil || connection.pointee.carryCount > 0
+            || connection.pointee.flags.contains(.awaitsRoom)
             || !connection.pointee.queue.isEmpty || (connection.pointee.http2.map { unsafe $0.pointee.engine.hasSendable } ?? false) || !connection.pointee.flags.isDisjoint(with: [.upgrading, .endOfInput, .readingPaused])
     }
 

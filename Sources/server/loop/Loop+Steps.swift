@@ -24,6 +24,8 @@ extension Loop {
             if let http2 = unsafe connection.pointee.http2 {
                 if unsafe http2.pointee.engine.hasSendable || http2.pointee.inputEnded { unsafe markDirty(connection) }
                 unsafe resume(connection)
+            } else if unsafe connection.pointee.body.mode == .tunnel {
+                unsafe tunnelWritable(connection)
             } else if unsafe connection.pointee.producerWakeAt == .max {
                 unsafe produce(connection)
             }
@@ -48,14 +50,19 @@ extension Loop {
         // What is left of the request is dealt with when the response has left (`streamAnswered`).
         case .wait, .nextRequest, .goAway, .linger, .close: break
         case .discardBody: unsafe stream.pointee.body.mode = .discard
-        case .resumeHandler: if unsafe stream.pointee.producerWakeAt == .max { unsafe produce(stream) }
+        case .resumeHandler:
+            if unsafe stream.pointee.body.mode == .tunnel {
+                unsafe tunnelWritable(stream)
+            } else if unsafe stream.pointee.producerWakeAt == .max {
+                unsafe produce(stream)
+            }
         case .respond(let status): unsafe respondAndClose(stream, HTTPStatus(status))
         case .abort: unsafe abortStream(stream)
         }
     }
 
     /// Looks at carried input again at the end of this turn; directly would recurse with every pipelined request.
-    private func resume(_ connection: UnsafeMutablePointer<Connection>) {
+    func resume(_ connection: UnsafeMutablePointer<Connection>) {
         guard unsafe connection.pointee.carryCount > 0 || connection.pointee.flags.contains(.readingPaused),
             unsafe state.pointee.processing != connection, unsafe !connection.pointee.flags.contains(.resuming)
         else { return }
@@ -163,6 +170,7 @@ extension Loop {
     func discardMemory(_ connection: UnsafeMutablePointer<Connection>) {
         unsafe dropCarry(connection)
         unsafe dropExchange(connection)
+        unsafe dropTunnel(connection)
         unsafe endHTTP2(connection)
         unsafe endTLS(connection)
         unsafe connection.pointee.queue.removeAll(pool: pool)
@@ -178,7 +186,8 @@ extension Loop {
         let wake = unsafe connection.pointee.producerWakeAt
         if let at = unsafe connection.pointee.machine.deadlineToArm() {
             unsafe wheel.pointee.arm(connection.pointee.handle.index, deadline: min(at, wake))
-        } else if wake != .max, unsafe wake < connection.pointee.machine.armedAt {
+        } else if wake != .max, unsafe wake < connection.pointee.machine.armedAt, unsafe connection.pointee.tunnel == nil {
+            // A tunnel's is armed when it is set.
             unsafe wheel.pointee.arm(connection.pointee.handle.index, deadline: wake)
         }
     }
@@ -201,7 +210,9 @@ extension Loop {
 
     private func timerFired(_ connection: UnsafeMutablePointer<Connection>, _ now: UInt64) {
         guard unsafe connection.pointee.flags.contains(.open), unsafe !connection.pointee.flags.contains(.closing) else { return }
-        if unsafe connection.pointee.producerWakeAt <= now { unsafe produce(connection) }
+        if unsafe connection.pointee.producerWakeAt <= now {
+            if unsafe connection.pointee.tunnel == nil { unsafe produce(connection) } else { unsafe tunnelTimer(connection) }
+        }
         guard unsafe connection.pointee.flags.contains(.open), unsafe !connection.pointee.flags.contains(.closing) else { return }
         if let http2 = unsafe connection.pointee.http2 {
             unsafe watchSilence(connection, http2)
@@ -214,6 +225,7 @@ extension Loop {
             unsafe meter.pointee.timeouts[Int(timeout.rawValue)] &+= 1
             unsafe perform(connection, step)
         }
+        if unsafe connection.pointee.tunnel != nil { unsafe wakeTunnel(connection, at: connection.pointee.producerWakeAt) }
         unsafe armTimer(connection)
     }
 

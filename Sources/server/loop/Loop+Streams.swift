@@ -52,7 +52,7 @@ extension Loop {
         // Of no consequence for a connection that others use.
         if unsafe connection.pointee.flags.contains(.stream) { return 0 }
         return switch unsafe connection.pointee.body.mode {
-        case .none, .buffer: 0
+        case .none, .buffer, .tunnel: 0
         case .stream, .discard: unsafe connection.pointee.body.chunked ? .max : connection.pointee.body.remaining
         }
     }
@@ -162,7 +162,7 @@ extension Loop {
     func dropExchange(_ connection: UnsafeMutablePointer<Connection>) {
         guard let exchange = unsafe connection.pointee.exchange else { return }
         unsafe connection.pointee.exchange = nil
-        unsafe connection.pointee.producerWakeAt = .max
+        if unsafe connection.pointee.tunnel == nil { unsafe connection.pointee.producerWakeAt = .max }
         if let worker = unsafe exchange.takeUnretainedValue().worker { cancelAsync(worker) }
         unsafe exchange.release()
     }

@@ -27,6 +27,8 @@ package final class LoopMessage: Sendable {
         case resume(ExchangeHandle)
         /// Tasks of this loop can go on.
         case jobs
+        /// For tunnels of this loop.
+        case tunnel([ExchangeHandle], any TunnelOrder)
         /// Run on the loop's thread.
         case run(@Sendable () -> Void)
     }
@@ -80,6 +82,7 @@ extension Loop {
         case .unlisten(let removed): unlisten(removed)
         case .resume(let exchange): resumeExchange(exchange)
         case .jobs: executor.takeRemote()
+        case .tunnel(let handles, let order): self.deliver(order, to: handles)
         case .run(let body): body()
         }
     }

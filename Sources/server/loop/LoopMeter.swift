@@ -27,6 +27,8 @@ struct LoopMeter: ~Copyable {
     var handshakesRefused: UInt64 = 0
     /// Contexts that could not be made on a reload.
     var contextFailures: UInt64 = 0
+    /// Protocols that responses have switched to.
+    var tunnels: UInt64 = 0
     var http2Connections: UInt64 = 0
     var http2Failures: UInt64 = 0
     var http2Silent: UInt64 = 0

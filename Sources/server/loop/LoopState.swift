@@ -6,6 +6,7 @@ internal import UringHTTP
 package import UringHTTP1
 package import UringHTTP2
 internal import UringRing
+internal import UringWebSocket
 
 /// What a loop is given at start and on reload. Plain values.
 package struct LoopConfiguration: Sendable {
@@ -113,6 +114,12 @@ struct LoopState {
     var acceptRetryAt = UInt64.max
     /// Slots of the slab that are streams of HTTP/2 connections.
     var streams = 0
+    /// Connections and streams that have a tunnel.
+    var tunnels = 0
+    /// zlib's memory for this loop's WebSockets; made for the first that compresses.
+    var webSocketCompression: UnsafeMutablePointer<WebSocketCompression>?
+    /// Between `reserveTunnel` and `commitTunnel`: the connection whose output the stream's bytes go to directly.
+    var tunnelCarrier: UnsafeMutablePointer<Connection>?
     /// Connections in the middle of a TLS handshake.
     var handshakes = 0
     var formerContexts = FormerContexts()
@@ -170,6 +177,10 @@ struct LoopState {
 
     mutating func destroy() {
         unsafe handler.release()
+        if let compression = unsafe webSocketCompression {
+            unsafe compression.deinitialize(count: 1)
+            unsafe compression.deallocate()
+        }
         unsafe date.deallocate()
         unsafe dirty.destroy()
         unsafe inFlight.destroy()

@@ -105,8 +105,12 @@ final class CompiledRouter: @unchecked Sendable {
         let context = unsafe request.context
         guard let captures = unsafe context.pointee.captures else { return .none([]) }
         let head = unsafe context.pointee.head
-        return unsafe trie.match(
+        let found = unsafe trie.match(
             head.pointee.method, context.pointee.base, offset: Int(head.pointee.pathOffset), count: Int(head.pointee.pathLength), captures)
+        guard case .none = found, unsafe head.pointee.connectProtocolLength > 0 else { return found }
+        // What GET with Upgrade is on HTTP/1.1 is an extended CONNECT on HTTP/2 (RFC 8441 section 5): one route serves both.
+        return unsafe trie.match(
+            .get, context.pointee.base, offset: Int(head.pointee.pathOffset), count: Int(head.pointee.pathLength), captures)
     }
 
     /// What `Allow` says of a path that the request's method has no route for.

@@ -65,6 +65,9 @@ public struct ServerOptions: Sendable {
         public var pingAfter = Duration.seconds(60)
         /// How long it may be silent after that before its connection is ended.
         public var pingTimeout = Duration.seconds(20)
+        /// Tells clients that WebSockets may be asked for on HTTP/2 (extended CONNECT, RFC 8441). Off where no handler takes them so: clients then open a
+        /// connection of HTTP/1.1 for each.
+        public var webSockets = true
         public init() {}
     }
 
@@ -105,7 +108,8 @@ public struct ServerOptions: Sendable {
             requestLineBytesMax: limits.requestLineBytes, headerBytesMax: limits.headerBytes, fieldCountMax: limits.headerCount)
         configuration.bodyBytesMax = UInt64(clamping: limits.bodyBytes)
         configuration.http2.local = HTTP2LocalSettings(
-            maxConcurrentStreams: http2.streams, streamWindowBytes: http2.streamWindowBytes, connectionWindowBytes: http2.connectionWindowBytes)
+            maxConcurrentStreams: http2.streams, streamWindowBytes: http2.streamWindowBytes, connectionWindowBytes: http2.connectionWindowBytes,
+            extendedConnect: http2.webSockets)
         configuration.http2.keepAlive.afterNs = Self.nanoseconds(http2.pingAfter)
         configuration.http2.keepAlive.timeoutNs = Self.nanoseconds(http2.pingTimeout)
         configuration.connectionsMax = connectionsPerLoop
