@@ -5,8 +5,8 @@
 import CUringBase
 internal import UringHTTP
 
-/// What the rarer fields have said so far about framing and connection.
-private struct FramingFields {
+/// What the rarer fields have said so far about framing and connection. Of responses too (ResponseParser.swift).
+struct FramingFields {
     var contentLength: UInt64?
     var transferCoding = TransferCoding.absent
     var saysClose = false
@@ -19,7 +19,7 @@ private struct FramingFields {
 }
 
 /// The transfer codings named so far, in order over all Transfer-Encoding fields.
-private enum TransferCoding {
+enum TransferCoding {
     case absent
     /// Only "chunked".
     case chunked
@@ -138,7 +138,7 @@ extension KnownField {
 extension FramingFields {
     /// Takes in one of the rarer deciding fields.
     @inline(never)
-    fileprivate mutating func take(
+    mutating func take(
         _ known: KnownField, value: UnsafePointer<UInt8>, count: Int, minorVersion: UInt8
     ) -> RequestFault? {
         switch known {
