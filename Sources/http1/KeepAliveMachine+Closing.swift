@@ -65,6 +65,13 @@ extension KeepAliveMachine {
         isClosed ? .wait : closed(.abort)
     }
 
+    /// Event **closeNow**: whoever speaks on it is done with the connection, and nothing is pending that matters. May be repeated.
+    ///
+    /// - Returns: `close`; `wait` when the connection is closed already.
+    @inlinable package mutating func closeNow() -> KeepAliveStep {
+        isClosed ? .wait : closed(.close)
+    }
+
     // MARK: Transitions
 
     @inlinable mutating func fault(status: UInt16, now: UInt64, _ policy: KeepAlivePolicy) -> KeepAliveStep {

@@ -22,6 +22,8 @@ package enum OperationKind: UInt8, Sendable {
     case batchSend
     /// An operation that a task waits for.
     case task
+    /// An outgoing connection is being made.
+    case connect
 }
 
 /// User data of an operation: kind (8 bits), generation (24 bits), slot index (32 bits). A completion whose generation is not

@@ -166,6 +166,7 @@ extension Loop {
     }
 
     private func continueBody(_ source: AsyncBodySource) {
+        if let onResume = source.onResume { return onResume() }
         guard let handle = source.connection, let connection = unsafe connections.pointee.pointer(handle), unsafe !connection.pointee.flags.contains(.closing),
             unsafe connection.pointee.flags.contains(.bodyPaused), unsafe connection.pointee.exchange?.takeUnretainedValue().body === source
         else { return }

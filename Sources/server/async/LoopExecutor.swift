@@ -36,6 +36,8 @@ package final class LoopExecutor: TaskExecutor, @unchecked Sendable {
     private let hasEnded = Atomic<Bool>(false)
     /// Time and operations that tasks wait for. Made by the loop when it is first asked for: the loop's thread only.
     private(set) var waits: LoopWaits?
+    /// For requests to servers. As `waits`.
+    private(set) var clients: LoopClients?
     /// Set once, on the loop's thread, before anything else; nil again when the loop is over.
     unowned var loop: Loop?
     /// Workers whose task has not ended. The loop's thread only.
@@ -71,6 +73,14 @@ package final class LoopExecutor: TaskExecutor, @unchecked Sendable {
         guard let loop else { throw CancellationError() }
         let made = LoopWaits(loop)
         waits = made
+        return made
+    }
+
+    func makeClients() throws -> LoopClients {
+        if let clients { return clients }
+        guard let loop else { throw CancellationError() }
+        let made = LoopClients(loop)
+        clients = made
         return made
     }
 

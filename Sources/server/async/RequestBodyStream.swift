@@ -20,11 +20,14 @@ public struct RequestBodyStream: AsyncSequence, Sendable {
     public typealias Element = [UInt8]
 
     let source: AsyncBodySource
+    /// Of a response's body: who ends the exchange when nobody can read it any more.
+    var keeper: ClientBodyKeeper?
 
-    public func makeAsyncIterator() -> Iterator { Iterator(source: source) }
+    public func makeAsyncIterator() -> Iterator { Iterator(source: source, keeper: keeper) }
 
     public struct Iterator: AsyncIteratorProtocol {
         let source: AsyncBodySource
+        let keeper: ClientBodyKeeper?
         /// The next piece, never empty; nil behind the last.
         public mutating func next() async throws -> [UInt8]? { try await source.next() }
     }
@@ -82,12 +85,15 @@ final class AsyncBodySource: @unchecked Sendable {
     private var held = 0
     private var fields: [(name: String, value: String)] = []
     private var hasEnded = false
-    private var isCancelled = false
+    /// Why nothing more will come, although it was not all.
+    private var failure: (any Error)?
     private var reader: UnsafeContinuation<[UInt8]?, any Error>?
     /// The client is held back.
     private var isPaused = false
     /// Where to go on reading: the connection, on HTTP/2 the stream. Stale ones do nothing.
     var connection: Handle?
+    /// Where to go on reading, for bodies of responses.
+    var onResume: (() -> Void)?
 
     init(_ executor: LoopExecutor) { self.executor = executor }
 
@@ -95,10 +101,21 @@ final class AsyncBodySource: @unchecked Sendable {
 
     /// Takes a piece. True when the client is to be held back until `AsyncOutcome.body` of this source comes.
     func take(_ bytes: UnsafeMutablePointer<UInt8>, _ count: Int, isLast: Bool, _ trailers: RequestHeaders) -> Bool {
-        if count > 0 { append(unsafe Array(UnsafeBufferPointer(start: bytes, count: count))) }
+        unsafe take(bytes, count)
         if isLast { end(Array(trailers)) }
         isPaused = !isLast && held >= Self.heldMax
         return isPaused
+    }
+
+    /// The same for more that is sure to come.
+    func takePart(_ bytes: UnsafePointer<UInt8>, _ count: Int) -> Bool {
+        unsafe take(bytes, count)
+        isPaused = held >= Self.heldMax
+        return isPaused
+    }
+
+    private func take(_ bytes: UnsafePointer<UInt8>, _ count: Int) {
+        if count > 0 { append(unsafe Array(UnsafeBufferPointer(start: bytes, count: count))) }
     }
 
     fileprivate func append(_ piece: [UInt8]) {
@@ -110,7 +127,7 @@ final class AsyncBodySource: @unchecked Sendable {
         held += piece.count
     }
 
-    fileprivate func end(_ trailers: [(name: String, value: String)]) {
+    func end(_ trailers: [(name: String, value: String)]) {
         (hasEnded, fields) = (true, trailers)
         // Taken once: nil here and now, so it is resumed once.
         if let reader = unsafe reader {
@@ -121,9 +138,17 @@ final class AsyncBodySource: @unchecked Sendable {
 
     /// Nothing more will come: the client has gone, or nobody waits for the handler.
     func cancel() {
-        isCancelled = true
         (pieces, first, held) = ([], 0, 0)
-        cancelReader()
+        fail(CancellationError())
+    }
+
+    /// Nothing more will come. What is there can still be read.
+    func fail(_ error: any Error) {
+        guard !hasEnded else { return }
+        failure = error
+        guard let reader = unsafe reader else { return }
+        unsafe self.reader = nil
+        unsafe reader.resume(throwing: error)
     }
 
     private func cancelReader() {
@@ -150,8 +175,8 @@ final class AsyncBodySource: @unchecked Sendable {
     private func answer(_ reader: UnsafeContinuation<[UInt8]?, any Error>) {
         if first < pieces.count {
             unsafe reader.resume(returning: takePiece())
-        } else if isCancelled {
-            unsafe reader.resume(throwing: CancellationError())
+        } else if let failure {
+            unsafe reader.resume(throwing: failure)
         } else if hasEnded {
             unsafe reader.resume(returning: nil)
         } else if unsafe self.reader != nil {
@@ -185,7 +210,7 @@ final class AsyncBodySource: @unchecked Sendable {
 }
 
 extension Array where Element == (name: String, value: String) {
-    fileprivate init(_ headers: RequestHeaders) {
+    init(_ headers: RequestHeaders) {
         self = []
         for index in 0..<headers.count { append((String(headers.name(at: index)), String(headers.value(at: index)))) }
     }

@@ -110,6 +110,10 @@ struct Connection {
         static let awaitsRoom = Flags(rawValue: 262144)
         /// The tunnel was told that the client sends nothing more.
         static let tunnelInputEnded = Flags(rawValue: 524288)
+        /// One of ours to a server.
+        static let outgoing = Flags(rawValue: 1 << 20)
+        /// An outgoing connection that is being made.
+        static let connecting = Flags(rawValue: 1 << 21)
     }
 }
 

@@ -13,6 +13,8 @@ final class Exchange {
     var worker: AsyncWorker?
     /// The body that it reads.
     var body: AsyncBodySource?
+    /// Where an outgoing connection is going.
+    var address: SystemAddress?
     /// What the handler had set when it chose to receive the body piece by piece.
     var pendingResponse: PendingResponse?
     /// Bytes of the announced length that are not produced yet; nil = chunked or until the close.

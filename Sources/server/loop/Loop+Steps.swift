@@ -104,7 +104,7 @@ extension Loop {
         unsafe connection.pointee.flags.remove(.upgrading)
         if reset {
             unsafe connection.pointee.flags.insert(.resetOnClose)
-            unsafe meter.pointee.connectionsAborted &+= 1
+            if unsafe !connection.pointee.flags.contains(.outgoing) { unsafe meter.pointee.connectionsAborted &+= 1 }
         }
         if !reset { unsafe sayGoodbye(connection) }
         if let http2 = unsafe connection.pointee.http2 { unsafe dropStreams(http2) }
@@ -120,6 +120,11 @@ extension Loop {
             // By what it is and not by its descriptor: that may be closed, and be somebody else's, before this entry is submitted.
             let sqe = unsafe entry()
             unsafe ur_prep_cancel(sqe, Operation(kind, connection.pointee.handle).raw)
+            unsafe ur_sqe_tag(sqe, Operation(.cancel, connection.pointee.handle).raw, 0)
+        }
+        if unsafe connection.pointee.flags.contains(.connecting) {
+            let sqe = unsafe entry()
+            unsafe ur_prep_cancel(sqe, Operation(.connect, connection.pointee.handle).raw)
             unsafe ur_sqe_tag(sqe, Operation(.cancel, connection.pointee.handle).raw, 0)
         }
         unsafe cancelReceive(connection)
@@ -153,7 +158,7 @@ extension Loop {
             }
         }
         if let ticket = unsafe connection.pointee.addressTicket { unsafe state.pointee.addressLimiter?.leave(ticket) }
-        unsafe meter.pointee.connectionsClosed &+= 1
+        if unsafe connection.pointee.flags.contains(.outgoing) { unsafe state.pointee.outgoing &-= 1 } else { unsafe meter.pointee.connectionsClosed &+= 1 }
         unsafe connection.pointee.flags = []
         unsafe connections.pointee.release(connection.pointee.handle)
         if unsafe state.pointee.acceptRetryAt != .max { unsafe state.pointee.acceptRetryAt = unsafe state.pointee.now }

@@ -45,7 +45,7 @@ extension Loop {
 
     /// Calls the tunnel, as long as it has not ended.
     @inline(__always)
-    private func withTunnel(_ connection: UnsafeMutablePointer<Connection>, _ body: (any Tunnel, TunnelLink) -> Void) {
+    func withTunnel(_ connection: UnsafeMutablePointer<Connection>, _ body: (any Tunnel, TunnelLink) -> Void) {
         guard unsafe connection.pointee.body.mode == .tunnel, unsafe connection.pointee.flags.isDisjoint(with: .closing),
             let box = unsafe connection.pointee.tunnel
         else { return }
@@ -57,7 +57,9 @@ extension Loop {
 
     /// Input is held back: the tunnel has paused, or waits for room.
     func isTunnelBlocked(_ connection: UnsafeMutablePointer<Connection>) -> Bool {
-        unsafe connection.pointee.flags.contains(.bodyPaused) || !connection.pointee.machine.hasRoom(settings.pointee.policy)
+        // To a server both directions go on: it may well wait for us to read before it reads itself.
+        unsafe connection.pointee.flags.contains(.bodyPaused)
+            || !connection.pointee.flags.contains(.outgoing) && !connection.pointee.machine.hasRoom(settings.pointee.policy)
     }
 
     /// Hands bytes to the tunnel; answers how many it used.

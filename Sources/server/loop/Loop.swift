@@ -166,7 +166,7 @@ package final class Loop {
     /// Twice the largest header list that HTTP/2 is allowed, for cookies are joined behind it.
     static var headTextBytes: Int { 2 * LoopConfiguration.http2HeaderBytesMax + 64 }
 
-    var connectionCount: Int { unsafe connections.pointee.count &- state.pointee.streams }
+    var connectionCount: Int { unsafe connections.pointee.count &- state.pointee.streams &- state.pointee.outgoing }
 
     /// Drained and empty: `runOnce` has nothing left to do.
     package var isFinished: Bool {
@@ -251,6 +251,7 @@ package final class Loop {
             case .close: closed(operation.handle, completion.res)
             case .closeDropped: closed(operation.handle, -ECANCELED)
             case .read: fileRead(operation.handle, completion.res)
+            case .connect: connected(operation.handle, completion.res)
             case .task: executor.waits?.completed(operation.handle, completion.res)
             case .cancel, .batchSend: break
             case nil: preconditionFailure("BUG: a completion that this loop never asked for")

@@ -120,6 +120,8 @@ struct LoopState {
     var webSocketCompression: UnsafeMutablePointer<WebSocketCompression>?
     /// Between `reserveTunnel` and `commitTunnel`: the connection whose output the stream's bytes go to directly.
     var tunnelCarrier: UnsafeMutablePointer<Connection>?
+    /// Slots of the slab that are connections of ours to servers.
+    var outgoing = 0
     /// Connections in the middle of a TLS handshake.
     var handshakes = 0
     var formerContexts = FormerContexts()

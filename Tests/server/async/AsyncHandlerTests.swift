@@ -56,7 +56,7 @@ import UringServer
             }
             note("group \(sum)")
             await withCheckedContinuation { continuation in
-                Thread.start { continuation.resume() }
+                Detached.start { continuation.resume() }
             }
             note("another thread")
             response.write(places.joined(separator: ","))
@@ -196,20 +196,5 @@ import UringServer
         }
         server.running.stop(within: .milliseconds(50))
         withExtendedLifetime(clients) {}
-    }
-}
-
-private enum Thread {
-    static func start(_ body: @escaping @Sendable () -> Void) {
-        final class Box { let body: @Sendable () -> Void; init(_ body: @escaping @Sendable () -> Void) { self.body = body } }
-        var thread = pthread_t()
-        // The thread takes over the retained reference.
-        _ = unsafe pthread_create(
-            &thread, nil,
-            {
-                unsafe Unmanaged<Box>.fromOpaque($0!).takeRetainedValue().body()
-                return nil
-            }, unsafe Unmanaged.passRetained(Box(body)).toOpaque())
-        pthread_detach(thread)
     }
 }

@@ -1,0 +1,170 @@
+// ClientExchange: one request of a task and its response. Joins the task, which waits for the head and reads the body, with the connection. The loop's thread.
+
+internal import UringBase
+public import UringHTTP
+internal import UringHTTP1
+
+/// The response of another server: its head, and the body as it comes.
+///
+/// The body must be read to its end, or the response dropped; a connection with a body that nobody reads is closed.
+public struct HTTPClientResponse: Sendable {
+    public let status: HTTPStatus
+    /// In the order they came, names as they were sent.
+    public let headers: [(name: String, value: String)]
+    /// What the server announced; nil when it did not.
+    public let contentLength: UInt64?
+    /// The body, piece by piece, chunked coding removed. The server is held back while nobody reads.
+    public let body: RequestBodyStream
+
+    init(_ head: ClientExchange.Head, _ body: AsyncBodySource, _ keeper: ClientBodyKeeper) {
+        (status, headers, contentLength) = (head.status, head.headers, head.contentLength)
+        self.body = RequestBodyStream(source: body, keeper: keeper)
+    }
+
+    /// The value of the first field of that name, compared without case; nil when there is none.
+    public func header(_ name: String) -> String? {
+        let wanted = name.lowercased()
+        return headers.first { $0.name.lowercased() == wanted }?.value
+    }
+
+    /// The whole rest of the body.
+    /// - Parameter max: more than this many bytes throw an `HTTPError` that answers 413, and are not kept.
+    public func collect(upTo max: Int) async throws -> [UInt8] { try await body.collect(upTo: max) }
+}
+
+/// Tells an exchange that nobody can read its body any more.
+final class ClientBodyKeeper: Sendable {
+    private let exchange: ClientExchange
+    init(_ exchange: ClientExchange) { self.exchange = exchange }
+    deinit { exchange.abandon() }
+}
+
+@safe
+final class ClientExchange: ClientConsumer, @unchecked Sendable {
+    struct Head {
+        let status: HTTPStatus
+        let headers: [(name: String, value: String)]
+        let contentLength: UInt64?
+    }
+
+    private let executor: LoopExecutor
+    private let request: PreparedRequest
+    private let source: AsyncBodySource
+    private var connection: ClientConnection?
+    private var head: Result<Head, any Error>?
+    private var waiter: UnsafeContinuation<Result<Head, any Error>, Never>?
+    private var writer: Task<Void, Never>?
+    /// The task that sends the body waits for room.
+    private var room: UnsafeContinuation<Void, Never>?
+    private var isOver = false
+
+    init(_ executor: LoopExecutor, _ request: PreparedRequest) {
+        (self.executor, self.request) = (executor, request)
+        source = AsyncBodySource(executor)
+        source.onResume = { [weak self] in self?.connection?.resumeBody() }
+    }
+
+    // MARK: the task's side
+
+    /// False when the connection is gone: nothing was sent.
+    func start(on connection: ClientConnection) -> Bool {
+        self.connection = connection
+        guard connection.start(self, method: request.method, head: request.head, content: request.content, request.stream == nil ? .whole : .body) else {
+            self.connection = nil
+            return false
+        }
+        if let stream = request.stream {
+            writer = Task(executorPreference: executor) { [self] in await send(stream) }
+        }
+        return true
+    }
+
+    func response() async throws -> HTTPClientResponse {
+        let result = await withTaskCancellationHandler {
+            // Resumed once: here, or by `answer`, which takes it.
+            unsafe await withUnsafeContinuation { waiter in
+                if let head { unsafe waiter.resume(returning: head) } else { unsafe self.waiter = unsafe waiter }
+            }
+        } onCancel: {
+            executor.run { [self] in cancel(CancellationError()) }
+        }
+        return HTTPClientResponse(try result.get(), source, ClientBodyKeeper(self))
+    }
+
+    /// Sends the body of the request, as the connection takes it.
+    private func send(_ stream: AsyncThrowingStream<[UInt8], any Error>) async {
+        do {
+            for try await piece in stream {
+                if Task.isCancelled || isOver { return }
+                if connection?.sendBody(piece, isChunked: request.isChunked) ?? false { continue }
+                if Task.isCancelled || isOver { return }
+                // Resumed once: by `maySend` or the end, which take it.
+                unsafe await withUnsafeContinuation { unsafe room = $0 }
+            }
+            if !Task.isCancelled, !isOver { connection?.endBody(isChunked: request.isChunked) }
+        } catch {
+            // Only a cut connection can tell the server that the request is not whole.
+            cancel(error)
+        }
+    }
+
+    private func answer(_ result: Result<Head, any Error>) {
+        guard head == nil else { return }
+        head = result
+        guard let waiter = unsafe waiter else { return }
+        unsafe self.waiter = nil
+        unsafe waiter.resume(returning: result)
+    }
+
+    private func end() {
+        isOver = true
+        connection = nil
+        writer?.cancel()
+        writer = nil
+        maySend()
+    }
+
+    private func cancel(_ error: any Error) {
+        guard !isOver else { return }
+        let connection = self.connection
+        end()
+        connection?.cancel(self)
+        answer(.failure(error))
+        source.fail(error)
+    }
+
+    /// Nobody has the response any more. Any thread.
+    func abandon() {
+        executor.run { [self] in cancel(CancellationError()) }
+    }
+
+    // MARK: the connection's side
+
+    func head(_ head: ResponseHead, _ fields: RequestHeaders) {
+        answer(.success(Head(status: head.status, headers: Array(fields), contentLength: head.contentLength)))
+    }
+
+    func body(_ bytes: UnsafePointer<UInt8>, _ count: Int) -> Bool { unsafe source.takePart(bytes, count) }
+
+    func ended(_ trailers: RequestHeaders) {
+        source.end(Array(trailers))
+        end()
+    }
+
+    func failed(_ failure: ClientFailure) {
+        end()
+        answer(.failure(failure))
+        source.fail(HTTPClientError(failure))
+    }
+
+    func maySend() {
+        guard let room = unsafe room else { return }
+        unsafe self.room = nil
+        unsafe room.resume()
+    }
+
+    func stopSending() {
+        writer?.cancel()
+        maySend()
+    }
+}

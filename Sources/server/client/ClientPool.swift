@@ -1,0 +1,152 @@
+// ClientPool: the connections of one loop to one server for one client: those that are idle, how many there may be, who waits. The loop's thread.
+
+internal import Glibc
+internal import UringBase
+internal import UringHTTP1
+internal import UringRing
+
+@safe
+final class ClientPool: @unchecked Sendable {
+    /// Connections are shared by what is the same client and the same server; `client` is the identity of the client's options.
+    struct Key: Hashable {
+        let client: ObjectIdentifier
+        let scheme: HTTPURL.Scheme
+        let host: String
+        let port: UInt16
+    }
+
+    let key: Key
+    let clients: LoopClients
+    let policy: ClientPolicy
+    let limits: ParserLimits
+    let bodyBytesMax: UInt64
+    private let options: HTTPClientOptions
+    /// The one that was used last is used first: the others may grow old and go.
+    private var idle: [ClientConnection] = []
+    /// Open ones and those that are being made.
+    private var count = 0
+    private typealias Waiter = UnsafeContinuation<Result<ClientConnection, any Error>, Never>
+    /// In the order they came; nil: has given up.
+    private var waiting = unsafe [(id: UInt64, waiter: Waiter)]()
+    private var nextWaiter: UInt64 = 0
+    /// Who waits for a connection that is being made.
+    private var connecting = unsafe [ObjectIdentifier: UnsafeContinuation<Int32, Never>]()
+
+    init(_ clients: LoopClients, _ key: Key, _ options: HTTPClientOptions) {
+        (self.clients, self.key, self.options) = (clients, key, options)
+        policy = options.policy
+        limits = options.parserLimits
+        bodyBytesMax = options.bodyBytesMax
+    }
+
+    // MARK: for exchanges
+
+    /// An idle connection, or a new one.
+    func acquire() async throws -> ClientConnection {
+        while let connection = idle.popLast() { if connection.isIdle { return connection } }
+        if count < options.connectionsPerServerMax {
+            count += 1
+            return try await connect()
+        }
+        guard unsafe waiting.count < options.pendingPerServerMax else { throw HTTPClientError(.overloaded, "\(options.pendingPerServerMax) requests wait for a connection to \(key.host) already") }
+        return try await wait()
+    }
+
+    private func wait() async throws -> ClientConnection {
+        nextWaiter += 1
+        let id = nextWaiter
+        let executor = clients.loop.executor
+        let result = await withTaskCancellationHandler {
+            // Resumed once: by whoever takes it out of the list.
+            unsafe await withUnsafeContinuation { unsafe waiting.append((id, $0)) }
+        } onCancel: {
+            executor.run { [self] in giveUp(id) }
+        }
+        return try result.get()
+    }
+
+    private func giveUp(_ id: UInt64) {
+        guard let index = unsafe waiting.firstIndex(where: { unsafe $0.id == id }) else { return }
+        let waiter = unsafe waiting.remove(at: index).waiter
+        unsafe waiter.resume(returning: .failure(CancellationError()))
+    }
+
+    // MARK: connecting
+
+    /// A connection for the place that the caller has counted, which is given back when there is none.
+    private func connect() async throws -> ClientConnection {
+        do {
+            let addresses = try await clients.resolve(key, options)
+            var code = EADDRNOTAVAIL
+            for address in addresses {
+                try Task.checkCancellation()
+                let connection = ClientConnection(self, address, connectDeadline: clients.deadline(in: options.connectTimeoutNs))
+                code = await attempt(connection)
+                if code == 0 { return connection }
+            }
+            throw HTTPClientError(.connect(code), "connecting to \(key.host):\(key.port): \(SystemError.text(of: code))")
+        } catch {
+            count -= 1
+            serveWaiting()
+            throw error
+        }
+    }
+
+    /// 0, or why it could not be connected.
+    private func attempt(_ connection: ClientConnection) async -> Int32 {
+        switch clients.loop.connect(connection.address, connection) {
+        case .failure(let error): return error.code
+        case .success(let handle):
+            connection.handle = handle
+            clients.loop.tunnelLink(handle)?.wake(at: connection.connectDeadline)
+            // Resumed once: by `settle`, which takes it out of the table. No completion comes before this turn is over.
+            return unsafe await withUnsafeContinuation { unsafe connecting[ObjectIdentifier(connection)] = $0 }
+        }
+    }
+
+    private func settle(_ connection: ClientConnection, _ code: Int32) {
+        let waiter = unsafe connecting.removeValue(forKey: ObjectIdentifier(connection))
+        unsafe waiter?.resume(returning: code)
+    }
+
+    func connected(_ connection: ClientConnection) { settle(connection, 0) }
+    func connectFailed(_ connection: ClientConnection, _ code: Int32) {
+        connection.handle = nil
+        settle(connection, code)
+    }
+
+    // MARK: connections
+
+    /// Its exchange is complete, and it may take another.
+    func isFree(_ connection: ClientConnection) {
+        if unsafe !waiting.isEmpty {
+            let waiter = unsafe waiting.removeFirst().waiter
+            return unsafe waiter.resume(returning: .success(connection))
+        }
+        idle.append(connection)
+        if unsafe clients.loop.state.pointee.phase == .draining { connection.retire() }
+    }
+
+    /// It has ended; told once, after it was connected.
+    func closed(_ connection: ClientConnection) {
+        idle.removeAll { $0 === connection }
+        count -= 1
+        serveWaiting()
+        if unsafe count == 0 && waiting.isEmpty { clients.isEmpty(self) }
+    }
+
+    /// There is a place: who has waited longest makes a connection of his own.
+    private func serveWaiting() {
+        guard unsafe !waiting.isEmpty, count < options.connectionsPerServerMax else { return }
+        let waiter = unsafe waiting.removeFirst().waiter
+        count += 1
+        Task(executorPreference: clients.loop.executor) { @Sendable [self] in
+            do {
+                let connection = try await connect()
+                unsafe waiter.resume(returning: .success(connection))
+            } catch {
+                unsafe waiter.resume(returning: .failure(error))
+            }
+        }
+    }
+}

@@ -1,0 +1,70 @@
+// HTTPClientOptions: how a client of ours connects, waits and limits. Plain values; any thread.
+
+internal import UringHTTP1
+
+/// Limits and times of an `HTTPClient`. Each is per loop and server, where a server is scheme, host and port.
+public struct HTTPClientOptions: Sendable {
+    /// How long making a connection may take, each address of a name by itself. 1 ms and up; default 10 s.
+    public var connectTimeout = Duration.seconds(10)
+    /// From the last byte of a request to the last of the response's head. `.zero`: no limit. Default 30 s.
+    public var headTimeout = Duration.seconds(30)
+    /// The longest pause within a body, either way. `.zero`: no limit. Default 30 s.
+    public var bodyTimeout = Duration.seconds(30)
+    /// How long an unused connection is kept. Default 4 s: servers close theirs after 5 s and more, and who closes first never meets a connection that is gone.
+    public var idleTimeout = Duration.seconds(4)
+    /// Connections at the same time. Default 256.
+    public var connectionsPerServerMax = 256
+    /// Requests that wait for a connection when there are as many as there may be; further ones fail at once. Default 1024.
+    public var pendingPerServerMax = 1024
+    /// Requests on one connection; 0: any number. Default 0.
+    public var requestsPerConnectionMax = 0
+    /// The head of a response, bytes. Default 64 KiB.
+    public var headerBytesMax = 64 * 1024
+    /// The body of a response, bytes, coding removed. Default: unlimited, for bodies are read in pieces; `HTTPClientResponse.collect` has a limit of its own.
+    public var bodyBytesMax = UInt64(Int64.max)
+    /// Connects here, whatever the URL says: `HOST:PORT`, `[V6]:PORT` or `unix:PATH`. nil: where the URL says.
+    public var connectsTo: String?
+
+    public init() {}
+
+    var connectTimeoutNs: UInt64 { max(1_000_000, connectTimeout.nanosecondsClamped) }
+
+    var policy: ClientPolicy {
+        var policy = ClientPolicy()
+        policy.headTimeoutNs = headTimeout.nanosecondsClamped
+        (policy.bodyTimeoutNs, policy.writeTimeoutNs) = (bodyTimeout.nanosecondsClamped, bodyTimeout.nanosecondsClamped)
+        policy.idleTimeoutNs = idleTimeout.nanosecondsClamped
+        policy.requestsPerConnectionMax = UInt32(clamping: requestsPerConnectionMax)
+        return policy
+    }
+
+    var parserLimits: ParserLimits { ParserLimits(headerBytesMax: headerBytesMax, fieldCountMax: LoopClients.fieldsMax) }
+}
+
+/// Why a request of an `HTTPClient` failed.
+public struct HTTPClientError: Error, CustomStringConvertible, Sendable {
+    public enum Reason: Sendable, Equatable {
+        /// The URL, method or a field cannot be sent as it is.
+        case invalidRequest
+        /// The host's name has no address.
+        case resolve
+        /// No connection could be made; as in errno.
+        case connect(Int32)
+        /// The server's certificate or handshake.
+        case tls
+        /// More requests wait than may.
+        case overloaded
+        /// The server closed before its response was there, or in the middle of it.
+        case closed
+        /// A time limit was met.
+        case timeout
+        /// What the server sent is no HTTP, or more than the limits.
+        case malformedResponse
+    }
+    public let reason: Reason
+    public let description: String
+    /// The server cannot have acted on the request: it may be sent again, whatever it asks for.
+    public let wasNotSent: Bool
+
+    init(_ reason: Reason, _ description: String, wasNotSent: Bool = true) { (self.reason, self.description, self.wasNotSent) = (reason, description, wasNotSent) }
+}
