@@ -62,7 +62,7 @@ import UringHTTP
         for (method, path, authority, name) in [
             ("", "/", "a", ""), ("G T", "/", "a", ""), ("GET", "", "a", ""), ("GET", "a", "a", ""), ("GET", "/a b", "a", ""), ("GET", "/a#b", "a", ""),
             ("GET", "/a\r\nx: y", "a", ""), ("GET", "/a?b c", "a", ""), ("GET", "*", "a", ""), ("OPTIONS", "**", "a", ""), ("GET", "/", "", ""), ("GET", "/", "u@a", ""),
-            ("GET", "/", "a b", ""), ("GET", "/", "a\n", ""), ("CONNECT", "/", "a:1", ""), ("GET", "/", "a", "websocket"), ("CONNECT", "", "a:1", "websocket"),
+            ("GET", "/", "a b", ""), ("GET", "/", "a\n", ""), ("CONNECT", "/", "a:1", ""), ("CONNECT", "", "a", ""), ("GET", "/", "a", "websocket"), ("CONNECT", "", "a:1", "websocket"),
             ("CONNECT", "/", "a", "web socket"),
         ] {
             #expect(harness.tryOpen(method, path, authority: authority, connectProtocol: name) == .malformed, "\(method) \(path) \(authority) \(name)")

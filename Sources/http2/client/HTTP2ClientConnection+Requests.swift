@@ -121,7 +121,8 @@ extension HTTP2ClientConnection {
         if unsafe !request.connectProtocol.isEmpty {
             guard method == .connect, unsafe FieldValidation.isName(request.connectProtocol) else { return false }
         } else if method == .connect {
-            return unsafe request.path.isEmpty
+            // Host and port.
+            return unsafe request.path.isEmpty && TargetView(authority, count: request.authority.count, method: .connect) != nil
         }
         return unsafe isPath(request.path, method)
     }
