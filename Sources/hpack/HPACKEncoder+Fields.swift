@@ -163,6 +163,7 @@ extension HPACKEncoder {
         let known = unsafe KnownField.lookup(line, count: nameCount)
         switch known {
         case .connection, .keepAlive, .proxyConnection, .transferEncoding, .upgrade: return
+        case .te where unsafe !equalsIgnoringCase(value, count: end - value, "trailers"): return
         case .other: unsafe putUnknown(line, nameCount: nameCount, value: value, count: end - value, rule: .secondTime)
         default: unsafe put(EncodedField(known: known, value: value, valueLength: end - value), rule: rule(known, valueLength: end - value))
         }
@@ -194,7 +195,7 @@ extension HPACKEncoder {
     // MARK: the table
 
     @inline(__always)
-    private mutating func put(_ field: EncodedField, rule: IndexingRule) {
+    mutating func put(_ field: EncodedField, rule: IndexingRule) {
         unsafe reserve(field.bytesMax)
         switch rule {
         case .sensitive: return unsafe writeLiteral(field, mask: 0x0f, bits: 0x10)

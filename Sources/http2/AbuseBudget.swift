@@ -1,8 +1,8 @@
-// Counting what a client makes the engine do for nothing. Part of a connection, on its loop's thread; the clock is the caller's.
+// Counting what a peer makes the engine do for nothing. Part of a connection, on its loop's thread; the clock is the caller's.
 
 /// Kinds of work that bring nothing. Lanes of `AbuseBudget`'s vector.
 enum AbuseKind: Int {
-    case reset, settings, ping, emptyFrame, windowUpdate, priority, strayFrame
+    case reset, settings, ping, emptyFrame, windowUpdate, priority, strayFrame, interim
 }
 
 /// One counter for each kind. Counts halve when a window has passed, so that a steady trickle is harmless and a burst is not; useful work
@@ -15,7 +15,7 @@ struct AbuseBudget {
     init(limits: HTTP2Limits, now: UInt64) {
         self.limits = SIMD8(
             limits.resetsMax, limits.settingsMax, limits.pingsMax, limits.emptyFramesMax, limits.windowUpdatesMax, limits.prioritiesMax,
-            limits.strayFramesMax, .max)
+            limits.strayFramesMax, limits.interimsMax)
         windowStart = now
     }
 
@@ -34,9 +34,9 @@ struct AbuseBudget {
         return true
     }
 
-    /// A request was answered to its end. It pays for itself: the frames that clients send with one.
+    /// A request was answered to its end. It pays for itself: the frames that peers send with one.
     @inline(__always) mutating func creditResponse() {
-        pay(SIMD8(1, 1, 4, 2, 4, 4, 4, 0))
+        pay(SIMD8(1, 1, 4, 2, 4, 4, 4, 4))
     }
 
     /// Content went one way or the other.

@@ -5,7 +5,7 @@
 @safe struct ControlOutput: ~Copyable {
     /// Room for a GOAWAY with its text, whatever else is waiting.
     static var reserveBytes: Int { 128 }
-    /// What an ordinary connection needs: the server's preface, later an acknowledgement or two.
+    /// What an ordinary connection needs: its preface, later an acknowledgement or two.
     private static var firstBytes: Int { 128 }
 
     private var memory: UnsafeMutablePointer<UInt8>

@@ -30,7 +30,7 @@ extension HTTP2Connection {
         guard shiftSendWindows(by: Int64(peer.initialWindowBytes) - Int64(old.initialWindowBytes)) else {
             return fail(.flowControlError, "initial window makes a stream's window too large")
         }
-        guard writeAcknowledgement() else { return overflow() }
+        guard control.appendSettingsAcknowledgement() else { return overflow() }
         return used(frame, readyCount > 0 && peer.initialWindowBytes > old.initialWindowBytes ? .windowOpened : .nothing)
     }
 
@@ -60,7 +60,7 @@ extension HTTP2Connection {
             return phase == .open ? used(frame) : overflow()
         }
         guard budget.charge(.ping, now: now) else { return failCalm("PING") }
-        guard writePing(opaque, isAcknowledgement: true) else { return overflow() }
+        guard control.appendPing(opaque, isAcknowledgement: true) else { return overflow() }
         return used(frame)
     }
 

@@ -37,15 +37,14 @@ extension HTTP2Connection {
         unsafe Wire.write32(UInt32(bitPattern: stream.pointee.receive.announce()), to: out)
     }
 
-    /// A frame's header in the control output, and where the increment goes. Without room the update is owed until there is: the client is
+    /// Where the increment of an update in the control output goes. Without room the update is owed until there is: the client is
     /// not at fault when the server takes bytes faster than it sends.
     private mutating func windowUpdate(_ id: UInt32) -> UnsafeMutablePointer<UInt8>? {
-        guard let out = unsafe control.append(FrameHeader.bytes &+ 4) else {
+        guard let out = unsafe control.appendWindowUpdate(id) else {
             owesUpdates = true
             return nil
         }
-        unsafe FrameHeader(length: 4, type: FrameType.windowUpdate, flags: 0, streamID: id).write(to: out)
-        return unsafe out + FrameHeader.bytes
+        return unsafe out
     }
 
     /// Window updates that found no room.

@@ -1,11 +1,11 @@
 // Ends of streams and of the connection: errors, resets, drain, and the control output (RFC 9113 5.4, 6.8).
 // See HTTP2Connection.swift.
 
-/// Our PINGs that are under way.
+/// Our PINGs that are under way, for both sides of a connection.
 struct PingState {
     /// When the keep-alive PING was sent; nil when none is out.
     var sentAt: UInt64?
-    /// When the client's silence was last put up with.
+    /// When the peer's silence was last put up with.
     var lookedAt: UInt64 = 0
     /// Of the last keep-alive PING.
     var number: UInt64 = 0
@@ -36,38 +36,13 @@ extension HTTP2Connection {
     }
 
     mutating func writeReset(_ id: UInt32, _ code: HTTP2ErrorCode) -> Bool {
-        guard let out = unsafe control.append(FrameHeader.bytes &+ 4) else { return false }
-        // Control memory, just appended.
-        unsafe FrameHeader(length: 4, type: FrameType.resetStream, flags: 0, streamID: id).write(to: out)
-        unsafe Wire.write32(code.rawValue, to: out + FrameHeader.bytes)
+        guard control.appendReset(id, code) else { return false }
         tally.resetsSent &+= 1
         return true
     }
 
-    mutating func writeAcknowledgement() -> Bool {
-        guard let out = unsafe control.append(FrameHeader.bytes) else { return false }
-        // Control memory, just appended.
-        unsafe FrameHeader(length: 0, type: FrameType.settings, flags: FrameFlags.ack, streamID: 0).write(to: out)
-        return true
-    }
-
-    /// `opaque` in the byte order in which it was read.
-    mutating func writePing(_ opaque: UInt64, isAcknowledgement: Bool) -> Bool {
-        guard let out = unsafe control.append(FrameHeader.bytes &+ 8) else { return false }
-        // Control memory, just appended.
-        unsafe FrameHeader(length: 8, type: FrameType.ping, flags: isAcknowledgement ? FrameFlags.ack : 0, streamID: 0).write(to: out)
-        unsafe UnsafeMutableRawPointer(out + FrameHeader.bytes).storeBytes(of: opaque, as: UInt64.self)
-        return true
-    }
-
     private mutating func writeGoAway(last: UInt32, _ code: HTTP2ErrorCode, _ text: StaticString) -> Bool {
-        let length = 8 &+ text.utf8CodeUnitCount
-        guard let out = unsafe control.append(FrameHeader.bytes &+ length, usesReserve: true) else { return false }
-        // Control memory, just appended. A literal lives as long as the program.
-        unsafe FrameHeader(length: length, type: FrameType.goAway, flags: 0, streamID: 0).write(to: out)
-        unsafe Wire.write32(last, to: out + FrameHeader.bytes)
-        unsafe Wire.write32(code.rawValue, to: out + FrameHeader.bytes + 4)
-        unsafe (out + FrameHeader.bytes + 8).update(from: text.utf8Start, count: text.utf8CodeUnitCount)
+        guard control.appendGoAway(last: last, code, text) else { return false }
         if code == .noError { tally.goAways &+= 1 } else { tally.failure = code }
         return true
     }
@@ -128,7 +103,7 @@ extension HTTP2Connection {
         switch goingAway {
         case .no:
             goingAway = .announced
-            guard writeGoAway(last: FrameHeader.max31, .noError, ""), writePing(PingState.drainNumber, isAcknowledgement: false) else {
+            guard writeGoAway(last: FrameHeader.max31, .noError, ""), control.appendPing(PingState.drainNumber, isAcknowledgement: false) else {
                 _ = overflow()
                 return
             }

@@ -19,8 +19,7 @@ package import UringHTTP
 extension HTTP2Connection {
     /// Most bytes that `writeHead`, `writeInterim` and `writeTrailers` write for fields of `textBytes` in all. Frames are at least 16 KiB.
     package static func headersBound(textBytes: Int) -> Int {
-        let block = HPACKEncoder.bound(textBytes: textBytes)
-        return block &+ FrameHeader.bytes &* (2 &+ block / HTTP2LocalSettings.defaultFrameBytes)
+        HeaderFrames.bound(textBytes: textBytes)
     }
 
     /// Writes the final response's head; answers its bytes, or 0 when the slot is dead or the head is written already.
@@ -134,32 +133,9 @@ extension HTTP2Connection {
         release(slot)
     }
 
-    /// Puts frame headers around a block that stands behind room for one: HEADERS, and CONTINUATION where it is too long for a frame.
     @inline(__always)
     private func frameBlock(_ out: UnsafeMutablePointer<UInt8>, count: Int, id: UInt32, endStream: Bool) -> Int {
-        guard count > maxFrameBytes else {
-            let flags = FrameFlags.endHeaders | (endStream ? FrameFlags.endStream : 0)
-            // Caller's memory: nine bytes in front of the block.
-            unsafe FrameHeader(length: count, type: FrameType.headers, flags: flags, streamID: id).write(to: out)
-            return FrameHeader.bytes &+ count
-        }
-        return unsafe splitBlock(out, count: count, id: id, endStream: endStream)
-    }
-
-    @inline(never)
-    private func splitBlock(_ out: UnsafeMutablePointer<UInt8>, count: Int, id: UInt32, endStream: Bool) -> Int {
-        let size = maxFrameBytes
-        let frames = (count &+ size &- 1) / size
-        // From the last to the first, each part moves back by the headers in front of it. Room by `headersBound`.
-        for index in (0..<frames).reversed() {
-            let length = min(size, count &- index &* size)
-            let place = unsafe out + index &* (size &+ FrameHeader.bytes)
-            unsafe (place + FrameHeader.bytes).update(from: out + FrameHeader.bytes + index &* size, count: length)
-            var flags = index == frames &- 1 ? FrameFlags.endHeaders : 0
-            if index == 0, endStream { flags |= FrameFlags.endStream }
-            let type = index == 0 ? FrameType.headers : FrameType.continuation
-            unsafe FrameHeader(length: length, type: type, flags: flags, streamID: id).write(to: place)
-        }
-        return count &+ frames &* FrameHeader.bytes
+        // Caller's memory: nine bytes in front of the block, and room by `headersBound`.
+        unsafe HeaderFrames.frame(out, count: count, id: id, endStream: endStream, frameBytesMax: maxFrameBytes)
     }
 }

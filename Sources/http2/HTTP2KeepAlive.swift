@@ -1,8 +1,9 @@
-// Whether a client that is silent is still there, asked by PING (RFC 9113 6.7). See HTTP2Connection.swift; the caller has the clock.
+// Whether a peer that is silent is still there, asked by PING (RFC 9113 6.7): the server's side, and what HTTP2ClientConnection has in common
+// with it. See HTTP2Connection.swift; the caller has the clock.
 
-/// When a silent client is asked, and how long it may take to answer.
+/// When a silent peer is asked, and how long it may take to answer.
 @frozen @usableFromInline package struct HTTP2KeepAlive: Equatable, Sendable {
-    /// Silence, while streams are open, after which the client is asked; ns, 0 = never. 60 s: a stream that is quiet on purpose (events, gRPC)
+    /// Silence, while streams are open, after which the peer is asked; ns, 0 = never. 60 s: a stream that is quiet on purpose (events, gRPC)
     /// has no other clock, and TCP says nothing of a client that has lost its power or its network.
     @usableFromInline package var afterNs: UInt64 = 60_000_000_000
     /// Silence after the question that means it is gone; ns. 20 s: several retransmissions on a bad mobile network.
@@ -15,11 +16,7 @@ extension HTTP2Connection {
     /// When the caller shall look at the client's silence; `.max` while nothing depends on it: no stream is open.
     package func silenceDeadline(_ keepAlive: HTTP2KeepAlive) -> UInt64 {
         guard keepAlive.afterNs > 0, phase == .open, table.active > 0 else { return .max }
-        // Whatever it sends shows that it is there, the acknowledgement or anything else.
-        let heard = max(now, pings.lookedAt)
-        let limit = pings.sentAt == nil ? keepAlive.afterNs : keepAlive.timeoutNs
-        let (deadline, overflow) = max(heard, pings.sentAt ?? 0).addingReportingOverflow(limit)
-        return overflow ? .max : deadline
+        return pings.deadline(keepAlive, heardAt: now)
     }
 
     /// Puts the question off for as long again: bytes of ours are on their way, and what they will show is not known yet.
@@ -29,7 +26,7 @@ extension HTTP2Connection {
     package mutating func ping(now: UInt64) {
         guard phase == .open, pings.sentAt == nil else { return }
         pings.number &+= 1
-        guard writePing(pings.number.bigEndian, isAcknowledgement: false) else { return }
+        guard control.appendPing(pings.number.bigEndian, isAcknowledgement: false) else { return }
         pings.sentAt = now
     }
 
@@ -42,8 +39,23 @@ extension HTTP2Connection {
             drainAtOnce()
             return true
         }
-        guard pings.sentAt != nil, opaque == pings.number.bigEndian else { return false }
-        pings.sentAt = nil
+        return pings.isAnswered(by: opaque)
+    }
+}
+
+extension PingState {
+    /// When to look at the peer's silence. Whatever it sends shows that it is there, the acknowledgement or anything else.
+    func deadline(_ keepAlive: HTTP2KeepAlive, heardAt: UInt64) -> UInt64 {
+        let heard = max(heardAt, lookedAt)
+        let limit = sentAt == nil ? keepAlive.afterNs : keepAlive.timeoutNs
+        let (deadline, overflow) = max(heard, sentAt ?? 0).addingReportingOverflow(limit)
+        return overflow ? .max : deadline
+    }
+
+    /// Takes in an acknowledgement; false when no keep-alive PING is under way that it could mean.
+    mutating func isAnswered(by opaque: UInt64) -> Bool {
+        guard sentAt != nil, opaque == number.bigEndian else { return false }
+        sentAt = nil
         return true
     }
 }

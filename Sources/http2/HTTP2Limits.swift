@@ -1,7 +1,8 @@
-// What a client may make the engine do for nothing. Each limit bounds memory or work that costs the client less than the server.
+// What a peer may make the engine do for nothing. Each limit bounds memory or work that costs the client less than the server.
 
 /// Limits on a connection beyond what the protocol itself fixes. Meeting one of the budgets ends the connection with
-/// ENHANCE_YOUR_CALM; they are counted by `AbuseBudget`, where useful work pays back.
+/// ENHANCE_YOUR_CALM; they are counted by `AbuseBudget`, where useful work pays back. Said of a server and its clients; a client
+/// (`HTTP2ClientConnection`) has the same towards its server, where "request" is "response".
 @frozen @usableFromInline package struct HTTP2Limits: Equatable, Sendable {
     /// A request's field list, each field counted with 32 bytes more (RFC 9113 6.5.2): 431 beyond. 32 KiB, as for HTTP/1.1.
     @usableFromInline package var headerListBytesMax = 32_768
@@ -30,6 +31,9 @@
     @usableFromInline package var prioritiesMax: UInt16 = 500
     /// Frames within a window that are skipped: of unknown types, and those for streams that are gone. 500.
     @usableFromInline package var strayFramesMax: UInt16 = 500
+    /// Interim responses within a window, at a client: each is a field block that ends nothing. 200: servers send one or two (100, 103) with a
+    /// response, which pays back four.
+    @usableFromInline package var interimsMax: UInt16 = 200
 
     /// Bytes of answers that the client makes necessary and does not read. 4 KiB: 200 acknowledgements.
     @usableFromInline package var controlBytesMax = 4096

@@ -5,6 +5,8 @@
     /// A ring of stream identifiers; 0 is none.
     private var memory: UnsafeMutablePointer<UInt32>?
     private var next = 0
+    /// The highest identifier that has left the ring: at or below it, what is not found may have been reset all the same.
+    private(set) var forgotten: UInt32 = 0
 
     mutating func note(_ id: UInt32) {
         let capacity = HTTP2Limits.recentResetsMax
@@ -14,7 +16,10 @@
             unsafe memory = fresh
         }
         // Owned by this value until `deinit`; the index is below the capacity.
-        unsafe memory?[next] = id
+        if let ids = unsafe memory {
+            unsafe forgotten = max(forgotten, ids[next])
+            unsafe ids[next] = id
+        }
         next = (next &+ 1) % capacity
     }
 

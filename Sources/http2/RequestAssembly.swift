@@ -197,7 +197,7 @@ extension HTTP2Head {
             guard met.host < 0 else { return false }
             met.host = index
         case .contentLength:
-            guard assembled.contentLength < 0, let number = unsafe parseLength(value, count: length) else { return false }
+            guard assembled.contentLength < 0, let number = unsafe ContentLength.parse(value, count: length) else { return false }
             assembled.contentLength = number
         case .expect:
             // Another expectation may be left alone (RFC 9110 10.1.1).
@@ -207,18 +207,6 @@ extension HTTP2Head {
         default: break
         }
         return true
-    }
-
-    /// Digits only, up to `Int64.max`; as strict as HTTP/1.1.
-    private func parseLength(_ value: UnsafePointer<UInt8>, count: Int) -> Int64? {
-        guard count > 0 else { return nil }
-        var length: Int64 = 0
-        for index in 0..<count {
-            let digit = unsafe value[index] &- 0x30
-            guard digit < 10, length <= (Int64.max - Int64(digit)) / 10 else { return nil }
-            length = length &* 10 &+ Int64(digit)
-        }
-        return length
     }
 
     /// A Host field stands in for `:authority`, and beside it must say the same (RFC 9113 8.3.1); letters of a host have no case.

@@ -1,7 +1,8 @@
 // The streams of a connection that are neither idle nor closed: their state, where they lie, and how they are found. Part of a
 // connection, on its loop's thread. Owns its memory; nothing outside keeps a pointer into it, because it moves when it grows.
 
-/// The place of a stream in its connection's table. Valid from the event that brings the request to the stream's end; then given to another.
+/// The place of a stream in its connection's table. Valid from the event that brings the request, or the call that sends it, to the stream's end; then
+/// given to another.
 @frozen @usableFromInline package struct StreamSlot: Equatable, Hashable, Sendable {
     @usableFromInline package let index: UInt16
 
@@ -11,13 +12,13 @@
     @inlinable package static var none: StreamSlot { StreamSlot(index: 0xffff) }
 }
 
-/// One stream (RFC 9113 5.1). A server's streams are open, half-closed (remote) when `requestEnded`, half-closed (local) when `responseEnded`;
-/// with both it is closed and no longer here. Idle and closed streams have no memory.
+/// One stream (RFC 9113 5.1). It is open, half-closed when `requestEnded` or `responseEnded`, at a server (remote) and (local), at a client the other
+/// way round; with both it is closed and no longer here. Idle and closed streams have no memory.
 struct HTTP2Stream {
     var id: UInt32 = 0
     var send = SendWindow(0)
     var receive = ReceiveWindow(0)
-    /// Body bytes handed to the server that it has not yet called consumed.
+    /// Body bytes handed to the caller that it has not yet called consumed.
     var unconsumed: Int32 = 0
     /// Of Content-Length, what has not arrived; -1 when the length was not given.
     var bodyRest: Int64 = -1
@@ -27,7 +28,7 @@ struct HTTP2Stream {
     var responseEnded = false
     /// The final response's head is written.
     var headWritten = false
-    /// The server has bytes for it.
+    /// The caller has bytes for it.
     var isReady = false
     /// It is in the send queue: ready, and its window is open as far as is known.
     var isQueued = false
@@ -38,6 +39,24 @@ struct HTTP2Stream {
     var next: UInt16 = 0
     /// The next slot of the same bucket, or of the free list.
     var link: UInt16 = 0
+
+    /// At a client: what is known of the response. In the last byte of padding but one: a server's streams are no larger for it.
+    var answer = AnswerState()
+}
+
+/// What a client knows of a stream's response beside its length and its end.
+struct AnswerState: OptionSet {
+    let rawValue: UInt8
+
+    /// The request was HEAD: content is announced, and none comes (RFC 9110 9.3.2).
+    static var toHead: AnswerState { AnswerState(rawValue: 1) }
+    static var toConnect: AnswerState { AnswerState(rawValue: 2) }
+    /// Something has arrived, be it an interim response.
+    static var begun: AnswerState { AnswerState(rawValue: 4) }
+    /// The final response's head has.
+    static var hasHead: AnswerState { AnswerState(rawValue: 8) }
+    /// CONNECT was answered with 2xx: nothing but DATA may follow (RFC 9113 8.5).
+    static var isTunnel: AnswerState { AnswerState(rawValue: 16) }
 }
 
 @safe struct StreamTable: ~Copyable {

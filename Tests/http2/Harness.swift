@@ -92,7 +92,9 @@ enum Answering {
         while true {
             let input = UnsafeMutablePointer<UInt8>.allocate(capacity: max(pending.count, 1))
             defer { unsafe input.deallocate() }
-            for (index, byte) in pending.enumerated() { unsafe input[index] = byte }
+            unsafe pending.withUnsafeBufferPointer { bytes in
+                if let start = bytes.baseAddress { unsafe input.update(from: start, count: bytes.count) }
+            }
             let step = unsafe engine.pointee.next(input, count: pending.count, now: now, head: head)
             precondition(step.used >= 0 && step.used <= pending.count, "more used than given")
             unsafe note(step.event, input)
