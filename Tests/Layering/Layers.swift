@@ -38,6 +38,13 @@ enum Layers {
             module: "UringHTTP2", directory: "http2", level: 3, imports: ["UringBase", "UringHTTP", "UringHPACK"], foreign: ["CUringBase"],
             system: []),
         Layer(
+            module: "UringCompression", directory: "compression", level: 3, imports: ["UringHTTP"], foreign: ["CUringCompression"],
+            // malloc alone, which brotli's blocks come from.
+            system: ["Glibc"]),
+        Layer(
+            module: "UringServerCompression", directory: "servercompression", level: 5,
+            imports: ["UringHTTP", "UringServer", "UringCompression"], foreign: [], system: []),
+        Layer(
             module: "UringServer", directory: "server", level: 4,
             imports: ["UringBase", "UringRing", "UringTLS", "UringHTTP", "UringHTTP1", "UringHTTP2"],
             foreign: ["CUringBase", "CUring"], system: platform),

@@ -26,6 +26,7 @@ extension Loop {
         unsafe response.pointee.begin(isHead: head.pointee.method == .head, streaming: false)
         let elapsed = unsafe callHandler(connection)
         unsafe state.pointee.requestSlot = .none
+        if unsafe response.pointee.hasSteps { runStepsEarly() }
         let count = unsafe response.pointee.body.count
         if unsafe response.pointee.isPlain, unsafe http2.pointee[slot] == nil, unsafe http2.pointee.engine.canSendWhole(slot, count) {
             let bytes = unsafe writeWhole(connection, http2, slot)

@@ -125,6 +125,7 @@ extension Loop {
         unsafe response.pointee.begin(isHead: head.pointee.method == .head, streaming: false)
         let elapsed = unsafe callHandler(connection)
         let policy = unsafe settings.pointee.policy
+        if unsafe response.pointee.hasSteps { runStepsEarly() }
         guard unsafe response.pointee.isPlain else {
             unsafe connection.pointee.machine.headParsed(
                 hasBody: false, clientKeepsAlive: head.pointee.keepAlive, expectsContinue: false, now: state.pointee.now, policy)

@@ -135,6 +135,8 @@ struct LoopState {
     var starved = unsafe ConnectionList()
     /// Torn down in this turn.
     var ending = unsafe ConnectionList()
+    /// What middleware keeps for this loop alone.
+    var locals = unsafe LoopLocals()
 
     init(now: UInt64, handler: HandlerBox, listeners: [LoopListener], addressLimiter: AddressLimiter?) {
         unsafe self.addressLimiter = addressLimiter
@@ -149,6 +151,7 @@ struct LoopState {
         let old = unsafe handler
         unsafe handler = unsafe .passRetained(box)
         unsafe old.release()
+        unsafe locals.removeAll()
         unsafe (observes, reporter, streamsBodies) = (box.observe != nil, box.reporter, box.wantsStream != nil)
         unsafe observesHandshakes = box.observeHandshake != nil
         unsafe flushNs = box.flush == nil ? .max : min(box.flushNs, .max / 2)
@@ -166,6 +169,7 @@ struct LoopState {
 
     mutating func destroy() {
         unsafe handler.release()
+        unsafe locals.removeAll()
         unsafe date.deallocate()
         unsafe dirty.destroy()
         unsafe inFlight.destroy()
