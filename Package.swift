@@ -30,6 +30,7 @@ let package = Package(
         .target(name: "CUring", path: "CShims/CUring", linkerSettings: [.linkedLibrary("uring")]),
         .target(name: "CUringTLS", path: "CShims/CUringTLS", linkerSettings: [.linkedLibrary("ssl"), .linkedLibrary("crypto")]),
         .target(name: "CUringCompression", path: "CShims/CUringCompression", linkerSettings: [.linkedLibrary("z"), .linkedLibrary("brotlienc"), .linkedLibrary("zstd")]),
+        .target(name: "CUringJWT", path: "CShims/CUringJWT", linkerSettings: [.linkedLibrary("crypto")]),
         .target(name: "CUringYAML", path: "CShims/CUringYAML", linkerSettings: [.linkedLibrary("yaml")]),
 
         // Layer 1
@@ -44,6 +45,7 @@ let package = Package(
         .target(name: "UringHPACK", dependencies: ["UringBase", "UringHTTP", "CUringBase"], path: "Sources/hpack", swiftSettings: swiftSettings),
         // HTTP/2 stands on field compression.
         .target(name: "UringHTTP2", dependencies: ["UringBase", "UringHTTP", "UringHPACK", "CUringBase"], path: "Sources/http2", swiftSettings: swiftSettings),
+        .target(name: "UringJWT", dependencies: ["CUringJWT"], path: "Sources/jwt", swiftSettings: swiftSettings),
         .target(
             name: "UringServer",
             dependencies: ["UringBase", "UringRing", "UringTLS", "UringHTTP", "UringHTTP1", "UringHTTP2", "CUringBase", "CUring"],
@@ -81,6 +83,7 @@ let package = Package(
         .systemLibrary(name: "CNGHTTP2", path: "Tests/hpack/CNGHTTP2"),
         .testTarget(name: "UringHPACKTests", dependencies: ["UringHPACK", "UringHTTP", "UringBase", "CUringBase", "CNGHTTP2", "TestSupport"], path: "Tests/hpack", exclude: ["CNGHTTP2"], swiftSettings: swiftSettings),
         .testTarget(name: "UringHTTP2Tests", dependencies: ["UringHTTP2", "UringHPACK", "UringHTTP", "UringBase", "CNGHTTP2", "TestSupport"], path: "Tests/http2", swiftSettings: swiftSettings),
+        .testTarget(name: "UringJWTTests", dependencies: ["UringJWT", "CUringJWT"], path: "Tests/jwt", exclude: ["oracle.py"], swiftSettings: swiftSettings),
         .testTarget(name: "UringServerTests", dependencies: ["UringServer", "UringTLS", "UringRing", "UringBase", "UringHTTP", "TestSupport"], path: "Tests/server", swiftSettings: swiftSettings),
         .testTarget(name: "UringCompressionTests", dependencies: ["UringCompression", "UringHTTP"], path: "Tests/compression", swiftSettings: swiftSettings),
         .testTarget(

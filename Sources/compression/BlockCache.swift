@@ -13,12 +13,12 @@ struct BlockCache {
         var reserved = 0
     }
     private static let headerBytes = 16
-    /// An encoder has 5 to 9 blocks at once.
-    private static let keptMax = 16
+    /// An encoder asks for up to 23 blocks of different sizes in its life.
+    private static let keptMax = 64
     /// What is kept at most: 8 MiB. Levels that need more are slow enough not to mind.
     private static let keptBytesMax = 8 << 20
 
-    private var kept: [16 of UnsafeMutableRawPointer?] = unsafe .init(repeating: nil)
+    private var kept: [64 of UnsafeMutableRawPointer?] = unsafe .init(repeating: nil)
     private var count = 0
     private var keptBytes = 0
 

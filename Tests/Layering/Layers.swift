@@ -37,6 +37,8 @@ enum Layers {
         Layer(
             module: "UringHTTP2", directory: "http2", level: 3, imports: ["UringBase", "UringHTTP", "UringHPACK"], foreign: ["CUringBase"],
             system: []),
+        // OpenSSL computes; nothing here does I/O or asks for the time.
+        Layer(module: "UringJWT", directory: "jwt", level: 3, imports: [], foreign: ["CUringJWT"], system: []),
         Layer(
             module: "UringCompression", directory: "compression", level: 3, imports: ["UringHTTP"], foreign: ["CUringCompression"],
             // malloc alone, which brotli's blocks come from.
