@@ -18,6 +18,7 @@ let package = Package(
         .library(name: "UringServer", targets: ["UringServer"]),
         // Apart from UringServer, so that a program without it needs none of the compression libraries.
         .library(name: "UringServerCompression", targets: ["UringServerCompression"]),
+        .library(name: "UringServerJWT", targets: ["UringServerJWT"]),
         .executable(name: "uringd", targets: ["uringd"]),
     ],
     dependencies: [
@@ -52,6 +53,7 @@ let package = Package(
             path: "Sources/server", swiftSettings: swiftSettings),
         .target(name: "UringCompression", dependencies: ["UringHTTP", "CUringCompression"], path: "Sources/compression", swiftSettings: swiftSettings),
         // Layer 5
+        .target(name: "UringServerJWT", dependencies: ["UringServer", "UringJWT", "UringHTTP"], path: "Sources/serverjwt", swiftSettings: swiftSettings),
         .target(
             name: "UringServerCompression", dependencies: ["UringServer", "UringCompression", "UringHTTP"], path: "Sources/servercompression",
             swiftSettings: swiftSettings),
@@ -89,13 +91,14 @@ let package = Package(
         .testTarget(
             name: "UringServerCompressionTests", dependencies: ["UringServerCompression", "UringServer", "UringHTTP", "TestSupport"],
             path: "Tests/servercompression", swiftSettings: swiftSettings),
+        .testTarget(name: "UringServerJWTTests", dependencies: ["UringServerJWT", "UringServer", "UringHTTP", "TestSupport"], path: "Tests/serverjwt", swiftSettings: swiftSettings),
         .testTarget(name: "UringGatewayTests", dependencies: ["UringGateway", "UringServer", "UringTLS", "UringHTTP", "UringBase", "TestSupport"], path: "Tests/gateway", swiftSettings: swiftSettings),
         .testTarget(name: "SimulationTests", dependencies: ["UringSimulation", "UringServer", "UringRing", "UringTLS", "UringHTTP", "UringHTTP1", "UringHTTP2", "UringBase", "CUring", "CUringTLS", "CNGHTTP2", "TestSupport"], path: "Tests/Simulation", swiftSettings: swiftSettings),
         .testTarget(name: "ConformanceTests", dependencies: ["TestSupport"], path: "Tests/Conformance", swiftSettings: swiftSettings),
         // What a request allocates is counted on this program (Tests/Allocation/run).
         .target(name: "CAllocationCount", path: "Tests/Allocation/Counter"),
-        .executableTarget(name: "alloc-probe", dependencies: ["UringServer", "UringServerCompression", "CAllocationCount"], path: "Tests/Allocation/Probe", swiftSettings: swiftSettings),
-        .testTarget(name: "LifetimesTests", dependencies: ["UringServer", "UringServerCompression"], path: "Tests/Lifetimes", swiftSettings: swiftSettings),
+        .executableTarget(name: "alloc-probe", dependencies: ["UringServer", "UringServerCompression", "UringServerJWT", "CAllocationCount"], path: "Tests/Allocation/Probe", swiftSettings: swiftSettings),
+        .testTarget(name: "LifetimesTests", dependencies: ["UringServer", "UringServerCompression", "UringServerJWT"], path: "Tests/Lifetimes", swiftSettings: swiftSettings),
         .testTarget(name: "LayeringTests", dependencies: ["TestSupport"], path: "Tests/Layering", swiftSettings: swiftSettings),
     ],
     cLanguageStandard: .gnu11

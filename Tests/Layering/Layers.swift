@@ -44,6 +44,8 @@ enum Layers {
             // malloc alone, which brotli's blocks come from.
             system: ["Glibc"]),
         Layer(
+            module: "UringServerJWT", directory: "serverjwt", level: 5, imports: ["UringHTTP", "UringServer", "UringJWT"], foreign: [], system: []),
+        Layer(
             module: "UringServerCompression", directory: "servercompression", level: 5,
             imports: ["UringHTTP", "UringServer", "UringCompression"], foreign: [], system: []),
         Layer(
