@@ -16,6 +16,9 @@ let package = Package(
     name: "uring-server",
     products: [
         .library(name: "UringServer", targets: ["UringServer"]),
+        // Apart from UringServer, so that a program without it needs none of the compression libraries.
+        .library(name: "UringServerCompression", targets: ["UringServerCompression"]),
+        .library(name: "UringServerJWT", targets: ["UringServerJWT"]),
         .executable(name: "uringd", targets: ["uringd"]),
     ],
     dependencies: [
@@ -28,6 +31,8 @@ let package = Package(
         .target(name: "CUring", path: "CShims/CUring", linkerSettings: [.linkedLibrary("uring")]),
         .target(name: "CUringTLS", path: "CShims/CUringTLS", linkerSettings: [.linkedLibrary("ssl"), .linkedLibrary("crypto")]),
         .target(name: "CUringZ", path: "CShims/CUringZ", linkerSettings: [.linkedLibrary("z")]),
+        .target(name: "CUringCompression", path: "CShims/CUringCompression", linkerSettings: [.linkedLibrary("z"), .linkedLibrary("brotlienc"), .linkedLibrary("zstd")]),
+        .target(name: "CUringJWT", path: "CShims/CUringJWT", linkerSettings: [.linkedLibrary("crypto")]),
         .target(name: "CUringYAML", path: "CShims/CUringYAML", linkerSettings: [.linkedLibrary("yaml")]),
 
         // Layer 1
@@ -44,11 +49,17 @@ let package = Package(
         .target(name: "UringHTTP2", dependencies: ["UringBase", "UringHTTP", "UringHPACK", "CUringBase"], path: "Sources/http2", swiftSettings: swiftSettings),
         // libcrypto for SHA-1, zlib for permessage-deflate.
         .target(name: "UringWebSocket", dependencies: ["UringHTTP", "CUringTLS", "CUringZ"], path: "Sources/websocket", swiftSettings: swiftSettings),
+        .target(name: "UringJWT", dependencies: ["CUringJWT"], path: "Sources/jwt", swiftSettings: swiftSettings),
         .target(
             name: "UringServer",
             dependencies: ["UringBase", "UringRing", "UringTLS", "UringHTTP", "UringHTTP1", "UringHTTP2", "UringWebSocket", "CUringBase", "CUring"],
             path: "Sources/server", swiftSettings: swiftSettings),
+        .target(name: "UringCompression", dependencies: ["UringHTTP", "CUringCompression"], path: "Sources/compression", swiftSettings: swiftSettings),
         // Layer 5
+        .target(name: "UringServerJWT", dependencies: ["UringServer", "UringJWT", "UringHTTP"], path: "Sources/serverjwt", swiftSettings: swiftSettings),
+        .target(
+            name: "UringServerCompression", dependencies: ["UringServer", "UringCompression", "UringHTTP"], path: "Sources/servercompression",
+            swiftSettings: swiftSettings),
         .target(
             name: "UringGateway",
             dependencies: [
@@ -78,16 +89,22 @@ let package = Package(
         .testTarget(name: "UringHPACKTests", dependencies: ["UringHPACK", "UringHTTP", "UringBase", "CUringBase", "CNGHTTP2", "TestSupport"], path: "Tests/hpack", exclude: ["CNGHTTP2"], swiftSettings: swiftSettings),
         .testTarget(name: "UringHTTP2Tests", dependencies: ["UringHTTP2", "UringHPACK", "UringHTTP", "UringBase", "CNGHTTP2", "TestSupport"], path: "Tests/http2", swiftSettings: swiftSettings),
         .testTarget(name: "UringWebSocketTests", dependencies: ["UringWebSocket", "UringHTTP1", "UringHTTP", "CUringZ"], path: "Tests/websocket", exclude: ["peer.py"], swiftSettings: swiftSettings),
+        .testTarget(name: "UringJWTTests", dependencies: ["UringJWT", "CUringJWT"], path: "Tests/jwt", exclude: ["oracle.py"], swiftSettings: swiftSettings),
         .testTarget(name: "UringServerTests", dependencies: ["UringServer", "UringTLS", "UringRing", "UringBase", "UringHTTP", "TestSupport"], path: "Tests/server", swiftSettings: swiftSettings),
+        .testTarget(name: "UringCompressionTests", dependencies: ["UringCompression", "UringHTTP"], path: "Tests/compression", swiftSettings: swiftSettings),
+        .testTarget(
+            name: "UringServerCompressionTests", dependencies: ["UringServerCompression", "UringServer", "UringHTTP", "TestSupport"],
+            path: "Tests/servercompression", swiftSettings: swiftSettings),
+        .testTarget(name: "UringServerJWTTests", dependencies: ["UringServerJWT", "UringServer", "UringHTTP", "TestSupport"], path: "Tests/serverjwt", swiftSettings: swiftSettings),
         .testTarget(name: "UringGatewayTests", dependencies: ["UringGateway", "UringServer", "UringTLS", "UringHTTP", "UringBase", "TestSupport"], path: "Tests/gateway", swiftSettings: swiftSettings),
         .testTarget(name: "SimulationTests", dependencies: ["UringSimulation", "UringServer", "UringRing", "UringTLS", "UringHTTP", "UringHTTP1", "UringHTTP2", "UringBase", "CUring", "CUringTLS", "CNGHTTP2", "TestSupport"], path: "Tests/Simulation", swiftSettings: swiftSettings),
         .testTarget(name: "ConformanceTests", dependencies: ["TestSupport"], path: "Tests/Conformance", swiftSettings: swiftSettings),
         // What a request allocates is counted on this program (Tests/Allocation/run).
         .target(name: "CAllocationCount", path: "Tests/Allocation/Counter"),
-        .executableTarget(name: "alloc-probe", dependencies: ["UringServer", "CAllocationCount"], path: "Tests/Allocation/Probe", swiftSettings: swiftSettings),
         // What a WebSocket message allocates is counted on this one (AllocationTests in Tests/websocket).
         .executableTarget(name: "websocket-probe", dependencies: ["UringWebSocket", "CAllocationCount"], path: "Tests/Allocation/WebSocketProbe", swiftSettings: swiftSettings),
-        .testTarget(name: "LifetimesTests", dependencies: ["UringServer"], path: "Tests/Lifetimes", swiftSettings: swiftSettings),
+        .executableTarget(name: "alloc-probe", dependencies: ["UringServer", "UringServerCompression", "UringServerJWT", "CAllocationCount"], path: "Tests/Allocation/Probe", swiftSettings: swiftSettings),
+        .testTarget(name: "LifetimesTests", dependencies: ["UringServer", "UringServerCompression", "UringServerJWT"], path: "Tests/Lifetimes", swiftSettings: swiftSettings),
         .testTarget(name: "LayeringTests", dependencies: ["TestSupport"], path: "Tests/Layering", swiftSettings: swiftSettings),
     ],
     cLanguageStandard: .gnu11

@@ -41,6 +41,17 @@ enum Layers {
         Layer(
             module: "UringWebSocket", directory: "websocket", level: 3, imports: ["UringBase", "UringHTTP"],
             foreign: ["CUringBase", "CUringTLS", "CUringZ"], system: []),
+        // OpenSSL computes; nothing here does I/O or asks for the time.
+        Layer(module: "UringJWT", directory: "jwt", level: 3, imports: [], foreign: ["CUringJWT"], system: []),
+        Layer(
+            module: "UringCompression", directory: "compression", level: 3, imports: ["UringHTTP"], foreign: ["CUringCompression"],
+            // malloc alone, which brotli's blocks come from.
+            system: ["Glibc"]),
+        Layer(
+            module: "UringServerJWT", directory: "serverjwt", level: 5, imports: ["UringHTTP", "UringServer", "UringJWT"], foreign: [], system: []),
+        Layer(
+            module: "UringServerCompression", directory: "servercompression", level: 5,
+            imports: ["UringHTTP", "UringServer", "UringCompression"], foreign: [], system: []),
         Layer(
             module: "UringServer", directory: "server", level: 4,
             imports: ["UringBase", "UringRing", "UringTLS", "UringHTTP", "UringHTTP1", "UringHTTP2", "UringWebSocket"],

@@ -56,9 +56,17 @@ struct ErrorAnswer {
         for field in headers { response.headers.add(dynamicName: field.name, field.value) }
     }
 
-    /// The plain form: one line of text when the error has a message, nothing otherwise.
+    /// Set for responses whose errors are told as problem details (RFC 9457).
+    static let isProblem = RequestKey<Bool>()
+
+    /// The plain form is one line of text when the error has a message, nothing otherwise.
     func write(to response: borrowing Response) {
         begin(response)
+        if response[Self.isProblem] == true {
+            // SAFETY: another name for the same response, used during this call.
+            var problem = unsafe Response(response.state, response.context)
+            return problem.writeProblem(message)
+        }
         guard !message.isEmpty else { return }
         response.headers["content-type"] = "text/plain; charset=utf-8"
         response.write(message)

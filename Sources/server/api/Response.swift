@@ -215,10 +215,11 @@ public struct ResponseHeaders: ~Escapable {
     }
     private func matches(_ name: UnsafePointer<UInt8>, _ length: Int, _ text: StaticString) -> Bool { unsafe Self.matches(name, length, text) }
 
-    func find(_ name: StaticString) -> (start: Int, value: Int, end: Int)? {
+    /// - Parameter from: the beginning of a line, or the end.
+    func find(_ name: StaticString, from: Int = 0) -> (start: Int, value: Int, end: Int)? {
         let (base, count) = unsafe (state.pointee.fields.base, state.pointee.fields.count)
         let length = name.utf8CodeUnitCount
-        var start = 0
+        var start = from
         while start < count {
             var end = start
             // Every line was rendered here and ends in CR LF; no value contains LF.

@@ -47,6 +47,11 @@ struct ResponseState {
     /// A file that the handler needs and that would have to be waited for.
     var coldPath: ColdPath?
     var needsColdFile = false
+    /// What is done when the head is about to be written; `hasSteps` is the flag that the fast path looks at.
+    var steps = unsafe ResponseSteps()
+    var hasSteps = false
+    /// What middleware left for handlers.
+    var values = unsafe RequestValues()
 
     /// Fields whose presence the serialiser has to know of.
     struct SetFields: OptionSet {
@@ -65,6 +70,18 @@ struct ResponseState {
 
     /// Before each handler call.
     mutating func begin(isHead: Bool, streaming: Bool) {
+        if unsafe hasSteps || !values.isEmpty { unsafe dropAttachments() }
+        unsafe clear(isHead: isHead, streaming: streaming)
+    }
+
+    @inline(never)
+    private mutating func dropAttachments() {
+        unsafe hasSteps = false
+        unsafe steps.removeAll()
+        unsafe values.removeAll()
+    }
+
+    private mutating func clear(isHead: Bool, streaming: Bool) {
         unsafe fields.count = 0
         unsafe body.count = 0
         unsafe status = .ok
@@ -85,15 +102,17 @@ struct ResponseState {
         if unsafe upgrade != nil { unsafe upgrade = nil }
     }
 
-    /// An empty response with this status: what a handler wrote so far is forgotten, `Connection: close` is not.
+    /// An empty response with this status: what a handler wrote so far is forgotten; `Connection: close`, and what middleware left here, are not.
     mutating func restart(_ status: HTTPStatus) {
         let (closes, head, route) = unsafe (closesConnection, isHead, routeName)
-        unsafe begin(isHead: head, streaming: requestIsStreaming)
+        unsafe clear(isHead: head, streaming: requestIsStreaming)
         unsafe (closesConnection, routeName, self.status) = (closes, route, status)
     }
 
     mutating func destroy() {
         unsafe pathRoom.deallocate()
+        unsafe steps.destroy()
+        unsafe values.destroy()
         unsafe fields.destroy()
         unsafe body.destroy()
     }
@@ -101,10 +120,10 @@ struct ResponseState {
 
 /// A growing run of bytes on the heap that keeps its memory from request to request.
 @unsafe
-struct ByteBuffer {
-    private(set) var base: UnsafeMutablePointer<UInt8>
-    var count = 0
-    private(set) var capacity: Int
+package struct ByteBuffer {
+    package private(set) var base: UnsafeMutablePointer<UInt8>
+    package internal(set) var count = 0
+    package private(set) var capacity: Int
 
     init(capacity: Int) {
         unsafe base = .allocate(capacity: capacity)
@@ -112,7 +131,7 @@ struct ByteBuffer {
     }
 
     @inline(__always)
-    mutating func reserve(_ more: Int) {
+    package mutating func reserve(_ more: Int) {
         if unsafe capacity &- count < more { unsafe grow(more) }
     }
 
@@ -150,6 +169,12 @@ struct ByteBuffer {
     mutating func appendDecimal(_ value: UInt64) {
         unsafe reserve(20)
         unsafe count &+= ByteWriting.writeDecimal(value, to: base + count)
+    }
+
+    /// `more` bytes behind the last were written by the caller, into room that was reserved.
+    package mutating func wrote(_ more: Int) {
+        unsafe precondition(more >= 0 && more <= capacity &- count, "BUG: more written than was reserved")
+        unsafe count &+= more
     }
 
     /// Hands the memory to the caller, who frees it, and starts over with a fresh one.

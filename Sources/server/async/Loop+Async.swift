@@ -153,6 +153,8 @@ extension Loop {
         stream.connection = unsafe connection.pointee.handle
         // It may still read the body, so nothing of that is unread.
         unsafe answer(worker, connection, unread: 0)
+        // Views of what middleware left for the handler stay good until it returns.
+        unsafe swap(&worker.state.pointee.values, &response.pointee.values)
         guard unsafe connection.pointee.exchange?.takeUnretainedValue() === exchange, exchange.worker === worker else { return }
         // No content to send: what it still writes goes nowhere.
         if exchange.producer == nil { unsafe dropExchange(connection) }

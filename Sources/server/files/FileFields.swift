@@ -9,7 +9,7 @@ struct FileFields {
         /// Index of the first line of that name; means nothing when `count` is 0.
         var first = 0
         var count = 0
-        fileprivate mutating func note(_ index: Int) {
+        mutating func note(_ index: Int) {
             if count == 0 { first = index }
             count &+= 1
         }

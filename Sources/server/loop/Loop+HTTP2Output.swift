@@ -88,6 +88,7 @@ extension Loop {
         if unsafe status < 200 || response.pointee.upgrade != nil {
             unsafe response.pointee.restart(response.pointee.upgrade == nil ? .internalServerError : .notImplemented)
         }
+        if unsafe response.pointee.hasSteps { runSteps() }
         _ = unsafe stream.pointee.machine.responseHead(handlerCloses: false, unreadBodyBytes: 0, now: state.pointee.now, settings.pointee.policy)
         guard let (connection, http2) = unsafe carrier(stream) else { return unsafe endStream(stream) }
         let closes = unsafe response.pointee.closesConnection

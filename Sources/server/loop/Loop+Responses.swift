@@ -9,7 +9,7 @@ internal import UringRing
 
 extension ResponseState {
     /// Nothing but status, fields and written bytes, below the size from which a body is handed over instead of copied.
-    var isPlain: Bool { unsafe !hasSpecialContent && receiver == nil && upgrade == nil && !needsColdFile && body.count <= Self.copiedBodyMax }
+    var isPlain: Bool { unsafe !hasSpecialContent && receiver == nil && upgrade == nil && !needsColdFile && !hasSteps && body.count <= Self.copiedBodyMax }
     /// Up to here a second copy is cheaper than a segment of its own and sendmsg.
     static let copiedBodyMax = 32 * 1024
 }
@@ -86,6 +86,7 @@ extension Loop {
         if unsafe response.pointee.tunnel != nil, unsafe !maySwitch(connection) || unread > 0 { unsafe response.pointee.restart(.internalServerError) }
         let tunnel = unsafe response.pointee.tunnel
         if unsafe response.pointee.status.code < 200, unsafe response.pointee.upgrade == nil, tunnel == nil { unsafe response.pointee.restart(.internalServerError) }
+        if unsafe response.pointee.hasSteps { runSteps() }
         let policy = unsafe settings.pointee.policy
         let now = unsafe state.pointee.now
         let isUpgrade = unsafe response.pointee.upgrade != nil

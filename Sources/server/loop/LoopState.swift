@@ -148,6 +148,8 @@ struct LoopState {
     var starved = unsafe ConnectionList()
     /// Torn down in this turn.
     var ending = unsafe ConnectionList()
+    /// What middleware keeps for this loop alone.
+    var locals = unsafe LoopLocals()
 
     init(now: UInt64, handler: HandlerBox, listeners: [LoopListener], addressLimiter: AddressLimiter?) {
         unsafe self.addressLimiter = addressLimiter
@@ -162,6 +164,7 @@ struct LoopState {
         let old = unsafe handler
         unsafe handler = unsafe .passRetained(box)
         unsafe old.release()
+        unsafe locals.removeAll()
         unsafe (observes, reporter, streamsBodies) = (box.observe != nil, box.reporter, box.wantsStream != nil)
         unsafe observesHandshakes = box.observeHandshake != nil
         unsafe flushNs = box.flush == nil ? .max : min(box.flushNs, .max / 2)
@@ -183,6 +186,7 @@ struct LoopState {
             unsafe compression.deinitialize(count: 1)
             unsafe compression.deallocate()
         }
+        unsafe locals.removeAll()
         unsafe date.deallocate()
         unsafe dirty.destroy()
         unsafe inFlight.destroy()

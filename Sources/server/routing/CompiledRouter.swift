@@ -128,7 +128,7 @@ final class CompiledRouter: @unchecked Sendable {
 extension Response {
     /// An error of the router that nobody gave a content: one line, for whoever reads it in a terminal.
     fileprivate func nameStatus() {
-        guard status.code >= 400, hasNoContent else { return }
+        guard status.code >= 400, hasNoContent, self[ErrorAnswer.isProblem] != true else { return }
         headers["content-type"] = "text/plain; charset=utf-8"
         write(status.description)
         write("\n")

@@ -24,30 +24,31 @@ extension Middleware {
         }
     }
 
-    /// Adds `X-Latency-ns`: how long what lies within took until it returned, in nanoseconds. Costs two reads of the processor's clock.
-    /// Errors that pass through it have none; `problemDetails` within turns them into responses that do.
+    /// Adds `X-Latency-ns`: how long it took from here until the response's head was written, in nanoseconds: the handler's time, what an async handler or a body's
+    /// receiver waited for, not the sending. Responses to errors have it too. Costs two reads of the processor's clock.
     public static var latency: Middleware {
-        Middleware { request, response, next in
-            let began = response.ticks
+        let step = ResponseStep { response, began in response.addLatency(since: began) }
+        return Middleware { request, response, next in
+            response.beforeSending(step, note: response.ticks)
             try next(request, &response)
-            response.addLatency(since: began)
         }
     }
 
     /// Gives errors a body as problem details (RFC 9457, `application/problem+json`): errors that are thrown, and error statuses
     /// without content, those of the router included. Thrown errors that are no `ResponseError` answer 500, say nothing of their cause, and
-    /// are reported as ever.
+    /// are reported as ever. So are those that come later: of async handlers and of receivers of bodies.
     public static var problemDetails: Middleware {
-        Middleware { request, response, next in
-            var message = ""
+        let step = ResponseStep { response, _ in
+            if response.status.code >= 400, response.hasNoContent { response.writeProblem("") }
+        }
+        return Middleware { request, response, next in
+            response[ErrorAnswer.isProblem] = true
+            response.beforeSending(step)
             do {
                 try next(request, &response)
-                guard response.status.code >= 400, response.hasNoContent else { return }
             } catch {
-                message = ErrorAnswer(error).message
                 response.handlerFailed(error)
             }
-            response.writeProblem(message)
         }
     }
 }
@@ -63,7 +64,7 @@ extension Response {
 
     var hasNoContent: Bool { unsafe !state.pointee.hasSpecialContent && state.pointee.body.count == 0 }
 
-    func addLatency(since began: UInt64) {
+    fileprivate func addLatency(since began: UInt64) {
         let elapsed = unsafe context.pointee.loop._withUnsafeGuaranteedRef { $0.kernel.nanoseconds(ticks: $0.kernel.ticks() &- began) }
         unsafe state.pointee.fields.append("x-latency-ns: " as StaticString)
         unsafe state.pointee.fields.appendDecimal(elapsed)

@@ -3,14 +3,16 @@
 //
 //   alloc-probe               `GET /counts` answers with what the process has counted (CAllocationCount), and how many requests it has had
 //   alloc-probe --tls         has a second port, with TLS and a certificate made at start
+//   alloc-probe --middleware  has a router: /step/ with middleware that sets a value and registers a step, /coded/ compressed
 //   alloc-probe --waste       the handler makes a String of the header: what the counters must notice
 
 import CAllocationCount
 import Glibc
 import UringServer
+import UringServerCompression
 
 let arguments = Set(CommandLine.arguments.dropFirst())
-guard arguments.isSubset(of: ["--tls", "--waste"]) else { fatalError("usage: alloc-probe [--tls] [--waste]") }
+guard arguments.isSubset(of: ["--tls", "--waste", "--middleware"]) else { fatalError("usage: alloc-probe [--tls] [--waste] [--middleware]") }
 let wastes = arguments.contains("--waste")
 
 var options = ServerOptions()
@@ -25,7 +27,7 @@ if arguments.contains("--tls") { listeners.append(Listener("127.0.0.1:0", tls: .
 nonisolated(unsafe) let requests = UnsafeMutablePointer<UInt64>.allocate(capacity: 1)
 unsafe requests.initialize(to: 0)
 
-let application = Application { request, response in
+let handler: Handler = { request, response in
     unsafe requests.pointee &+= 1
     if request.path == "/counts" {
         let counts = ac_read()
@@ -50,4 +52,33 @@ let application = Application { request, response in
         if wastes, let agent = request.headers["user-agent"] { json["agent"] = String(agent) + "." } else { json["agent"] = request.headers["user-agent"] }
     }
 }
+
+func router() -> Router {
+    let (user, step) = (RequestKey<UInt64>(), ResponseStep { response, note in if note == 0 { response.status = .internalServerError } })
+    let page = String(repeating: "<li>an item of a list</li>\n", count: 150)
+    var router = Router()
+    router.get("/counts") { request, response in try handler(request, &response) }
+    router.group("/step") { group in
+        group.use { request, response, next in
+            response[user] = 42
+            response.beforeSending(step, note: 1)
+            try next(request, &response)
+        }
+        group.get("/") { _, response in
+            unsafe requests.pointee &+= 1
+            if response[user] == 42 { response.write("hello") }
+        }
+    }
+    router.group("/coded") { group in
+        group.use(.compression())
+        group.get("/") { _, response in
+            unsafe requests.pointee &+= 1
+            response.headers["content-type"] = "text/html"
+            response.write(page)
+        }
+    }
+    return router
+}
+
+let application = arguments.contains("--middleware") ? try Application(router: router()) : Application(handler: handler)
 try Server(listeners: listeners, options: options, application: application).run()

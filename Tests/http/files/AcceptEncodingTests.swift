@@ -122,4 +122,18 @@ private let all: ContentCodings = [.gzip, .brotli, .zstd]
             }
         }
     }
+
+    /// A field cut anywhere says at most what its whole elements say, and never traps; cut at a comma into two lines and joined again it says the same.
+    @Test func cutAtEveryByte() {
+        let field = Array("gzip;q=0.5 , br ; q=0.25,zstd;Q=1.000, identity;q=0, *;q=0.125".utf8)
+        let whole = AcceptEncoding(field.span)
+        for cut in 0...field.count {
+            let part = AcceptEncoding(Array(field[..<cut]).span)
+            for coding in ContentCoding.allCases { #expect((0...1000).contains(part.weight(of: coding))) }
+            if part.identity != nil { #expect(part.zstd == whole.zstd && part.brotli == whole.brotli) }
+            guard cut < field.count, field[cut] == UInt8(ascii: ",") else { continue }
+            let joined = Array(field[..<cut]) + Array(", ".utf8) + Array(field[(cut + 1)...])
+            #expect(AcceptEncoding(joined.span) == whole)
+        }
+    }
 }

@@ -121,8 +121,10 @@ import UringServer
         var router = Router()
         router.use(.latency)
         router.get("/") { _, response in response.write("x") }
+        router.get("/throws") { _, _ in throw HTTPError(.conflict) }
+        router.get("/stream") { _, response in response.stream { _ in .end } }
         let server = try TestServer(router: router)
-        for target in ["/", "/none"] {
+        for target in ["/", "/none", "/throws", "/stream"] {
             let value = try #require(try server.get(target).value("X-Latency-ns"))
             let nanoseconds = try #require(UInt64(value))
             #expect(nanoseconds > 0 && nanoseconds < 60_000_000_000)
