@@ -1,7 +1,7 @@
 // The resolver with answers of the test's making: caching, coalescing, limits, cancellation, the end; and with the system's, for names that
 // every machine has.
 
-import Dispatch
+import Foundation
 import Glibc
 import Synchronization
 import Testing
