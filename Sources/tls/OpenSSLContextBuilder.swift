@@ -103,7 +103,7 @@ internal import Glibc
     }
 
     /// Adds a certificate, its chain and key. Answers OpenSSL's object, which lives as long as the SSL_CTX.
-    func install(_ certificate: TLSCertificate, in context: OpaquePointer) throws(TLSLoadError) -> OpaquePointer {
+    static func install(_ certificate: TLSCertificate, in context: OpaquePointer) throws(TLSLoadError) -> OpaquePointer {
         guard let leaf = unsafe OpenSSLObjects.certificate(certificate.chain[0]) else { throw .openSSL("a certificate", remedy: "load it again") }
         defer { unsafe X509_free(leaf) }
         guard let key = unsafe OpenSSLObjects.privateKey(certificate.key) else { throw .openSSL("a private key", remedy: "load it again") }

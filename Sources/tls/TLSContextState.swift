@@ -48,7 +48,7 @@ internal import Glibc
             unsafe contexts.append(context)
             for index in set {
                 let certificate = configuration.certificates[index]
-                let installed = try unsafe builder.install(certificate, in: context)
+                let installed = try unsafe OpenSSLContextBuilder.install(certificate, in: context)
                 if let response = certificate.ocspResponse { unsafe staples[installed] = response }
             }
         }

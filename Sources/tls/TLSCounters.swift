@@ -20,7 +20,7 @@ package struct TLSCounters: Sendable {
     package internal(set) var ticketKeyRotations: UInt64 = 0
 
     /// Handshakes that failed, by `TLSFailure.Cause.rawValue`: a tuple would need a switch, an array a reference.
-    private var failures = InlineArray<17, UInt64>(repeating: 0)
+    private var failures = InlineArray<18, UInt64>(repeating: 0)
 
     package init() {}
 

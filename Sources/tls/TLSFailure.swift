@@ -3,7 +3,7 @@
 /// The peer's failure, or the environment's when it says so; never trapped, always counted.
 package struct TLSFailure: Error, Equatable, Sendable, CustomStringConvertible {
     package enum Cause: UInt8, CaseIterable, Sendable {
-        /// The client speaks plain HTTP: nothing was consumed, and the server may answer 400 in clear.
+        /// The peer speaks plain HTTP: nothing was consumed, and a server may answer 400 in clear.
         case plainHTTP
         /// No version that both sides accept.
         case unsupportedVersion
@@ -13,10 +13,10 @@ package struct TLSFailure: Error, Equatable, Sendable, CustomStringConvertible {
         /// ALPN without a protocol in common.
         case noApplicationProtocol
         case certificateRequired
-        /// A client certificate that does not verify: malformed, wrong purpose, bad signature.
+        /// The peer's certificate does not verify: malformed, wrong purpose, bad signature.
         case badCertificate
         case certificateExpired
-        /// The client's certificate leads to no authority of the `ca` file.
+        /// The peer's certificate leads to no authority that is trusted.
         case unknownAuthority
         /// The peer ended with a fatal alert, see `alert`.
         case alertReceived
@@ -31,6 +31,8 @@ package struct TLSFailure: Error, Equatable, Sendable, CustomStringConvertible {
         case protocolError
         /// Memory, or OpenSSL itself: not the peer's doing.
         case internalError
+        /// A server's certificate is for other names than the one that was connected to.
+        case wrongHost
     }
 
     package let cause: Cause
@@ -70,6 +72,7 @@ extension TLSFailure.Cause {
         case .unexpectedMessage: "unexpected-message"
         case .protocolError: "protocol-error"
         case .internalError: "internal-error"
+        case .wrongHost: "wrong-host"
         }
     }
 }

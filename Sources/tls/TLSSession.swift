@@ -1,5 +1,5 @@
-// One TLS connection, server side, sans-I/O: ciphertext is fed as a window of the caller's memory, plaintext and ciphertext come out into
-// the caller's memory. Lives in a connection, used on its loop's thread.
+// One TLS connection, either side, sans-I/O: ciphertext is fed as a window of the caller's memory, plaintext and ciphertext come out into
+// the caller's memory. Lives in a connection, used on its loop's thread. A client's session begins in TLSSession+Client.swift.
 //
 // handshake: feed → handshake ─more→ feed …  ─done→ read/write
 //                              └failed→ send what the output has (the alert), close
@@ -43,33 +43,42 @@ package enum TLSWriteStep: Equatable, Sendable {
             ERR_clear_error()
             return nil
         }
+        unsafe self.init(ssl, TLSSessionMemory(role: .server(context)))
+        unsafe SSL_set_accept_state(ssl)
+        unsafe context.pointee.sessionCount += 1
+        unsafe context.pointee.counters.started &+= 1
+    }
+
+    /// Takes over `ssl`, and frees it when it fails.
+    init?(_ ssl: OpaquePointer, _ contents: TLSSessionMemory) {
         unsafe memory = .allocate(capacity: 1)
-        unsafe memory.initialize(to: TLSSessionMemory(context: context))
+        unsafe memory.initialize(to: contents)
         guard let bio = unsafe SessionBIO.make(memory), unsafe SSL_set_ex_data(ssl, 0, memory) == 1 else {
             ERR_clear_error()
             unsafe SSL_free(ssl)
+            unsafe memory.deinitialize(count: 1)
             unsafe memory.deallocate()
             return nil
         }
         // One reference each for reading and writing, both ended by SSL_free; with both the same it takes one.
         unsafe SSL_set_bio(ssl, bio, bio)
-        unsafe SSL_set_accept_state(ssl)
         unsafe self.ssl = ssl
-        unsafe context.pointee.sessionCount += 1
-        unsafe context.pointee.counters.started &+= 1
     }
 
     /// Ends the session and every copy of this handle.
     package func destroy() {
-        let context = unsafe memory.pointee.context
-        if unsafe !memory.pointee.isEstablished && memory.pointee.failure == nil { unsafe context.pointee.counters.abandoned &+= 1 }
+        let role = unsafe memory.pointee.role
+        if unsafe !memory.pointee.isEstablished && memory.pointee.failure == nil { unsafe memory.pointee.count { $0.abandoned &+= 1 } }
         // A session that ended without close_notify would be dropped from the cache, although nothing is wrong with it.
         unsafe SSL_set_shutdown(ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN)
         unsafe SSL_free(ssl)
         ERR_clear_error()
         unsafe memory.deinitialize(count: 1)
         unsafe memory.deallocate()
-        unsafe context.pointee.sessionCount -= 1
+        switch unsafe role {
+        case .server(let context): unsafe context.pointee.sessionCount -= 1
+        case .client(let context): unsafe context.pointee.sessionCount -= 1
+        }
     }
 }
 
@@ -92,16 +101,16 @@ extension TLSSession {
     package func handshake(_ output: inout TLSOutput) -> TLSHandshakeStep {
         if let failure = unsafe memory.pointee.failure { return .failed(failure) }
         if unsafe memory.pointee.isEstablished { return .done }
-        let context = unsafe memory.pointee.context
+        let tick = unsafe memory.pointee.tick
         if unsafe memory.pointee.bytesIn == 0, let first = unsafe memory.pointee.input, unsafe memory.pointee.inputCount > 0 {
-            unsafe memory.pointee.times.begin(context.pointee.tick)
-            // A TLS connection begins with 0x16; a capital letter begins the method of plain HTTP (RFC 9110 9.1). Nothing is taken,
-            // and no alert is written: the client would print it as garbage.
+            unsafe memory.pointee.times.begin(tick)
+            // A TLS connection begins with 0x16 (or an alert, 0x15); a capital letter begins the method or the version of plain HTTP (RFC 9110
+            // 9.1, RFC 9112 2.3). Nothing is taken, and no alert is written: the peer would print it as garbage.
             if unsafe first[0] >= 0x41 && first[0] <= 0x5a { return unsafe fail(TLSFailure(.plainHTTP)) }
         }
         let before = unsafe memory.pointee.bytesOut
         let result = unsafe withOutput(&output) { unsafe SSL_do_handshake(ssl) }
-        if unsafe memory.pointee.bytesOut != before { unsafe memory.pointee.times.flight(context.pointee.tick) }
+        if unsafe memory.pointee.bytesOut != before { unsafe memory.pointee.times.flight(tick) }
         if result == 1 {
             unsafe established()
             return .done
@@ -202,14 +211,13 @@ extension TLSSession {
 
     private func note(_ failure: TLSFailure) -> TLSFailure {
         unsafe memory.pointee.failure = failure
-        if unsafe !memory.pointee.isEstablished { unsafe memory.pointee.context.pointee.counters.count(failure.cause) }
+        if unsafe !memory.pointee.isEstablished { unsafe memory.pointee.count { $0.count(failure.cause) } }
         return failure
     }
 
     private func established() {
-        let context = unsafe memory.pointee.context
         unsafe memory.pointee.isEstablished = true
-        unsafe memory.pointee.times.finish(context.pointee.tick)
-        unsafe context.pointee.counters.countFinished(resumption, isTLS13: version == .tls13, offeredResumption: offeredResumption)
+        unsafe memory.pointee.times.finish(memory.pointee.tick)
+        unsafe memory.pointee.count { unsafe $0.countFinished(resumption, isTLS13: version == .tls13, offeredResumption: offeredResumption) }
     }
 }

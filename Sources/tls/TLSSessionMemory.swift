@@ -1,10 +1,17 @@
 // What one session keeps beside OpenSSL's object: the caller's memory of the current call, what the ClientHello offered, times and
 // byte counts. At a fixed address, because OpenSSL's callbacks find it there and cannot capture. Loop's thread.
 
-/// A session's memory. Made by `TLSContext`, freed by `TLSSession.destroy`.
+/// Which side of the connection a session is. What it points to outlives every session.
+@unsafe enum TLSRole {
+    case server(UnsafeMutablePointer<TLSContextState>)
+    case client(UnsafeMutablePointer<TLSClientContextState>)
+}
+
+/// A session's memory. Made by `TLSContext` or `TLSClientContext`, freed by `TLSSession.destroy`.
 @unsafe struct TLSSessionMemory {
-    /// Outlives every session.
-    let context: UnsafeMutablePointer<TLSContextState>
+    let role: TLSRole
+    /// The server that a client's session is with: sessions are kept under it.
+    var peer: TLSPeerName?
 
     /// The unread rest of the caller's ciphertext. The caller keeps it alive until the session has taken all of it.
     var input: UnsafePointer<UInt8>?
@@ -25,7 +32,28 @@
     var isClosedByPeer = false
     var isShutDown = false
 
-    init(context: UnsafeMutablePointer<TLSContextState>) { unsafe self.context = context }
+    init(role: TLSRole) { unsafe self.role = role }
+
+    /// For the callbacks of a server's context, which no client has.
+    var context: UnsafeMutablePointer<TLSContextState> {
+        guard case .server(let context) = unsafe role else { preconditionFailure("BUG: a server's callback for a client's session") }
+        return unsafe context
+    }
+
+    var tick: (@convention(c) () -> UInt64)? {
+        switch unsafe role {
+        case .server(let context): unsafe context.pointee.tick
+        case .client(let context): unsafe context.pointee.tick
+        }
+    }
+
+    /// Changes the counters of the context.
+    func count(_ change: (inout TLSCounters) -> Void) {
+        switch unsafe role {
+        case .server(let context): unsafe change(&context.pointee.counters)
+        case .client(let context): unsafe change(&context.pointee.counters)
+        }
+    }
 }
 
 /// When the phases of a handshake began, in ticks of the context's function; 0 for a phase that was not reached.

@@ -7,8 +7,8 @@ import UringTLS
 /// The time that the tests' servers are told; certificates are made relative to the real one, which OpenSSL verifies by.
 let now = Int64(time(nil))
 
-/// A certificate with its key, owned.
-@safe final class TestIdentity {
+/// A certificate with its key, owned. Never changed once made: OpenSSL signs with one key on any number of threads.
+@safe final class TestIdentity: @unchecked Sendable {
     enum Kind { case p256, rsa }
 
     let certificate: OpaquePointer
@@ -30,7 +30,7 @@ let now = Int64(time(nil))
         unsafe X509_NAME_add_entry_by_txt(X509_get_subject_name(certificate), "CN", MBSTRING_UTF8, subject, -1, -1, 0)
         unsafe X509_set_issuer_name(certificate, X509_get_subject_name(issuer?.certificate ?? certificate))
         if isAuthority { add(NID_basic_constraints, "critical,CA:TRUE") }
-        if !names.isEmpty { add(NID_subject_alt_name, names.map { "DNS:" + $0 }.joined(separator: ",")) }
+        if !names.isEmpty { add(NID_subject_alt_name, names.map { $0.hasPrefix("IP:") ? $0 : "DNS:" + $0 }.joined(separator: ",")) }
         unsafe X509_sign(certificate, issuer?.key ?? key, EVP_sha256())
     }
 
