@@ -16,6 +16,7 @@ let package = Package(
     name: "uring-server",
     products: [
         .library(name: "UringServer", targets: ["UringServer"]),
+        .library(name: "UringTesting", targets: ["UringTesting"]),
         .executable(name: "uringd", targets: ["uringd"]),
     ],
     dependencies: [
@@ -45,6 +46,10 @@ let package = Package(
             name: "UringServer",
             dependencies: ["UringBase", "UringRing", "UringTLS", "UringHTTP", "UringHTTP1", "UringHTTP2", "CUringBase", "CUring"],
             path: "Sources/server", swiftSettings: swiftSettings),
+        // Beside the product: what programs test their handlers with.
+        .target(
+            name: "UringTesting", dependencies: ["UringServer", "UringSimulation", "UringRing", "UringHTTP"], path: "Sources/testing",
+            swiftSettings: swiftSettings),
         // Layer 5
         .target(
             name: "UringGateway",
@@ -75,13 +80,14 @@ let package = Package(
         .testTarget(name: "UringHPACKTests", dependencies: ["UringHPACK", "UringHTTP", "UringBase", "CUringBase", "CNGHTTP2", "TestSupport"], path: "Tests/hpack", exclude: ["CNGHTTP2"], swiftSettings: swiftSettings),
         .testTarget(name: "UringHTTP2Tests", dependencies: ["UringHTTP2", "UringHPACK", "UringHTTP", "UringBase", "CNGHTTP2", "TestSupport"], path: "Tests/http2", swiftSettings: swiftSettings),
         .testTarget(name: "UringServerTests", dependencies: ["UringServer", "UringTLS", "UringRing", "UringBase", "UringHTTP", "TestSupport"], path: "Tests/server", swiftSettings: swiftSettings),
+        .testTarget(name: "UringTestingTests", dependencies: ["UringTesting", "UringServer"], path: "Tests/testing", swiftSettings: swiftSettings),
         .testTarget(name: "UringGatewayTests", dependencies: ["UringGateway", "UringServer", "UringTLS", "UringHTTP", "UringBase", "TestSupport"], path: "Tests/gateway", swiftSettings: swiftSettings),
         .testTarget(name: "SimulationTests", dependencies: ["UringSimulation", "UringServer", "UringRing", "UringTLS", "UringHTTP", "UringHTTP1", "UringHTTP2", "UringBase", "CUring", "CUringTLS", "CNGHTTP2", "TestSupport"], path: "Tests/Simulation", swiftSettings: swiftSettings),
         .testTarget(name: "ConformanceTests", dependencies: ["TestSupport"], path: "Tests/Conformance", swiftSettings: swiftSettings),
         // What a request allocates is counted on this program (Tests/Allocation/run).
         .target(name: "CAllocationCount", path: "Tests/Allocation/Counter"),
         .executableTarget(name: "alloc-probe", dependencies: ["UringServer", "CAllocationCount"], path: "Tests/Allocation/Probe", swiftSettings: swiftSettings),
-        .testTarget(name: "LifetimesTests", dependencies: ["UringServer"], path: "Tests/Lifetimes", swiftSettings: swiftSettings),
+        .testTarget(name: "LifetimesTests", dependencies: ["UringServer", "UringTesting"], path: "Tests/Lifetimes", swiftSettings: swiftSettings),
         .testTarget(name: "LayeringTests", dependencies: ["TestSupport"], path: "Tests/Layering", swiftSettings: swiftSettings),
     ],
     cLanguageStandard: .gnu11

@@ -99,7 +99,7 @@ public struct Application: Sendable {
 
     public init(handler: @escaping Handler) { self.handler = handler }
 
-    var box: HandlerBox {
+    package var box: HandlerBox {
         HandlerBox(
             handle: handler, wantsStream: wantsStream, observe: observe, observeHandshake: observeHandshake, flush: flush, flushNs: ServerOptions.nanoseconds(flushInterval),
             reporter: reporter ?? StandardErrorReporter.shared)

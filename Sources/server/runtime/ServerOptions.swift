@@ -90,7 +90,7 @@ public struct ServerOptions: Sendable {
     public init() {}
 
     /// For one of `loops` loops.
-    func loopConfiguration(connectionsPerLoop: Int) -> LoopConfiguration {
+    package func loopConfiguration(connectionsPerLoop: Int) -> LoopConfiguration {
         var configuration = LoopConfiguration()
         configuration.keepAlive.headerTimeoutNs = Self.nanoseconds(timeouts.header)
         configuration.keepAlive.bodyTimeoutNs = Self.nanoseconds(timeouts.body)
