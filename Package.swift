@@ -19,6 +19,12 @@ let package = Package(
         .library(name: "UringTesting", targets: ["UringTesting"]),
         .executable(name: "uringd", targets: ["uringd"]),
     ],
+    // SwiftPM fetches every dependency of a package, also for who takes one product that needs none of them. Programs that link `UringServer` say
+    // `traits: []` and fetch nothing (docs/ARCHITECTURE.md, "What a user resolves").
+    traits: [
+        .trait(name: "Uringd", description: "The program uringd, and the packages that it needs"),
+        .default(enabledTraits: ["Uringd"]),
+    ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.6.0"),
@@ -55,7 +61,7 @@ let package = Package(
             name: "UringGateway",
             dependencies: [
                 "UringBase", "UringTLS", "UringHTTP", "UringServer", "CUringBase", "CUringYAML",
-                .product(name: "Logging", package: "swift-log"),
+                .product(name: "Logging", package: "swift-log", condition: .when(traits: ["Uringd"])),
             ],
             path: "Sources/gateway", swiftSettings: swiftSettings),
         // Layer 6
@@ -63,8 +69,8 @@ let package = Package(
             name: "uringd",
             dependencies: [
                 "UringServer", "UringGateway",
-                .product(name: "ArgumentParser", package: "swift-argument-parser"),
-                .product(name: "Logging", package: "swift-log"),
+                .product(name: "ArgumentParser", package: "swift-argument-parser", condition: .when(traits: ["Uringd"])),
+                .product(name: "Logging", package: "swift-log", condition: .when(traits: ["Uringd"])),
             ],
             path: "Sources/uringd", swiftSettings: swiftSettings),
 
