@@ -107,3 +107,8 @@ if let wanted = Context.environment["URING_TEST_TARGETS"]?.split(separator: ",")
     package.products.removeAll { $0.name == "uringd" }
     package.dependencies = []
 }
+
+// For `URING_DOCC=1 swift package generate-documentation --target UringServer`. Not for everybody: whoever links this package would fetch the plugin. docs/build does without.
+if Context.environment["URING_DOCC"] != nil {
+    package.dependencies.append(.package(url: "https://github.com/swiftlang/swift-docc-plugin", from: "1.5.0"))
+}

@@ -3,7 +3,7 @@
 
 internal import UringHTTP
 
-struct ResponseParser {
+package struct ResponseParser {
     enum Phase: Equatable {
         case head
         case counted(Int)
@@ -18,7 +18,7 @@ struct ResponseParser {
     /// The request was HEAD: no content follows, whatever the fields say.
     let isHead: Bool
     private(set) var phase = Phase.head
-    private(set) var response = TestResponse(.ok)
+    package private(set) var response = TestResponse(.ok)
     /// Status and fields are there.
     private(set) var hasHead = false
     private var length: Int?
@@ -30,13 +30,13 @@ struct ResponseParser {
     /// Largest chunk size in hexadecimal digits that fits an Int.
     private static let chunkDigitsMax = 15
 
-    init(isHead: Bool) { self.isHead = isHead }
+    package init(isHead: Bool) { self.isHead = isHead }
 
-    var isComplete: Bool { phase == .complete }
+    package var isComplete: Bool { phase == .complete }
 
     /// Takes what belongs to this response from the front of `input`.
     /// - Parameter ended: nothing will come behind `input`: the server has closed in order.
-    mutating func consume(_ input: inout ArraySlice<UInt8>, ended: Bool) throws {
+    package mutating func consume(_ input: inout ArraySlice<UInt8>, ended: Bool) throws {
         while true {
             switch phase {
             case .complete: return

@@ -7,6 +7,7 @@ public import UringHTTP
 public final class TestConnection {
     /// How a connection is, seen from the client.
     public enum State: Sendable, Equatable {
+        /// Open, or about to be.
         case open
         /// Nobody listens, after `TestServer.finish`.
         case refused
@@ -38,6 +39,7 @@ public final class TestConnection {
         world.add(self)
     }
 
+    /// How the connection is now.
     public var state: State {
         switch client.state {
         case .connecting, .established: .open
@@ -110,6 +112,7 @@ public final class TestConnection {
     public func halfClose() { client.halfClose() }
     /// Reads no further: the server's output stays in the network's buffers, then in the server's.
     public func stopReading() { client.stopReading() }
+    /// Reads again, from now on, what has piled up first.
     public func startReading() {
         isHeldBack = false
         client.startReading()

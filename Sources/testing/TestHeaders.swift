@@ -4,18 +4,26 @@
 public struct TestHeaders: Sendable, Equatable, RandomAccessCollection, ExpressibleByDictionaryLiteral, CustomStringConvertible {
     /// One line.
     public struct Field: Sendable, Equatable {
+        /// As written.
         public var name: String
+        /// Without white space around it.
         public var value: String
+        /// A line.
         public init(name: String, value: String) { (self.name, self.value) = (name, value) }
     }
 
     var fields: [Field] = []
 
+    /// No lines.
     public init() {}
+    /// The lines of a literal, in order; names may be repeated.
     public init(dictionaryLiteral lines: (String, String)...) { fields = lines.map { Field(name: $0.0, value: $0.1) } }
 
+    /// Always 0.
     public var startIndex: Int { 0 }
+    /// Number of lines.
     public var endIndex: Int { fields.count }
+    /// One line. Traps outside `0..<count`.
     public subscript(index: Int) -> Field { fields[index] }
 
     /// The value of the first line of that name. Setting replaces all lines of the name; nil removes them.

@@ -13,6 +13,7 @@ public enum TestReport: Sendable, CustomStringConvertible {
     /// A handler held its loop for too long. Simulated time does not pass in handlers: only a test that moves the clock in one sees it.
     case stalled(LoopStall)
 
+    /// The sentence for people.
     public var description: String {
         switch self {
         case .handlerFailed(let route, let error): "the handler of \(route.isEmpty ? "a streamed response" : route) failed: \(error)"

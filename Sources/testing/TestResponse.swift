@@ -4,9 +4,11 @@ public import UringHTTP
 
 /// A response as a client read it from the wire: status, fields, content with its chunked coding removed, trailers.
 public struct TestResponse: Sendable, Equatable, CustomStringConvertible {
+    /// The status of the final response.
     public internal(set) var status: HTTPStatus
     /// In the order they were sent, those of the server itself (`date`, `content-length`, …) included.
     public internal(set) var headers = TestHeaders()
+    /// The content.
     public internal(set) var body = TestBytes()
     /// The fields behind a chunked body.
     public internal(set) var trailers = TestHeaders()

@@ -54,6 +54,7 @@ public final class TestServer {
 
     /// Sends a request on a connection of its own, reads the response, and closes.
     /// - Parameters:
+    ///   - method: any but `.other`.
     ///   - target: path and query as they stand in the request line.
     ///   - headers: sent in this order. `host` and `content-length` are added when they are missing.
     ///   - body: sent in one piece; see `start` for others.
@@ -77,7 +78,7 @@ public final class TestServer {
     ///     try test.advance(by: .seconds(1))
     ///     #expect(try events.read() == "data: 2\n\n")
     ///
-    /// - Parameters: as those of `request`; `body` says what follows by `TestExchange.send`.
+    /// The parameters are those of `request`; `body` says what follows by `TestExchange.send`.
     public func start(_ method: HTTPMethod, _ target: String, headers: TestHeaders = [:], body: TestRequestBody = .none) throws -> TestExchange {
         try connect().start(method, target, headers: headers, body: body)
     }
