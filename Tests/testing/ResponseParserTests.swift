@@ -1,8 +1,7 @@
 // The reader of responses is as strict as it says: a server's framing errors fail a test.
 
 import Testing
-
-@testable import UringTesting
+import UringTesting
 
 @Suite struct ResponseParserTests {
     private static let date = "Date: Sat, 01 Jun 2024 12:00:00 GMT\r\n"
