@@ -47,7 +47,7 @@ package struct TimerWheel: ~Copyable {
     private var lastExpired = none
     /// Every timer of this tick and before has left the slots.
     private var elapsed: UInt64
-    private let tickShift: UInt64
+    package let tickShift: UInt64
     /// Timers armed, those that are expired and not handed out included.
     package private(set) var count = 0
 

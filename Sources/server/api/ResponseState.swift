@@ -35,6 +35,8 @@ struct ResponseState {
     var refusedField = false
     var receiver: RequestBodyReceiver?
     var upgrade: UpgradeHandler?
+    /// What goes on with the request when its handler has returned. `hasSpecialContent` is set with it.
+    var asyncHandler: AsyncHandlerBox?
     var untimed = false
     var requestIsStreaming = false
     var routeName: RouteName?
@@ -79,6 +81,7 @@ struct ResponseState {
 
     mutating func forgetContent() {
         unsafe content = .written
+        unsafe asyncHandler = nil
         unsafe hasSpecialContent = false
     }
 

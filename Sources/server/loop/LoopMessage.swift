@@ -25,6 +25,8 @@ package final class LoopMessage: Sendable {
         case unlisten([Int32])
         /// A waiting producer or a paused body goes on.
         case resume(ExchangeHandle)
+        /// Tasks of this loop can go on.
+        case jobs
         /// Run on the loop's thread.
         case run(@Sendable () -> Void)
     }
@@ -77,6 +79,7 @@ extension Loop {
         case .transport(let changes): changeTransports(changes)
         case .unlisten(let removed): unlisten(removed)
         case .resume(let exchange): resumeExchange(exchange)
+        case .jobs: executor.takeRemote()
         case .run(let body): body()
         }
     }
