@@ -19,7 +19,14 @@ let package = Package(
         // Apart from UringServer, so that a program without it needs none of the compression libraries.
         .library(name: "UringServerCompression", targets: ["UringServerCompression"]),
         .library(name: "UringServerJWT", targets: ["UringServerJWT"]),
+        .library(name: "UringTesting", targets: ["UringTesting"]),
         .executable(name: "uringd", targets: ["uringd"]),
+    ],
+    // SwiftPM fetches every dependency of a package, also for who takes one product that needs none of them. Programs that link `UringServer` say
+    // `traits: []` and fetch nothing (docs/ARCHITECTURE.md, "What a user resolves").
+    traits: [
+        .trait(name: "Uringd", description: "The program uringd, and the packages that it needs"),
+        .default(enabledTraits: ["Uringd"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
@@ -55,6 +62,10 @@ let package = Package(
             dependencies: ["UringBase", "UringRing", "UringTLS", "UringHTTP", "UringHTTP1", "UringHTTP2", "UringWebSocket", "CUringBase", "CUring"],
             path: "Sources/server", swiftSettings: swiftSettings),
         .target(name: "UringCompression", dependencies: ["UringHTTP", "CUringCompression"], path: "Sources/compression", swiftSettings: swiftSettings),
+        // Beside the product: what programs test their handlers with.
+        .target(
+            name: "UringTesting", dependencies: ["UringServer", "UringSimulation", "UringRing", "UringHTTP"], path: "Sources/testing",
+            swiftSettings: swiftSettings),
         // Layer 5
         .target(name: "UringServerJWT", dependencies: ["UringServer", "UringJWT", "UringHTTP"], path: "Sources/serverjwt", swiftSettings: swiftSettings),
         .target(
@@ -64,7 +75,7 @@ let package = Package(
             name: "UringGateway",
             dependencies: [
                 "UringBase", "UringTLS", "UringHTTP", "UringServer", "CUringBase", "CUringYAML",
-                .product(name: "Logging", package: "swift-log"),
+                .product(name: "Logging", package: "swift-log", condition: .when(traits: ["Uringd"])),
             ],
             path: "Sources/gateway", swiftSettings: swiftSettings),
         // Layer 6
@@ -72,8 +83,8 @@ let package = Package(
             name: "uringd",
             dependencies: [
                 "UringServer", "UringGateway",
-                .product(name: "ArgumentParser", package: "swift-argument-parser"),
-                .product(name: "Logging", package: "swift-log"),
+                .product(name: "ArgumentParser", package: "swift-argument-parser", condition: .when(traits: ["Uringd"])),
+                .product(name: "Logging", package: "swift-log", condition: .when(traits: ["Uringd"])),
             ],
             path: "Sources/uringd", swiftSettings: swiftSettings),
 
@@ -96,6 +107,7 @@ let package = Package(
             name: "UringServerCompressionTests", dependencies: ["UringServerCompression", "UringServer", "UringHTTP", "TestSupport"],
             path: "Tests/servercompression", swiftSettings: swiftSettings),
         .testTarget(name: "UringServerJWTTests", dependencies: ["UringServerJWT", "UringServer", "UringHTTP", "TestSupport"], path: "Tests/serverjwt", swiftSettings: swiftSettings),
+        .testTarget(name: "UringTestingTests", dependencies: ["UringTesting", "UringServer"], path: "Tests/testing", swiftSettings: swiftSettings),
         .testTarget(name: "UringGatewayTests", dependencies: ["UringGateway", "UringServer", "UringTLS", "UringHTTP", "UringBase", "TestSupport"], path: "Tests/gateway", swiftSettings: swiftSettings),
         .testTarget(name: "SimulationTests", dependencies: ["UringSimulation", "UringServer", "UringRing", "UringTLS", "UringHTTP", "UringHTTP1", "UringHTTP2", "UringBase", "CUring", "CUringTLS", "CNGHTTP2", "TestSupport"], path: "Tests/Simulation", swiftSettings: swiftSettings),
         .testTarget(name: "ConformanceTests", dependencies: ["TestSupport"], path: "Tests/Conformance", swiftSettings: swiftSettings),
@@ -104,7 +116,7 @@ let package = Package(
         // What a WebSocket message allocates is counted on this one (AllocationTests in Tests/websocket).
         .executableTarget(name: "websocket-probe", dependencies: ["UringWebSocket", "CAllocationCount"], path: "Tests/Allocation/WebSocketProbe", swiftSettings: swiftSettings),
         .executableTarget(name: "alloc-probe", dependencies: ["UringServer", "UringServerCompression", "UringServerJWT", "CAllocationCount"], path: "Tests/Allocation/Probe", swiftSettings: swiftSettings),
-        .testTarget(name: "LifetimesTests", dependencies: ["UringServer", "UringServerCompression", "UringServerJWT"], path: "Tests/Lifetimes", swiftSettings: swiftSettings),
+        .testTarget(name: "LifetimesTests", dependencies: ["UringServer", "UringServerCompression", "UringServerJWT", "UringTesting"], path: "Tests/Lifetimes", swiftSettings: swiftSettings),
         .testTarget(name: "LayeringTests", dependencies: ["TestSupport"], path: "Tests/Layering", swiftSettings: swiftSettings),
     ],
     cLanguageStandard: .gnu11
@@ -119,4 +131,9 @@ if let wanted = Context.environment["URING_TEST_TARGETS"]?.split(separator: ",")
     package.targets.removeAll { unneeded.contains($0.name) || $0.type == .test && !wanted.contains($0.name) }
     package.products.removeAll { $0.name == "uringd" }
     package.dependencies = []
+}
+
+// For `URING_DOCC=1 swift package generate-documentation --target UringServer`. Not for everybody: whoever links this package would fetch the plugin. docs/build does without.
+if Context.environment["URING_DOCC"] != nil {
+    package.dependencies.append(.package(url: "https://github.com/swiftlang/swift-docc-plugin", from: "1.5.0"))
 }

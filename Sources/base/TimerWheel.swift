@@ -47,16 +47,16 @@ package struct TimerWheel: ~Copyable {
     private var lastExpired = none
     /// Every timer of this tick and before has left the slots.
     private var elapsed: UInt64
-    private let tickShift: UInt64
+    package let tickShift: UInt64
     /// Timers armed, those that are expired and not handed out included.
     package private(set) var count = 0
 
     /// - Parameters:
     ///   - now: the present, ns on the clock of all later calls.
-    ///   - tickShift: the tick is 2^tickShift ns; 10 (1 µs) to 40 (18 min).
+    ///   - tickShift: the tick is 2^tickShift ns; 0 (for clocks that do not really pass) to 40 (18 min).
     ///   - capacity: indices below this need no growth later.
     package init(now: UInt64, tickShift: UInt64 = defaultTickShift, capacity: Int = 256) {
-        precondition((10...40).contains(tickShift), "BUG: the tick is 2^10 to 2^40 ns")
+        precondition((0...40).contains(tickShift), "BUG: the tick is 2^0 to 2^40 ns")
         self.tickShift = tickShift
         elapsed = now >> tickShift
         // Empty until `grow` gives it memory.

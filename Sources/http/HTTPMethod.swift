@@ -2,6 +2,7 @@
 
 /// A method of RFC 9110 9.3 or RFC 5789, or `other` for any other token; the name of an `other` is in the request line.
 @frozen public enum HTTPMethod: UInt8, CaseIterable, Sendable {
+    /// The methods of RFC 9110 section 9.3 and PATCH (RFC 5789); `other` is any other token.
     case get, head, post, put, delete, connect, options, trace, patch, other
 
     /// The method whose name is exactly `bytes[..<count]`; method names are case-sensitive (RFC 9110 9.1).
@@ -66,5 +67,6 @@
 }
 
 extension HTTPMethod: CustomStringConvertible {
+    /// The name, or "other".
     public var description: String { self == .other ? "other" : "\(name)" }
 }

@@ -17,10 +17,15 @@
         self.code = UInt16(truncatingIfNeeded: code)
     }
 
+    /// 100…199: an interim response (RFC 9110 section 15.2).
     @inlinable public var isInformational: Bool { code < 200 }
+    /// 200…299 (RFC 9110 section 15.3).
     @inlinable public var isSuccess: Bool { code >= 200 && code < 300 }
+    /// 300…399 (RFC 9110 section 15.4).
     @inlinable public var isRedirection: Bool { code >= 300 && code < 400 }
+    /// 400…499: the client's mistake (RFC 9110 section 15.5).
     @inlinable public var isClientError: Bool { code >= 400 && code < 500 }
+    /// 500…599: the server's mistake (RFC 9110 section 15.6).
     @inlinable public var isServerError: Bool { code >= 500 }
 
     /// Whether a response with this status never has content, whatever the method (RFC 9110 6.4.1).
@@ -34,66 +39,127 @@ extension HTTPStatus: CustomStringConvertible {
 
 // The IANA registry "HTTP Status Codes", without the unused 306 and 418 and the temporary 104.
 extension HTTPStatus {
+    /// 100 Continue.
     @inlinable public static var `continue`: HTTPStatus { HTTPStatus(100) }
+    /// 101 Switching Protocols.
     @inlinable public static var switchingProtocols: HTTPStatus { HTTPStatus(101) }
+    /// 102 Processing.
     @inlinable public static var processing: HTTPStatus { HTTPStatus(102) }
+    /// 103 Early Hints.
     @inlinable public static var earlyHints: HTTPStatus { HTTPStatus(103) }
+    /// 200 OK.
     @inlinable public static var ok: HTTPStatus { HTTPStatus(200) }
+    /// 201 Created.
     @inlinable public static var created: HTTPStatus { HTTPStatus(201) }
+    /// 202 Accepted.
     @inlinable public static var accepted: HTTPStatus { HTTPStatus(202) }
+    /// 203 Non-Authoritative Information.
     @inlinable public static var nonAuthoritativeInformation: HTTPStatus { HTTPStatus(203) }
+    /// 204 No Content.
     @inlinable public static var noContent: HTTPStatus { HTTPStatus(204) }
+    /// 205 Reset Content.
     @inlinable public static var resetContent: HTTPStatus { HTTPStatus(205) }
+    /// 206 Partial Content.
     @inlinable public static var partialContent: HTTPStatus { HTTPStatus(206) }
+    /// 207 Multi-Status.
     @inlinable public static var multiStatus: HTTPStatus { HTTPStatus(207) }
+    /// 208 Already Reported.
     @inlinable public static var alreadyReported: HTTPStatus { HTTPStatus(208) }
+    /// 226 IM Used.
     @inlinable public static var imUsed: HTTPStatus { HTTPStatus(226) }
+    /// 300 Multiple Choices.
     @inlinable public static var multipleChoices: HTTPStatus { HTTPStatus(300) }
+    /// 301 Moved Permanently.
     @inlinable public static var movedPermanently: HTTPStatus { HTTPStatus(301) }
+    /// 302 Found.
     @inlinable public static var found: HTTPStatus { HTTPStatus(302) }
+    /// 303 See Other.
     @inlinable public static var seeOther: HTTPStatus { HTTPStatus(303) }
+    /// 304 Not Modified.
     @inlinable public static var notModified: HTTPStatus { HTTPStatus(304) }
+    /// 305 Use Proxy.
     @inlinable public static var useProxy: HTTPStatus { HTTPStatus(305) }
+    /// 307 Temporary Redirect.
     @inlinable public static var temporaryRedirect: HTTPStatus { HTTPStatus(307) }
+    /// 308 Permanent Redirect.
     @inlinable public static var permanentRedirect: HTTPStatus { HTTPStatus(308) }
+    /// 400 Bad Request.
     @inlinable public static var badRequest: HTTPStatus { HTTPStatus(400) }
+    /// 401 Unauthorized.
     @inlinable public static var unauthorized: HTTPStatus { HTTPStatus(401) }
+    /// 402 Payment Required.
     @inlinable public static var paymentRequired: HTTPStatus { HTTPStatus(402) }
+    /// 403 Forbidden.
     @inlinable public static var forbidden: HTTPStatus { HTTPStatus(403) }
+    /// 404 Not Found.
     @inlinable public static var notFound: HTTPStatus { HTTPStatus(404) }
+    /// 405 Method Not Allowed.
     @inlinable public static var methodNotAllowed: HTTPStatus { HTTPStatus(405) }
+    /// 406 Not Acceptable.
     @inlinable public static var notAcceptable: HTTPStatus { HTTPStatus(406) }
+    /// 407 Proxy Authentication Required.
     @inlinable public static var proxyAuthenticationRequired: HTTPStatus { HTTPStatus(407) }
+    /// 408 Request Timeout.
     @inlinable public static var requestTimeout: HTTPStatus { HTTPStatus(408) }
+    /// 409 Conflict.
     @inlinable public static var conflict: HTTPStatus { HTTPStatus(409) }
+    /// 410 Gone.
     @inlinable public static var gone: HTTPStatus { HTTPStatus(410) }
+    /// 411 Length Required.
     @inlinable public static var lengthRequired: HTTPStatus { HTTPStatus(411) }
+    /// 412 Precondition Failed.
     @inlinable public static var preconditionFailed: HTTPStatus { HTTPStatus(412) }
+    /// 413 Content Too Large.
     @inlinable public static var contentTooLarge: HTTPStatus { HTTPStatus(413) }
+    /// 414 URI Too Long.
     @inlinable public static var uriTooLong: HTTPStatus { HTTPStatus(414) }
+    /// 415 Unsupported Media Type.
     @inlinable public static var unsupportedMediaType: HTTPStatus { HTTPStatus(415) }
+    /// 416 Range Not Satisfiable.
     @inlinable public static var rangeNotSatisfiable: HTTPStatus { HTTPStatus(416) }
+    /// 417 Expectation Failed.
     @inlinable public static var expectationFailed: HTTPStatus { HTTPStatus(417) }
+    /// 421 Misdirected Request.
     @inlinable public static var misdirectedRequest: HTTPStatus { HTTPStatus(421) }
+    /// 422 Unprocessable Content.
     @inlinable public static var unprocessableContent: HTTPStatus { HTTPStatus(422) }
+    /// 423 Locked.
     @inlinable public static var locked: HTTPStatus { HTTPStatus(423) }
+    /// 424 Failed Dependency.
     @inlinable public static var failedDependency: HTTPStatus { HTTPStatus(424) }
+    /// 425 Too Early.
     @inlinable public static var tooEarly: HTTPStatus { HTTPStatus(425) }
+    /// 426 Upgrade Required.
     @inlinable public static var upgradeRequired: HTTPStatus { HTTPStatus(426) }
+    /// 428 Precondition Required.
     @inlinable public static var preconditionRequired: HTTPStatus { HTTPStatus(428) }
+    /// 429 Too Many Requests.
     @inlinable public static var tooManyRequests: HTTPStatus { HTTPStatus(429) }
+    /// 431 Request Header Fields Too Large.
     @inlinable public static var requestHeaderFieldsTooLarge: HTTPStatus { HTTPStatus(431) }
+    /// 451 Unavailable For Legal Reasons.
     @inlinable public static var unavailableForLegalReasons: HTTPStatus { HTTPStatus(451) }
+    /// 500 Internal Server Error.
     @inlinable public static var internalServerError: HTTPStatus { HTTPStatus(500) }
+    /// 501 Not Implemented.
     @inlinable public static var notImplemented: HTTPStatus { HTTPStatus(501) }
+    /// 502 Bad Gateway.
     @inlinable public static var badGateway: HTTPStatus { HTTPStatus(502) }
+    /// 503 Service Unavailable.
     @inlinable public static var serviceUnavailable: HTTPStatus { HTTPStatus(503) }
+    /// 504 Gateway Timeout.
     @inlinable public static var gatewayTimeout: HTTPStatus { HTTPStatus(504) }
+    /// 505 HTTP Version Not Supported.
     @inlinable public static var httpVersionNotSupported: HTTPStatus { HTTPStatus(505) }
+    /// 506 Variant Also Negotiates.
     @inlinable public static var variantAlsoNegotiates: HTTPStatus { HTTPStatus(506) }
+    /// 507 Insufficient Storage.
     @inlinable public static var insufficientStorage: HTTPStatus { HTTPStatus(507) }
+    /// 508 Loop Detected.
     @inlinable public static var loopDetected: HTTPStatus { HTTPStatus(508) }
+    /// 510 Not Extended.
     @inlinable public static var notExtended: HTTPStatus { HTTPStatus(510) }
+    /// 511 Network Authentication Required.
     @inlinable public static var networkAuthenticationRequired: HTTPStatus { HTTPStatus(511) }
 }
 

@@ -2,6 +2,7 @@
 
 internal import CUring
 internal import Glibc
+internal import UringRing
 
 extension SimulatedKernel {
     /// How long a cold file takes, nanoseconds.
@@ -9,6 +10,7 @@ extension SimulatedKernel {
 
     func openNow(directory: Int32, path: String, flags: UInt64) -> Int32 {
         guard let base = simulation.descriptors[directory] as? NodeFile else {
+            if simulation.opensRealFiles, simulation.descriptors[directory] == nil { return openReal(directory: directory, path: path, flags: flags) }
             simulation.violation("open '\(path)' beneath descriptor \(directory), which is not a directory")
             return -EBADF
         }
@@ -20,6 +22,33 @@ extension SimulatedKernel {
             simulation.trace(.open, Int64(fd), Int64(node.inode))
             return fd
         }
+    }
+
+    /// A file beneath a directory of the real process, read whole: as true as the simulated ones, and as still.
+    private func openReal(directory: Int32, path: String, flags: UInt64) -> Int32 {
+        let real = unsafe ur_openat2(directory, path, flags, Kernel.openResolve)
+        guard real >= 0 else { return real }
+        defer { _ = Glibc.close(real) }
+        var status = stat()
+        guard unsafe fstat(real, &status) == 0 else { return -errno }
+        let kind = status.st_mode & S_IFMT
+        var bytes: [UInt8] = []
+        if kind == S_IFREG {
+            bytes = [UInt8](repeating: 0, count: max(0, Int(status.st_size)))
+            var count = 0
+            while count < bytes.count {
+                // The array's memory, for this call.
+                let got = unsafe bytes.withUnsafeMutableBytes { unsafe pread(real, $0.baseAddress! + count, $0.count - count, off_t(count)) }
+                if got < 0 { return -errno }
+                if got == 0 { break }
+                count += got
+            }
+            bytes.removeLast(bytes.count - count)
+        }
+        let content: FileSystemNode.Content = kind == S_IFDIR ? .directory([:]) : kind == S_IFREG ? .file(bytes) : .special
+        let node = FileSystemNode(name: path, inode: UInt64(status.st_ino), content: content)
+        (node.modifiedSeconds, node.modifiedNanoseconds) = (Int64(status.st_mtim.tv_sec), UInt32(status.st_mtim.tv_nsec))
+        return simulation.descriptors.add(NodeFile(simulation, node)) ?? -EMFILE
     }
 
     func open(_ operation: PendingOperation) {

@@ -166,7 +166,9 @@ package final class SimulatedKernel: KernelCalls {
                 // Linux would let this thread sleep while the others run; here it is asked again later.
                 return -EINTR
             }
-            guard let next = simulation.nextMoment(seenFrom: self) else {
+            let next = simulation.nextMoment(seenFrom: self)
+            if simulation.returnsToDriver(before: next) { return -EINTR }
+            guard let next else {
                 simulation.nothingToWaitFor()
                 return -EINTR
             }

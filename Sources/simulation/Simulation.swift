@@ -43,15 +43,23 @@ package final class Simulation {
     package internal(set) var closedWhileArmed = 0
     /// What kernels that are gone left behind.
     private var leftBehind: [String] = []
+    /// How far waiting loops let time pass; nil: to whatever is scheduled next. Set by a driver that keeps the clock to itself.
+    package var horizon: UInt64?
+    private var wasQuiet = false
+    private var driverIsWanted = false
+    /// Directories of the real process can be opened in, for programs that open theirs before they meet the simulation.
+    package var opensRealFiles = false
     /// Descriptors that the test itself opened.
     private var excusedDescriptors: [Int32] = []
 
-    /// - Parameter descriptorLimit: as RLIMIT_NOFILE: the first number that is refused.
-    package init(seed: UInt64, faults: FaultPlan = .none, descriptorLimit: Int32 = 65_536) {
+    /// - Parameters:
+    ///   - firstDescriptor: above all numbers of the real process where programs under test could mix them up.
+    ///   - descriptorLimit: as RLIMIT_NOFILE: the first number that is refused.
+    package init(seed: UInt64, faults: FaultPlan = .none, firstDescriptor: Int32 = 3, descriptorLimit: Int32 = 65_536) {
         self.seed = seed
         self.faults = faults
         random = RandomSource(seed: seed)
-        descriptors = DescriptorTable(limit: descriptorLimit)
+        descriptors = DescriptorTable(first: firstDescriptor, limit: descriptorLimit)
     }
 
     deinit { events.removeAll() }
@@ -156,6 +164,32 @@ package final class Simulation {
             next = min(next ?? deadline, deadline)
         }
         return next
+    }
+
+    /// When the next event happens; nil: none is scheduled.
+    package var nextEvent: UInt64? { events.nextTime }
+    /// When the wait of the first loop ends; nil: none waits, or without limit.
+    package var nextDeadline: UInt64? { kernels.compactMap(\.waitDeadline).min() }
+
+    /// Nothing happens before the horizon, or the driver wants a look: time does not pass by itself any further.
+    func returnsToDriver(before next: UInt64?) -> Bool {
+        guard let horizon else { return false }
+        if driverIsWanted {
+            driverIsWanted = false
+            return true
+        }
+        guard next ?? .max > horizon else { return false }
+        wasQuiet = true
+        return true
+    }
+
+    /// Ends the wait under way, so that the driver sees what has happened. Only where there is a horizon.
+    package func returnToDriver() { driverIsWanted = true }
+
+    /// Whether a loop has met the horizon since this was asked last.
+    package func takeQuiet() -> Bool {
+        defer { wasQuiet = false }
+        return wasQuiet
     }
 
     /// A loop found nothing to wait for. Once round is no deadlock yet: what just happened may be all that the test wanted.

@@ -57,6 +57,9 @@ enum Layers {
             imports: ["UringBase", "UringRing", "UringTLS", "UringHTTP", "UringHTTP1", "UringHTTP2", "UringWebSocket"],
             foreign: ["CUringBase", "CUring"], system: platform),
         Layer(
+            module: "UringTesting", directory: "testing", level: 5, imports: ["UringRing", "UringSimulation", "UringHTTP", "UringServer"], foreign: [],
+            system: platform),
+        Layer(
             module: "UringGateway", directory: "gateway", level: 5, imports: ["UringBase", "UringTLS", "UringHTTP", "UringServer"],
             foreign: ["CUringBase", "CUringYAML", "Logging"], system: platform),
         Layer(

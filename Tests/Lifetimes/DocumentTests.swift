@@ -16,7 +16,7 @@ struct Snippet: CustomTestStringConvertible, Sendable {
 
     /// What is compiled: snippets that only add routes get a router.
     var program: String {
-        if label == "manifest" || text.contains("import UringServer") { return text }
+        if label == "manifest" || text.contains("import Uring") { return text }
         return "import UringServer\n" + (text.contains("Router()") ? "" : "var router = Router()\n") + text
     }
 }

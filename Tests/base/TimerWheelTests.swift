@@ -208,7 +208,7 @@ private final class WheelUnderTest {
     }
 
     /// Random arming, moving, cancelling and jumps of all sizes against a dictionary.
-    @Test(arguments: [10, 20, 26] as [UInt64]) func agreesWithTheReference(tickShift: UInt64) {
+    @Test(arguments: [0, 10, 20, 26] as [UInt64]) func agreesWithTheReference(tickShift: UInt64) {
         for seed in 0..<60 as Range<UInt64> {
             var random = WheelRandom(state: seed)
             var now = random.below(1 << 50)

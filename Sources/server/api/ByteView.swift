@@ -8,14 +8,18 @@ internal import Glibc
 /// HTTP does not promise text: a view holds whatever octets the peer sent (RFC 9110 section 5.5), so comparisons are by byte.
 @frozen
 public struct ByteView: ~Escapable {
+    /// The bytes, without a copy.
     public let span: Span<UInt8>
 
+    /// A view of the span's bytes, with its lifetime.
     @inlinable
     @_lifetime(copy span)
     public init(_ span: Span<UInt8>) { self.span = span }
 
+    /// Number of bytes.
     @inlinable
     public var count: Int { span.count }
+    /// Whether it has no bytes.
     @inlinable
     public var isEmpty: Bool { span.isEmpty }
     /// Traps when `index` is not in `0..<count`.
@@ -28,6 +32,7 @@ public struct ByteView: ~Escapable {
         unsafe view.equals(text.utf8Start, text.utf8CodeUnitCount)
     }
 
+    /// Whether the view differs from the text's UTF-8, byte for byte.
     @inlinable
     public static func != (view: ByteView, text: StaticString) -> Bool { !(view == text) }
 
@@ -53,6 +58,7 @@ public struct ByteView: ~Escapable {
         return text.withUTF8 { unsafe $0.count == 0 ? isEmpty : equals($0.baseAddress!, $0.count) }
     }
 
+    /// Whether it begins with these bytes; case counts.
     public func hasPrefix(_ text: StaticString) -> Bool {
         let length = text.utf8CodeUnitCount
         guard count >= length else { return false }

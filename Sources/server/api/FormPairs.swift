@@ -4,6 +4,7 @@ internal import UringHTTP
 
 /// One `name=value` of a query or form, as it was sent: percent-encoding and `+` untouched.
 public struct FormPair: ~Escapable {
+    /// The name as it was sent: percent-encoded, with `+` for spaces.
     public let name: ByteView
     /// Empty when there is no `=`.
     public let value: ByteView

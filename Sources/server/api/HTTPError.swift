@@ -16,20 +16,31 @@ public protocol ResponseError: Error {
 }
 
 extension ResponseError {
+    /// What the client is told; empty, the default, sends no content.
     public var message: String { "" }
+    /// Fields of the answer; none unless implemented.
     public var headers: [(name: String, value: String)] { [] }
 }
 
 /// The error to throw when no type of one's own is needed: `throw HTTPError(.notFound, "no such order")`.
 public struct HTTPError: ResponseError, CustomStringConvertible {
+    /// The status of the answer.
     public var status: HTTPStatus
+    /// What the client is told; empty for nothing.
     public var message: String
+    /// Fields of the answer.
     public var headers: [(name: String, value: String)]
 
+    /// An error that answers with a status.
+    /// - Parameters:
+    ///   - status: below 400 becomes 500.
+    ///   - message: shown to the client, so without secrets; empty sends no content.
+    ///   - headers: sent with it.
     public init(_ status: HTTPStatus, _ message: String = "", headers: [(name: String, value: String)] = []) {
         (self.status, self.message, self.headers) = (status, message, headers)
     }
 
+    /// Status and message, for logs.
     public var description: String { message.isEmpty ? status.description : "\(status): \(message)" }
 }
 

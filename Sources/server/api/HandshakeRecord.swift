@@ -10,6 +10,7 @@ public enum HandshakeResult: Sendable, Equatable {
     case fallback
     /// Resumed: TLS 1.2 by a ticket, TLS 1.2 by a session id, TLS 1.3 by a pre-shared key (a ticket, mostly).
     case ticket, sessionID, preSharedKey
+    /// It failed, for this reason.
     case failed(HandshakeFailure)
     /// The connection ended first: closed by the client, or its time was up.
     case abandoned
@@ -54,22 +55,28 @@ public struct HandshakePhases: Sendable, Equatable {
 
 /// A handshake that has ended.
 public struct HandshakeRecord: Sendable {
+    /// How it ended.
     public let result: HandshakeResult
     /// As `Request.connectionID`, and as the probes have it.
     public let connectionID: UInt64
+    /// The number of the loop, from 0.
     public let loop: Int
-    /// The address that was listened on, and the client's, as `Request.remoteAddress`; empty when the client has left meanwhile.
+    /// The address that was listened on.
     public let listener: String
+    /// The client's address, as `Request.remoteAddress`; empty when it has left meanwhile.
     public let peer: String
-    /// `TLSv1.2` or `TLSv1.3`, and OpenSSL's name of the cipher suite; nil when it ended before they were agreed on.
+    /// `TLSv1.2` or `TLSv1.3`; nil when it ended before one was agreed on.
     public let version: String?
+    /// The cipher suite's name as OpenSSL gives it; nil when none was agreed on.
     public let cipher: String?
     /// What ALPN chose, `h2` or `http/1.1`; empty when the client did not ask.
     public let applicationProtocol: String
     /// The server name that the client asked for, as it wrote it; empty when it named none.
     public let serverName: String
+    /// How long each phase took.
     public let phases: HandshakePhases
-    /// Bytes of TLS that the handshake took and made, records and alerts included.
+    /// Bytes of TLS that the client sent for it, records and alerts included.
     public let bytesReceived: UInt64
+    /// Bytes that the server sent for it.
     public let bytesSent: UInt64
 }

@@ -27,6 +27,7 @@ public struct JSONObject: ~Copyable, ~Escapable {
         @inlinable set { write(name, newValue) }
     }
 
+    /// Writes a member. JSON is written, not read: there is no getter.
     public subscript(name: String) -> Int? {
         @available(*, unavailable, message: "JSON is written, not read") get { fatalError() }
         @inlinable set { write(name, newValue) }
@@ -38,6 +39,7 @@ public struct JSONObject: ~Copyable, ~Escapable {
         @inlinable set { write(name, newValue) }
     }
 
+    /// Writes a member. JSON is written, not read: there is no getter.
     public subscript(name: String) -> Bool? {
         @available(*, unavailable, message: "JSON is written, not read") get { fatalError() }
         @inlinable set { write(name, newValue) }
@@ -85,11 +87,13 @@ public struct JSONObject: ~Copyable, ~Escapable {
         unsafe JSONArray.append(value, to: buffer)
     }
 
+    /// Writes a member whose name is known only now; it is escaped.
     public mutating func set(_ name: String, _ value: StaticString) {
         begin(name)
         unsafe JSONText.append(value, to: buffer)
     }
 
+    /// Writes a member whose value is `null`.
     public mutating func null(_ name: String) {
         begin(name)
         unsafe JSONText.appendNull(to: buffer)
@@ -136,6 +140,7 @@ public struct JSONArray: ~Copyable, ~Escapable {
     @_lifetime(immortal)
     init(_ buffer: UnsafeMutablePointer<ByteBuffer>) { unsafe self.buffer = buffer }
 
+    /// Appends an element.
     public mutating func append(_ value: String) {
         begin()
         unsafe JSONText.append(value, to: buffer)
@@ -148,17 +153,20 @@ public struct JSONArray: ~Copyable, ~Escapable {
         unsafe JSONText.append(value, to: buffer)
     }
 
+    /// Appends an element.
     @_disfavoredOverload
     public mutating func append(_ value: StaticString) {
         begin()
         unsafe JSONText.append(value, to: buffer)
     }
 
+    /// Appends an element.
     public mutating func append(_ value: Int) {
         begin()
         unsafe JSONText.append(Int64(value), to: buffer)
     }
 
+    /// Appends an element.
     public mutating func append(_ value: some BinaryInteger & Sendable) {
         begin()
         unsafe Self.append(value, to: buffer)
@@ -170,11 +178,13 @@ public struct JSONArray: ~Copyable, ~Escapable {
         unsafe JSONText.append(value, to: buffer)
     }
 
+    /// Appends an element.
     public mutating func append(_ value: Bool) {
         begin()
         unsafe JSONText.append(value, to: buffer)
     }
 
+    /// Appends `null`.
     public mutating func appendNull() {
         begin()
         unsafe JSONText.appendNull(to: buffer)

@@ -8,6 +8,7 @@ internal import UringHTTP1
 /// neither an allocation nor a reference count.
 @safe
 public final class PreparedResponse: Sendable {
+    /// The status that it answers with.
     public let status: HTTPStatus
     /// Whole field lines; owned by this object from init to deinit and never written after init.
     nonisolated(unsafe) private let fields: UnsafeMutableBufferPointer<UInt8>
@@ -16,7 +17,10 @@ public final class PreparedResponse: Sendable {
     nonisolated(unsafe) private let content: UnsafeMutableBufferPointer<UInt8>
     private let large: SharedBytes?
 
-    /// - Parameter headers: `Content-Length`, `Transfer-Encoding`, `Connection` and `Keep-Alive` are the server's and are left out.
+    /// - Parameters:
+    ///   - status: 200 and above.
+    ///   - body: copied once.
+    ///   - headers: `Content-Length`, `Transfer-Encoding`, `Connection` and `Keep-Alive` are the server's and are left out.
     /// - Throws: `ServerError` when a name is not a token or a value could end its line; for a status below 200.
     public init(status: HTTPStatus = .ok, headers: [(name: String, value: String)] = [], body: [UInt8] = []) throws {
         guard status.code >= 200 else { throw ServerError("status \(status.code) is not a final response: 200 to 599 are") }

@@ -6,6 +6,7 @@ internal import UringTLS
 
 /// The protocol that a request came by.
 public enum HTTPVersion: Sendable, Hashable, CustomStringConvertible {
+    /// HTTP/1.0, HTTP/1.1 (RFC 9112), HTTP/2 (RFC 9113).
     case http10, http11, http2
 
     /// As it stands in logs: `HTTP/1.1`, `HTTP/2.0`.

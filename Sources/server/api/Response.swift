@@ -70,7 +70,9 @@ public struct Response: ~Copyable, ~Escapable {
 
     /// Produces the content piece by piece, as fast as the client takes it: `next` is called on this connection's loop whenever there
     /// is room, and writes what it has. It lives until it answers `.end`, or the connection ends.
-    /// - Parameter length: sent as Content-Length when known, and enforced; chunked coding otherwise (HTTP/1.0: until the close).
+    /// - Parameters:
+    ///   - length: sent as Content-Length when known, and enforced; chunked coding otherwise (HTTP/1.0: until the close).
+    ///   - next: writes a piece and says what follows. A throw cuts the connection: the head has left already.
     public func stream(length: UInt64? = nil, _ next: @escaping (inout ResponseWriter) throws -> StreamStep) {
         unsafe state.pointee.content = .produced(ResponseProducer(next), length: length)
         unsafe state.pointee.hasSpecialContent = true

@@ -85,11 +85,7 @@ struct ResponseState {
         unsafe fields.count = 0
         unsafe body.count = 0
         unsafe status = .ok
-        if unsafe hasSpecialContent {
-            unsafe content = .written
-            unsafe asyncHandler = nil
-            unsafe hasSpecialContent = false
-        }
+        if unsafe hasSpecialContent { unsafe forgetContent() }
         unsafe setFields = []
         unsafe closesConnection = false
         unsafe refusedField = false
@@ -100,6 +96,12 @@ struct ResponseState {
         if unsafe needsColdFile { unsafe (needsColdFile, coldPath) = (false, nil) }
         if unsafe receiver != nil { unsafe receiver = nil }
         if unsafe upgrade != nil { unsafe upgrade = nil }
+    }
+
+    mutating func forgetContent() {
+        unsafe content = .written
+        unsafe asyncHandler = nil
+        unsafe hasSpecialContent = false
     }
 
     /// An empty response with this status: what a handler wrote so far is forgotten; `Connection: close`, and what middleware left here, are not.

@@ -9,6 +9,7 @@ internal import Synchronization
 public struct RouteName: Sendable, CustomStringConvertible {
     /// Valid as long as the process.
     nonisolated(unsafe) private let base: UnsafePointer<UInt8>
+    /// Length in bytes.
     public let count: Int
 
     private init(base: UnsafePointer<UInt8>, count: Int) {
@@ -16,6 +17,7 @@ public struct RouteName: Sendable, CustomStringConvertible {
         self.count = count
     }
 
+    /// The name of a literal; costs nothing.
     public init(_ literal: StaticString) { unsafe self.init(base: literal.utf8Start, count: literal.utf8CodeUnitCount) }
 
     /// A name known at run time only. The first use of each name takes its bytes for good: names of a configuration are few, and a
@@ -45,5 +47,6 @@ public struct RouteName: Sendable, CustomStringConvertible {
         }
     }
 
+    /// The name as text; makes a String.
     public var description: String { unsafe String(decoding: UnsafeBufferPointer(start: base, count: count), as: UTF8.self) }
 }

@@ -16,10 +16,12 @@ public final class SharedBytes: Sendable {
         count = bytes.count
     }
 
+    /// Bytes, or the UTF-8 of a text, copied once.
     public convenience init(_ text: String) { self.init(Array(text.utf8)) }
 
     deinit { unsafe storage.deallocate() }
 
+    /// Number of bytes.
     public let count: Int
 
     /// Valid while this object lives.

@@ -28,12 +28,16 @@ public struct ResponseWriter: ~Copyable, ~Escapable {
 
     /// How many bytes are worth writing in this call: more is accepted, and held in memory until the client takes it.
     public static var preferredBytes: Int { 64 * 1024 }
+    /// Bytes written in this call so far.
     public var written: Int { unsafe buffer.pointee.count }
+    /// Appends to the content; copied during the call.
     public func write(_ text: String) { unsafe buffer.pointee.append(text) }
+    /// Appends to the content; copied during the call.
     public func write(_ bytes: Span<UInt8>) {
         // SAFETY: the span is readable during this call; its bytes are copied.
         unsafe bytes.withUnsafeBufferPointer { if $0.count > 0 { unsafe buffer.pointee.append($0.baseAddress!, $0.count) } }
     }
+    /// Appends to the content; copied during the call.
     public func write(_ bytes: [UInt8]) { write(bytes.span) }
 
     /// Adds a field behind the content (RFC 9110 section 6.5): a checksum or a status that is known only then. Call it in the call that
@@ -63,6 +67,7 @@ enum Trailers {
 
 /// What a body receiver wants.
 public enum BodyStep: Sendable {
+    /// The next piece, please.
     case more
     /// Nothing more for now: the client is held back until `ExchangeHandle.resume()`. The handler's timeout runs meanwhile.
     case pause
@@ -72,6 +77,7 @@ public enum BodyStep: Sendable {
 
 /// A piece of a streamed request body. Valid during the call it is passed to; copyable for the reason that `Request` has.
 public struct RequestBodyPart: ~Escapable {
+    /// The bytes, chunked coding removed; may be empty.
     public let bytes: ByteView
     /// Nothing follows; `bytes` may be empty.
     public let isLast: Bool

@@ -187,6 +187,8 @@ extension Loop {
         unsafe state.pointee.parkedWorkers = []
         executor.runJobs()
         executor.waits?.cancelAll()
+        // What was cancelled goes on here, as long as there is a here.
+        executor.runJobs()
         while waits, executor.workers > 0 || (executor.waits?.operations ?? 0) > 0, kernel.now() < deadline {
             _ = kernel.enter(waitFor: 0, timeoutNs: 0)
             reapAtTheEnd()

@@ -14,6 +14,7 @@ public final class LoopFile: Sendable {
 
     /// How a file is opened.
     public enum Mode: Sendable {
+        /// For reading only; it must exist.
         case read
         /// Made when it does not exist, emptied when it does. Rights: those of the mask (umask(2)) for 0666.
         case write
@@ -48,7 +49,9 @@ public final class LoopFile: Sendable {
     }
 
     /// Reads up to `count` bytes; none at the end of the file.
-    /// - Parameter count: 1…2³⁰.
+    /// - Parameters:
+    ///   - offset: where, from the file's beginning.
+    ///   - count: 1…2³⁰.
     /// - Throws: `LoopError`.
     public func read(at offset: UInt64, upTo count: Int) async throws -> [UInt8] {
         guard try executor.isHere() else { return try await withTaskExecutorPreference(executor) { try await self.read(at: offset, upTo: count) } }
@@ -61,7 +64,9 @@ public final class LoopFile: Sendable {
     }
 
     /// Writes all bytes.
-    /// - Parameter offset: where; of no consequence to a file that was opened with `append`.
+    /// - Parameters:
+    ///   - bytes: all of them are written.
+    ///   - offset: where; of no consequence to a file that was opened with `append`.
     /// - Throws: `LoopError`; some may have been written then.
     public func write(_ bytes: [UInt8], at offset: UInt64) async throws {
         guard try executor.isHere() else { return try await withTaskExecutorPreference(executor) { try await self.write(bytes, at: offset) } }
@@ -99,7 +104,9 @@ extension ServerLoop {
     }
 
     /// The whole of a file.
-    /// - Parameter max: a larger file throws a `LoopError` with EFBIG.
+    /// - Parameters:
+    ///   - path: as for `open`.
+    ///   - max: a larger file throws a `LoopError` with EFBIG.
     public func readFile(_ path: String, upTo max: Int) async throws -> [UInt8] {
         let file = try await open(path)
         let size = try file.size

@@ -35,7 +35,9 @@ public final class LoopSocket: Sendable {
     }
 
     /// Sends all bytes.
-    /// - Parameter timeout: for each piece that the other side takes; throws a `LoopError` with ETIME.
+    /// - Parameters:
+    ///   - bytes: all of them are sent.
+    ///   - timeout: for each piece that the other side takes; throws a `LoopError` with ETIME.
     /// - Throws: `LoopError`; some may have been sent then.
     public func write(_ bytes: [UInt8], timeout: Duration? = nil) async throws {
         guard try executor.isHere() else { return try await withTaskExecutorPreference(executor) { try await self.write(bytes, timeout: timeout) } }
@@ -59,7 +61,9 @@ public final class LoopSocket: Sendable {
 
 extension ServerLoop {
     /// Connects to `HOST:PORT` with a numeric host, `[V6]:PORT` or `unix:PATH`.
-    /// - Parameter timeout: throws a `LoopError` with ETIME.
+    /// - Parameters:
+    ///   - address: names are not looked up.
+    ///   - timeout: throws a `LoopError` with ETIME.
     /// - Throws: `LoopError`; EINVAL for text that is no address.
     public func connect(to address: String, timeout: Duration = .seconds(10)) async throws -> LoopSocket {
         guard try executor.isHere() else { return try await withTaskExecutorPreference(executor) { try await self.connect(to: address, timeout: timeout) } }

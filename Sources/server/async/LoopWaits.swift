@@ -40,7 +40,7 @@ final class LoopWaits: @unchecked Sendable {
         unsafe slots = .allocate(capacity: 1)
         unsafe slots.initialize(to: Slab(capacity: Self.waitsMax))
         unsafe wheel = .allocate(capacity: 1)
-        unsafe wheel.initialize(to: TimerWheel(now: loop.kernel.now(), tickShift: Self.tickShift))
+        unsafe wheel.initialize(to: TimerWheel(now: loop.kernel.now(), tickShift: min(Self.tickShift, loop.wheel.pointee.tickShift)))
     }
 
     deinit {

@@ -17,14 +17,17 @@ internal import UringBase
 /// One task reads at a time, and each piece is handed out once: a second iteration goes on where the first has stopped. Reading throws `CancellationError` when the client is gone
 /// or the handler's time is up, and after the handler has returned.
 public struct RequestBodyStream: AsyncSequence, Sendable {
+    /// A piece of the body.
     public typealias Element = [UInt8]
 
     let source: AsyncBodySource
     /// Of a response's body: who ends the exchange when nobody can read it any more.
     var keeper: ClientBodyKeeper?
 
+    /// Goes on where an iteration before it has stopped.
     public func makeAsyncIterator() -> Iterator { Iterator(source: source, keeper: keeper) }
 
+    /// Reads the pieces.
     public struct Iterator: AsyncIteratorProtocol {
         let source: AsyncBodySource
         let keeper: ClientBodyKeeper?
@@ -66,6 +69,7 @@ extension Request {
 
 /// Something of the async interface was used where there is no async handler.
 public struct AsyncUseError: Error, CustomStringConvertible, Sendable {
+    /// The sentence.
     public let description: String
     static func notInAsyncHandler(_ what: String) -> AsyncUseError {
         AsyncUseError(description: "\(what) belongs to async handlers: Server(listen:async:), Response.run, or a route with an async handler")

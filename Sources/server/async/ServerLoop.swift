@@ -47,6 +47,7 @@ extension Request {
 
 /// `ServerLoop.offload` has more to do than it takes on.
 public struct OffloadError: Error, CustomStringConvertible, Sendable {
+    /// The sentence.
     public let description = "10,000 pieces of blocking work are waiting already"
 }
 
@@ -56,6 +57,7 @@ public struct LoopError: Error, CustomStringConvertible, Sendable, Equatable {
     public let code: Int32
     /// What was tried.
     public let operation: String
+    /// Operation and cause.
     public var description: String { "\(operation): \(SystemError.text(of: code))" }
 
     init(code: Int32, operation: String) { (self.code, self.operation) = (code, operation) }

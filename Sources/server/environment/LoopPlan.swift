@@ -141,24 +141,32 @@ public enum LoopPlanError: Error, Hashable, Sendable {
     public enum Unusable: Hashable, Sendable {
         /// Excluded by taskset(1), a cpuset or `CPUAffinity=`.
         case outsideAffinityMask
+        /// The core is switched off.
         case offline
         /// The machine has no such core.
         case absent
     }
 
+    /// A core that was asked for and cannot be used.
     public struct RefusedCore: Hashable, Sendable {
+        /// Its number.
         public let core: Int
+        /// Why it cannot be used.
         public let why: Unusable
     }
 
     /// Not within 1…``LoopSelection/loopsMax``.
     case countOutOfRange(Int)
+    /// The list of cores is empty.
     case noCores
+    /// A core was named twice.
     case duplicateCore(Int)
+    /// Some of the cores cannot be used; the second value are those that can.
     case unusableCores([RefusedCore], usable: [Int])
 }
 
 extension LoopPlanError: CustomStringConvertible {
+    /// The sentence for the operator, with the cores that can be used.
     public var description: String {
         switch self {
         case .countOutOfRange(let count): "\(count) loops requested: 1 to \(LoopSelection.loopsMax) are possible"

@@ -52,6 +52,7 @@ public struct LoopSelectionError: Error, Hashable, Sendable, CustomStringConvert
     /// What is wrong with it.
     public let problem: String
 
+    /// What was found, and what is accepted.
     public var description: String {
         "loops '\(text)': \(problem); accepted are auto, a number of loops, or a list of cores such as 0,2 or 0-3,6"
     }

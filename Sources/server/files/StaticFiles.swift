@@ -24,7 +24,9 @@ public final class StaticFiles: Sendable {
     private let followsSymlinks: Bool
     private let hiddenFiles: HiddenFiles
 
-    /// - Parameter root: a directory; opened now, so that replacing the name later does not change what is served.
+    /// - Parameters:
+    ///   - root: a directory; opened now, so that replacing the name later does not change what is served.
+    ///   - given: what is served of it, and how.
     /// - Throws: `ServerError` when it is not a directory, cannot be opened, or an option has no meaning.
     public init(root: String, options given: StaticFilesOptions = StaticFilesOptions()) throws {
         if !given.prefix.isEmpty, !given.prefix.hasPrefix("/") || given.prefix.hasSuffix("/") {

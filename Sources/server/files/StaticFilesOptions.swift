@@ -4,9 +4,11 @@
 public struct StaticFilesOptions: Sendable {
     /// Codings of files that were compressed beforehand: `app.js.br`, `app.js.zst`, `app.js.gz` beside `app.js`.
     public enum Precompressed: Sendable, CaseIterable {
+        /// The siblings `NAME.br`, `NAME.zst` and `NAME.gz`.
         case brotli, zstd, gzip
     }
 
+    /// What becomes of symbolic links.
     public enum SymbolicLinks: Sendable {
         /// Followed as long as they stay beneath the directory; what leads out of it is 404.
         case inside
@@ -23,9 +25,11 @@ public struct StaticFilesOptions: Sendable {
     public var cacheControl: String?
     /// In order of preference among codings that the client likes equally.
     public var precompressed: [Precompressed] = []
+    /// What becomes of symbolic links; links never lead out of the directory.
     public var symbolicLinks = SymbolicLinks.inside
     /// Whether names that begin with a dot are served. Below `/.well-known/` they always are (RFC 8615).
     public var servesHiddenFiles = false
 
+    /// The defaults.
     public init() {}
 }

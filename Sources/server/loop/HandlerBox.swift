@@ -7,6 +7,7 @@ public typealias Handler = @Sendable (borrowing Request, inout Response) throws 
 
 /// A finished exchange, for access logs and metrics.
 public struct ExchangeRecord: Sendable {
+    /// The status code that was sent.
     public var status: UInt16
     /// Bytes of head and body.
     public var bytes: UInt64
@@ -18,34 +19,44 @@ public struct ExchangeRecord: Sendable {
     public var time: Int64
     /// The name the handler gave its route; nil when none.
     public var route: RouteName?
+    /// The number of the loop that served it, from 0.
     public var loop: Int
 }
 
 /// A handler that held its loop longer than the threshold.
 public struct LoopStall: Sendable {
+    /// The number of the loop that was held, from 0.
     public let loop: Int
     /// The route's name, or the path.
     public let route: String
+    /// For how long.
     public let nanoseconds: UInt64
 }
 
 /// What goes wrong beside the request path, told to whoever logs. Called on a loop's thread; must not block.
 public protocol ServerReporter: AnyObject, Sendable {
+    /// A handler held its loop longer than `ServerOptions.stallThreshold`.
     func stalled(_ stall: LoopStall)
+    /// A handler, producer or receiver threw what is no answer, or an answer of 500 and above.
+    /// `route` is the route's name, or the path; empty within a streamed response.
     func handlerFailed(_ route: String, _ error: any Error)
     /// A response field was not sent because its value contained CR, LF or NUL.
     func fieldRefused(_ route: String)
     /// A producer wrote more or less than the length it had announced.
     func lengthMismatch()
     /// A client's TLS handshake failed. As often as clients make it: whoever writes lines bounds them.
-    /// - Parameter peer: as `Request.remoteAddress`; empty when the client has left meanwhile.
+    /// - Parameters:
+    ///   - failure: why.
+    ///   - peer: as `Request.remoteAddress`; empty when the client has left meanwhile.
     func handshakeFailed(_ failure: HandshakeFailure, peer: String)
     /// A loop could not take over certificates and keys that were loaded anew: the listener goes on with the old ones.
     func certificatesNotTaken(listener: String, _ reason: String)
 }
 
 extension ServerReporter {
+    /// Does nothing.
     public func handshakeFailed(_ failure: HandshakeFailure, peer: String) {}
+    /// Does nothing.
     public func certificatesNotTaken(listener: String, _ reason: String) {}
 }
 

@@ -153,6 +153,8 @@ extension Loop {
             ended = false
         case .tunnel: preconditionFailure("BUG: a tunnel is no content")
         }
+        // As in `finishResponse`: the stream has it now.
+        if unsafe response.pointee.hasSpecialContent { unsafe response.pointee.forgetContent() }
         if unsafe stream.pointee.flags.contains(.closing) { return true }
         unsafe stream.pointee.machine.outputQueued(queued, now: state.pointee.now, settings.pointee.policy)
         unsafe markDirty(stream)

@@ -107,13 +107,17 @@ public struct LoopHandshakes: Sendable {
     public internal(set) var full: UInt64 = 0
     /// Resumed by a TLS 1.2 ticket, a TLS 1.2 session id, a TLS 1.3 pre-shared key.
     public internal(set) var ticket: UInt64 = 0
+    /// Resumed by session id.
     public internal(set) var sessionID: UInt64 = 0
+    /// Resumed by TLS 1.3's pre-shared key.
     public internal(set) var preSharedKey: UInt64 = 0
     /// Of the full ones: those whose client offered to resume.
     public internal(set) var fallback: UInt64 = 0
     /// Complete ones by version.
     public internal(set) var tls12: UInt64 = 0
+    /// Finished with TLS 1.3.
     public internal(set) var tls13: UInt64 = 0
+    /// Handshakes that failed.
     public internal(set) var failed: UInt64 = 0
     /// The failed ones by `HandshakeFailure.reason`, those that happened.
     public internal(set) var failures: [(reason: String, count: UInt64)] = []

@@ -124,6 +124,8 @@ extension Loop {
             }
         case .tunnel: written = unsafe UInt64(writeHead(connection, plan.framing, persistence, following: 0))
         }
+        // The connection has it now. Here it would live until the loop's next request, and with it whatever a closure captured.
+        if unsafe response.pointee.hasSpecialContent { unsafe response.pointee.forgetContent() }
         if unsafe connection.pointee.flags.contains(.closing) { return }  // no memory for the response: shed
         if unsafe response.pointee.untimed, !ended { unsafe connection.pointee.machine.handlerUntimed() }
         unsafe connection.pointee.machine.outputQueued(written, now: now, policy)

@@ -101,7 +101,7 @@ package final class Loop {
         connectionsMax = configuration.connectionsMax
         unsafe connections.initialize(to: Slab(capacity: Self.slots(configuration.connectionsMax)))
         let now = kernel.now()
-        unsafe wheel.initialize(to: TimerWheel(now: now))
+        unsafe wheel.initialize(to: TimerWheel(now: now, tickShift: configuration.timerTickShift))
         unsafe batch.initialize(to: BatchArena())
         unsafe response.initialize(to: ResponseState())
         unsafe head.initialize(to: RequestHead())

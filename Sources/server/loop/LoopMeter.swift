@@ -68,12 +68,18 @@ struct LoopMeter: ~Copyable {
 
 /// The distribution of one quantity, as a loop counted it. Values are exact below 64 and within 1/32 above.
 public struct LoopDistribution: Sendable {
+    /// How many samples lay in a range.
     public struct Bucket: Sendable {
+        /// From its lower to its upper bound, both inclusive.
         public let range: ClosedRange<UInt64>
+        /// Number of samples.
         public let count: UInt64
     }
+    /// Number of samples.
     public let count: UInt64
+    /// Sum of all samples.
     public let sum: UInt64
+    /// The largest sample; 0 when there is none.
     public let max: UInt64
     /// Exponentially weighted over about 1024 turns, in thousandths.
     public let slidingMeanThousandths: UInt64
@@ -83,8 +89,11 @@ public struct LoopDistribution: Sendable {
 
     /// The value that half, 90 %, 99 % and 99.9 % of the samples do not exceed.
     public var p50: UInt64 { permilles[0] }
+    /// What 90 % of the samples do not exceed, to the precision of a bucket.
     public var p90: UInt64 { permilles[1] }
+    /// What 99 % of the samples do not exceed, to the precision of a bucket.
     public var p99: UInt64 { permilles[2] }
+    /// What 99.9 % of the samples do not exceed, to the precision of a bucket.
     public var p999: UInt64 { permilles[3] }
 
     init(_ histogram: borrowing Histogram, _ mean: SlidingMean) {
@@ -98,11 +107,15 @@ public struct LoopDistribution: Sendable {
 
 /// One loop's figures at one moment. Counts are since its start.
 public struct LoopSnapshot: Sendable {
+    /// The loop's number, from 0.
     public let loop: Int
     /// Open now.
     public let connections: Int
+    /// The most connections that were ever open at once.
     public let connectionsHighWater: Int
+    /// Connections accepted so far.
     public let connectionsAccepted: UInt64
+    /// Connections closed so far.
     public let connectionsClosed: UInt64
     /// Ended with a reset: a failed transport, a timeout in the middle of a response, a drain that took too long.
     public let connectionsAborted: UInt64
@@ -110,27 +123,35 @@ public struct LoopSnapshot: Sendable {
     public let connectionsRefused: UInt64
     /// Ended because memory for their bytes was refused.
     public let connectionsShed: UInt64
+    /// Requests answered so far.
     public let requests: UInt64
     /// Malformed or refused before a handler saw them.
     public let requestFaults: UInt64
+    /// Handlers that threw.
     public let handlerErrors: UInt64
     /// Handler calls that held the loop longer than the threshold.
     public let stalls: UInt64
+    /// Accepts that failed.
     public let acceptErrors: UInt64
+    /// Receives that failed.
     public let receiveErrors: UInt64
+    /// Completions that named a connection which was gone.
     public let staleCompletions: UInt64
     /// Receives that found no buffer and were armed again.
     public let buffersExhausted: UInt64
+    /// Times the submission queue was full.
     public let submissionQueueFull: UInt64
     /// Pieces of files that a disk was waited for, by the ring.
     public let coldReads: UInt64
+    /// TLS handshakes so far, by how they ended.
     public let handshakes: LoopHandshakes
     /// Connections refused because too many others were in their handshake.
     public let handshakesRefused: UInt64
     /// Certificates and keys that were loaded anew and that this loop could not take over: it goes on with the old ones.
     public let contextFailures: UInt64
-    /// Connections that spoke HTTP/2, and those of them that violated it.
+    /// Connections that spoke HTTP/2.
     public let http2Connections: UInt64
+    /// Those of them that violated HTTP/2.
     public let http2Failures: UInt64
     /// Those that had streams open and did not answer a PING.
     public let http2Silent: UInt64
@@ -138,12 +159,15 @@ public struct LoopSnapshot: Sendable {
     public let http2Streams: UInt64
     /// RST_STREAM frames that were sent, and those of clients that ended a stream.
     public let http2ResetsSent: UInt64
+    /// RST_STREAM frames received.
     public let http2ResetsReceived: UInt64
     /// GOAWAY frames that were sent, by error code, those that were: `NO_ERROR` once or twice for each connection that is drained. And clients' own.
     public let http2GoAwaysSent: [(code: String, count: UInt64)]
+    /// GOAWAY frames received.
     public let http2GoAwaysReceived: UInt64
-    /// Streams refused for want of a slot, and streams under way that were reset by their client or for breaking a rule.
+    /// Streams refused for want of a slot.
     public let streamsRefused: UInt64
+    /// Streams under way that were reset, by their client or for breaking a rule.
     public let streamsReset: UInt64
     /// Connections ended by each clock: idle, header, body, bodyRate, handler, write, writeRate, linger.
     public let timeouts: [(name: String, count: UInt64)]
@@ -155,9 +179,11 @@ public struct LoopSnapshot: Sendable {
     public let lagNs: LoopDistribution
     /// Blocks of 16 KiB that are out now, and the most that ever were.
     public let chunksOutstanding: Int
+    /// The most pool chunks that connections ever held at once.
     public let chunksHighWater: Int
     /// Scratch bytes of one request, at most, so far, and how many pieces were larger than a block and came from malloc.
     public let arenaHighWater: Int
+    /// Allocations in request arenas that were larger than a chunk.
     public let arenaOversized: UInt64
     /// Bytes of one batch's output, at most, so far.
     public let outputHighWater: Int

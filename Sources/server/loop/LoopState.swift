@@ -26,6 +26,8 @@ package struct LoopConfiguration: Sendable {
     /// Sent as `Server`; empty = no such field.
     package var serverName = ""
     package var http2 = HTTP2Options()
+    /// Timers fire late by less than 2^this nanoseconds. Coarse, because a loop with many connections wakes that often.
+    package var timerTickShift = TimerWheel.defaultTickShift
     package init() {}
 
     /// What `parserLimits.headerBytesMax` may come to on HTTP/2, where heads are decoded to memory of the loop.

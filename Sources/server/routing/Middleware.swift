@@ -12,6 +12,7 @@ public struct Middleware: Sendable {
 
     let run: Run
 
+    /// Middleware from a closure, which calls `next` where the rest is to run.
     public init(_ run: @escaping Run) { self.run = run }
 
     /// The handler with these around it; the first is the outermost.

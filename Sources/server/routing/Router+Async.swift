@@ -5,8 +5,7 @@ public import UringHTTP
 /// A route's handler may be async: `router.get("/slow") { request, response in try await … }`. Middleware runs before it, on the loop; see `AsyncHandler` for what it may keep, and
 /// `Middleware` for what it can do about the response.
 extension Router {
-    /// Adds an async handler. As `on` with a sync one, but for
-    /// - Parameter streamingBody: the handler is called before the body has arrived, and reads it by `Request.bodyStream`.
+    /// Adds an async handler, as `on` adds a sync one. With `streamingBody` it is called before the body has arrived, and reads it by `Request.bodyStream`.
     @_disfavoredOverload
     public mutating func on(
         _ method: HTTPMethod, _ pattern: String, name: String? = nil, streamingBody: Bool = false, fileID: StaticString = #fileID,

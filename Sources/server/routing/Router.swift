@@ -36,6 +36,7 @@ public struct Router: Sendable {
     private(set) var problems: [String] = []
     private let isGroup: Bool
 
+    /// Without routes: answers everything with 404.
     public init() { isGroup = false }
 
     private init(group: Void) { isGroup = true }
@@ -49,6 +50,9 @@ public struct Router: Sendable {
     ///     (a whole segment, not empty), or at the end a wildcard `{name*}` or `*`: whatever follows the slash, possibly nothing.
     ///   - name: in stall reports, logs and metrics; the pattern, prefixes included, when nil.
     ///   - streamingBody: the handler is called before the body has arrived, and takes it with `Response.receiveBody`.
+    ///   - fileID: of the call, for errors; leave it out.
+    ///   - line: of the call, for errors; leave it out.
+    ///   - handler: called on the loops' threads, by several at once.
     public mutating func on(
         _ method: HTTPMethod, _ pattern: String, name: String? = nil, streamingBody: Bool = false, fileID: StaticString = #fileID,
         line: UInt = #line, _ handler: @escaping Handler
@@ -113,7 +117,11 @@ public struct Router: Sendable {
     // MARK: groups and middleware
 
     /// Routes below a prefix, with middleware of their own, which lies within that of the router.
-    /// - Parameter prefix: a pattern without a slash at its end; may have parameters.
+    /// - Parameters:
+    ///   - prefix: a pattern without a slash at its end; may have parameters.
+    ///   - fileID: of the call, for errors; leave it out.
+    ///   - line: of the call, for errors; leave it out.
+    ///   - build: adds the routes, whose patterns begin with a slash.
     public mutating func group(
         _ prefix: String, fileID: StaticString = #fileID, line: UInt = #line, _ build: (inout Router) throws -> Void
     ) rethrows {
@@ -147,7 +155,9 @@ public struct Router: Sendable {
 
 /// Everything that is wrong with a router's routes, a line each, with the place in the source.
 public struct RouterError: Error, CustomStringConvertible, Sendable {
+    /// One sentence for each, with the place in the source.
     public let problems: [String]
+    /// The problems, a line each.
     public var description: String { problems.joined(separator: "\n") }
 }
 

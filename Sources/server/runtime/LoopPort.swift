@@ -16,7 +16,7 @@ package final class LoopPort: Sendable {
     private let hasLocal = Atomic<Bool>(false)
     private let owner = Atomic<UInt>(0)
 
-    /// - Parameter mailbox: nil where there is one thread only (simulation).
+    /// - Parameter mailbox: nil where no thread sleeps in a kernel (simulation): what others post is found by whoever drives the loop.
     init(mailbox: LoopMailbox?) { self.mailbox = mailbox }
 
     /// On the loop's thread, before it runs.
@@ -33,12 +33,11 @@ package final class LoopPort: Sendable {
     /// False when the loop does not run: the message was dropped.
     @discardableResult
     func post(_ content: LoopMessage.Content) -> Bool {
-        if owner.load(ordering: .acquiring) == UInt(pthread_self()) {
+        guard let mailbox, owner.load(ordering: .acquiring) != UInt(pthread_self()) else {
             local.withLock { $0.append(LoopMessage(content)) }
             hasLocal.store(true, ordering: .relaxed)
             return true
         }
-        guard let mailbox else { return false }
         return target.withLock { target in
             guard let target else { return false }
             return mailbox.post(content, to: target)

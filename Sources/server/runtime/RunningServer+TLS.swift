@@ -32,7 +32,9 @@ extension RunningServer {
     }
 
     /// Gives a listener other TLS, as `reloadTLS` does with the same; one that spoke in clear speaks TLS from now on.
-    /// - Parameter address: as `addresses` tells it, or as `Listener.address` said it.
+    /// - Parameters:
+    ///   - address: as `addresses` tells it, or as `Listener.address` said it.
+    ///   - tls: what it speaks from now on.
     /// - Returns: the warnings about `tls`.
     /// - Throws: `ServerError` when nothing listens there, or something of `tls` cannot be used; then nothing has changed.
     @discardableResult

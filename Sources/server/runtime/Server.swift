@@ -14,16 +14,19 @@ internal import UringRing
 public struct Server: Sendable {
     /// Where it listens, and what is spoken there.
     public var listeners: [Listener]
+    /// Limits, timeouts and placement. Read by `start` and `run`.
     public var options: ServerOptions
     let application: Application
 
     /// - Parameters:
     ///   - listen: `HOST:PORT`, `[V6]:PORT`, `*:PORT`, `unix:PATH`. Port 0 takes a free one (`RunningServer.addresses`).
+    ///   - options: limits, timeouts, placement.
     ///   - handler: called on the loops' threads, by several at once; blocking in it holds all connections of its loop up.
     public init(listen: [String], options: ServerOptions = ServerOptions(), handler: @escaping Handler) {
         self.init(listen: listen, options: options, application: Application(handler: handler))
     }
 
+    /// As `init(listen:options:handler:)`, with everything an application can say.
     public init(listen: [String], options: ServerOptions = ServerOptions(), application: Application) {
         self.init(listeners: listen.map { Listener($0) }, options: options, application: application)
     }
@@ -37,6 +40,7 @@ public struct Server: Sendable {
     ///
     /// - Parameters:
     ///   - listeners: one at least. Their files are read by `start` and `run`.
+    ///   - options: limits, timeouts, placement.
     ///   - handler: as in `init(listen:options:handler:)`.
     public init(listeners: [Listener], options: ServerOptions = ServerOptions(), handler: @escaping Handler) {
         self.init(listeners: listeners, options: options, application: Application(handler: handler))
@@ -83,6 +87,7 @@ public struct Server: Sendable {
 
 /// What a server answers with, and what it reports to.
 public struct Application: Sendable {
+    /// Answers every request. Called on the loops' threads, by several at once.
     public var handler: Handler
     /// Called for requests with a body before it arrives: true = call the handler now, it takes the body piece by piece.
     public var wantsStream: (@Sendable (borrowing Request) -> Bool)?
@@ -94,12 +99,16 @@ public struct Application: Sendable {
     /// Told on each loop's thread, with the loop's number, to write what `observe` collected: at the latest `flushInterval` after an
     /// exchange, when another application takes over, and when the loop ends.
     public var flush: (@Sendable (_ loop: Int) -> Void)?
+    /// The longest time between an observed exchange and `flush`. One second unless set.
     public var flushInterval = Duration.seconds(1)
+    /// Told what goes wrong beside the request path; nil writes it to standard error, a line each.
     public var reporter: (any ServerReporter)?
 
+    /// An application that answers by one handler.
+    /// - Parameter handler: called on the loops' threads, by several at once.
     public init(handler: @escaping Handler) { self.handler = handler }
 
-    var box: HandlerBox {
+    package var box: HandlerBox {
         HandlerBox(
             handle: handler, wantsStream: wantsStream, observe: observe, observeHandshake: observeHandshake, flush: flush, flushNs: ServerOptions.nanoseconds(flushInterval),
             reporter: reporter ?? StandardErrorReporter.shared)
@@ -108,6 +117,7 @@ public struct Application: Sendable {
 
 /// Why a server could not start, or go over to other listeners or certificates: a sentence with the remedy.
 public struct ServerError: Error, CustomStringConvertible, Sendable {
+    /// The sentence.
     public let description: String
     init(_ description: String) { self.description = description }
 }

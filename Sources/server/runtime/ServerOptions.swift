@@ -8,8 +8,11 @@ internal import UringRing
 public struct ServerOptions: Sendable {
     /// How many loops, on which cores.
     public var loops = LoopSelection.automatic
+    /// How long each party may keep a connection waiting.
     public var timeouts = Timeouts()
+    /// What one client may take.
     public var limits = Limits()
+    /// What HTTP/2 connections are allowed.
     public var http2 = HTTP2()
     /// A handler call that holds its loop longer than this is reported. `.zero` = never.
     public var stallThreshold = Duration.milliseconds(50)
@@ -40,14 +43,19 @@ public struct ServerOptions: Sendable {
         public var linger = Duration.seconds(5)
         /// Least rates, after a grace period, for slow request bodies and slow readers.
         public var bodyRate = MinimumRate(bytesPerSecond: 240, grace: .seconds(5))
+        /// The same for clients that read slowly.
         public var writeRate = MinimumRate(bytesPerSecond: 240, grace: .seconds(5))
+        /// The defaults.
         public init() {}
     }
 
     /// A minimum data rate; 0 bytes per second = off.
     public struct MinimumRate: Sendable, Equatable {
+        /// Bytes per second, from 0 = off.
         public var bytesPerSecond: Int
+        /// How long a transfer may go on before its rate counts.
         public var grace: Duration
+        /// A rate, and how long it does not count yet.
         public init(bytesPerSecond: Int, grace: Duration) { (self.bytesPerSecond, self.grace) = (bytesPerSecond, grace) }
     }
 
@@ -68,9 +76,11 @@ public struct ServerOptions: Sendable {
         /// Tells clients that WebSockets may be asked for on HTTP/2 (extended CONNECT, RFC 8441). Off where no handler takes them so: clients then open a
         /// connection of HTTP/1.1 for each.
         public var webSockets = true
+        /// The defaults.
         public init() {}
     }
 
+    /// What one client may take. The status behind each is what it is answered beyond it.
     public struct Limits: Sendable {
         /// Open connections, over all loops. Lowered at start to what the descriptor limit allows.
         public var connections = 100_000
@@ -87,13 +97,15 @@ public struct ServerOptions: Sendable {
         public var headerCount = 100
         /// 413 beyond.
         public var bodyBytes = 10 * 1024 * 1024
+        /// The defaults.
         public init() {}
     }
 
+    /// The defaults.
     public init() {}
 
     /// For one of `loops` loops.
-    func loopConfiguration(connectionsPerLoop: Int) -> LoopConfiguration {
+    package func loopConfiguration(connectionsPerLoop: Int) -> LoopConfiguration {
         var configuration = LoopConfiguration()
         configuration.keepAlive.headerTimeoutNs = Self.nanoseconds(timeouts.header)
         configuration.keepAlive.bodyTimeoutNs = Self.nanoseconds(timeouts.body)
