@@ -73,7 +73,7 @@ enum Documents {
     /// The user documentation is there, and the blocks are found.
     @Test func documentsAreFound() {
         let files = Set(Documents.snippets().map(\.file))
-        for name in ["start", "handlers", "bodies", "routing", "testing", "tls-and-http2"] { #expect(files.contains("docs/users/\(name).md")) }
+        for name in ["start", "handlers", "bodies", "routing", "testing", "tls-and-http2", "websocket"] { #expect(files.contains("docs/users/\(name).md")) }
     }
 
     /// Links between documents lead somewhere.
