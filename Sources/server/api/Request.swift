@@ -187,6 +187,8 @@ struct RequestContext {
     var connectionID: UInt64 = 0
     var connection: UnsafeMutablePointer<Connection>
     var loop: Unmanaged<Loop>
+    /// Of an async handler: who has the request's memory.
+    var worker: Unmanaged<AsyncWorker>?
 }
 
 /// Parameters that the router captured: offsets into the request's bytes, names owned by the route.

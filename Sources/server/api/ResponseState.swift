@@ -37,6 +37,8 @@ struct ResponseState {
     var refusedField = false
     var receiver: RequestBodyReceiver?
     var upgrade: UpgradeHandler?
+    /// What goes on with the request when its handler has returned. `hasSpecialContent` is set with it.
+    var asyncHandler: AsyncHandlerBox?
     var untimed = false
     var requestIsStreaming = false
     var routeName: RouteName?
@@ -68,6 +70,7 @@ struct ResponseState {
         unsafe status = .ok
         if unsafe hasSpecialContent {
             unsafe content = .written
+            unsafe asyncHandler = nil
             unsafe hasSpecialContent = false
         }
         unsafe setFields = []

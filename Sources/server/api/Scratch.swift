@@ -40,8 +40,9 @@ extension Request {
 
     private func allocate(_ count: Int) -> UnsafeMutablePointer<UInt8>? {
         unsafe context.pointee.loop._withUnsafeGuaranteedRef { loop in
-            guard count >= 0, count <= Self.scratchBytesMax, unsafe loop.arena.pointee.used &+ count <= Self.scratchBytesMax else { return nil }
-            return unsafe loop.arena.pointee.allocate(count)?.bindMemory(to: UInt8.self, capacity: count)
+            guard let arena = unsafe context.pointee.worker.map({ unsafe $0.takeUnretainedValue().scratch(loop.pool) }) ?? loop.arena else { return nil }
+            guard count >= 0, count <= Self.scratchBytesMax, unsafe arena.pointee.used &+ count <= Self.scratchBytesMax else { return nil }
+            return unsafe arena.pointee.allocate(count)?.bindMemory(to: UInt8.self, capacity: count)
         }
     }
 }

@@ -78,6 +78,8 @@ extension Loop {
 
     /// From what a handler left to a head in the connection's output and a body in the stream's queue: `finishResponse` for HTTP/2.
     func finishStream(_ stream: UnsafeMutablePointer<Connection>, _ elapsed: UInt64) {
+        var elapsed = elapsed
+        if goesOnAsync, let worker = startAsync(&elapsed) { return unsafe attach(worker, stream) }
         if unsafe response.pointee.needsColdFile { return unsafe suspendStream(stream) }
         unsafe stream.pointee.coldRetries = 0
         let status = unsafe response.pointee.status.code

@@ -28,8 +28,13 @@ extension Loop {
         unsafe layOut(connection, headText, body: headText, 0)
         unsafe state.pointee.requestSlot = slot
         unsafe response.pointee.begin(isHead: head.pointee.method == .head, streaming: false)
-        let elapsed = unsafe callHandler(connection)
+        var elapsed = unsafe callHandler(connection)
+        let worker = goesOnAsync ? startAsync(&elapsed) : nil
         unsafe state.pointee.requestSlot = .none
+        if let worker {
+            guard let stream = unsafe openStream(connection, http2, slot) else { return cancelAsync(worker) }
+            return unsafe attach(worker, stream)
+        }
         let count = unsafe response.pointee.body.count
         if unsafe response.pointee.isPlain, unsafe http2.pointee[slot] == nil, unsafe http2.pointee.engine.canSendWhole(slot, count) {
             let bytes = unsafe writeWhole(connection, http2, slot)

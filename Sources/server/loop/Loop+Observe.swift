@@ -103,6 +103,7 @@ extension Loop {
     }
 
     func remoteAddressText(_ connection: UnsafeMutablePointer<Connection>) -> String {
+        guard unsafe connection.pointee.flags.contains(.open) else { return "" }
         if unsafe connection.pointee.flags.contains(.stream) {
             guard let (carrier, _) = unsafe carrier(connection) else { return "" }
             return unsafe kernel.peerAddress(carrier.pointee.fd)?.description ?? ""

@@ -128,8 +128,14 @@ extension Loop {
     func exchange(_ connection: UnsafeMutablePointer<Connection>, _ base: UnsafeMutablePointer<UInt8>) {
         unsafe layOut(connection, base, body: base, 0)
         unsafe response.pointee.begin(isHead: head.pointee.method == .head, streaming: false)
-        let elapsed = unsafe callHandler(connection)
+        var elapsed = unsafe callHandler(connection)
         let policy = unsafe settings.pointee.policy
+        if goesOnAsync, let worker = startAsync(&elapsed) {
+            unsafe connection.pointee.machine.headParsed(
+                hasBody: false, clientKeepsAlive: head.pointee.keepAlive, expectsContinue: false, now: state.pointee.now, policy)
+            unsafe connection.pointee.machine.handlerStarted(now: state.pointee.now, policy)
+            return unsafe attach(worker, connection)
+        }
         guard unsafe response.pointee.isPlain else {
             unsafe connection.pointee.machine.headParsed(
                 hasBody: false, clientKeepsAlive: head.pointee.keepAlive, expectsContinue: false, now: state.pointee.now, policy)

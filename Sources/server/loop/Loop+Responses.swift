@@ -71,6 +71,8 @@ extension Loop {
         _ connection: UnsafeMutablePointer<Connection>, _ base: UnsafeMutablePointer<UInt8>?, _ used: Int, unread: UInt64, _ elapsed: UInt64
     ) {
         if unsafe connection.pointee.flags.contains(.stream) { return unsafe finishStream(connection, elapsed) }
+        var elapsed = elapsed
+        if goesOnAsync, let worker = startAsync(&elapsed) { return unsafe attach(worker, connection) }
         if unsafe response.pointee.needsColdFile, let base = unsafe base {
             let body = unsafe (context.pointee.body - UnsafePointer(base), context.pointee.bodyCount)
             return unsafe suspend(connection, Array(UnsafeBufferPointer(start: base, count: used)), body: body)

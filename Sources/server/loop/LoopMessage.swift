@@ -27,6 +27,8 @@ package final class LoopMessage: Sendable {
         case resume(ExchangeHandle)
         /// For tunnels of this loop.
         case tunnel([ExchangeHandle], any TunnelOrder)
+        /// Tasks of this loop can go on.
+        case jobs
         /// Run on the loop's thread.
         case run(@Sendable () -> Void)
     }
@@ -80,6 +82,7 @@ extension Loop {
         case .unlisten(let removed): unlisten(removed)
         case .resume(let exchange): resumeExchange(exchange)
         case .tunnel(let handles, let order): self.deliver(order, to: handles)
+        case .jobs: executor.takeRemote()
         case .run(let body): body()
         }
     }

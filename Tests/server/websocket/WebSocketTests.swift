@@ -295,7 +295,7 @@ final class EventLog: Sendable {
         #expect(try client.text() == "a")
         let stopped = EventLog()
         let running = server.running
-        Thread.detach {
+        Thread.start {
             running.stop(within: .seconds(15))
             stopped.add("stopped")
         }
@@ -403,21 +403,5 @@ final class EventLog: Sendable {
         log.sockets[1].close(WebSocket.CloseCode(rawValue: 4000), reason: "by hand")
         try clients[1].expectClose(4000)
         #expect(Set(log.sockets).count == clients.count)
-    }
-}
-
-/// Runs something on a thread of its own.
-enum Thread {
-    static func detach(_ body: @escaping @Sendable () -> Void) {
-        final class Box { let body: @Sendable () -> Void; init(_ body: @escaping @Sendable () -> Void) { self.body = body } }
-        var thread = pthread_t()
-        let box = unsafe Unmanaged.passRetained(Box(body)).toOpaque()
-        // The thread takes the box over.
-        let code = unsafe pthread_create(&thread, nil, { argument in
-            unsafe Unmanaged<Box>.fromOpaque(argument!).takeRetainedValue().body()
-            return nil
-        }, box)
-        precondition(code == 0)
-        pthread_detach(thread)
     }
 }

@@ -1,0 +1,216 @@
+// AsyncWorker: a task that runs async handlers one after another, and the memory that a request has while its handler waits. Pooled by its loop, so that a request
+// costs no task: a parked worker's continuation is resumed, on the spot. The loop's thread.
+//
+//   parked ──begin──▶ running ──the handler returns──▶ done ──finish──▶ parked
+//                        └──cancel──▶ cancelled ──the handler returns──▶ gone
+//
+// Pointers: a worker's memory lives as long as the object, which the loop holds while it is parked, its exchange while it runs, and its own task always.
+
+internal import Glibc
+internal import UringBase
+internal import UringHTTP
+internal import UringHTTP1
+
+@safe
+final class AsyncWorker: @unchecked Sendable {
+    enum Phase: UInt8 { case parked, running, done, cancelled }
+
+    private(set) var phase = Phase.parked
+    /// What the request's context points to: copies of everything that the loop uses anew for each request.
+    let context: UnsafeMutablePointer<RequestContext>
+    let head: UnsafeMutablePointer<RequestHead>
+    /// The response under construction. While the worker is parked, spare memory.
+    let state: UnsafeMutablePointer<ResponseState>
+    private let captures: UnsafeMutablePointer<PathCaptures>
+    private var bytes: UnsafeMutablePointer<UInt8>
+    private var bytesCapacity: Int
+    private var fields: UnsafeMutablePointer<FieldSlot>
+    private var fieldCapacity: Int
+    private var trailers: UnsafeMutablePointer<FieldSlot>?
+    /// For `Request.scratch`; made when it is first asked for.
+    private var arena: UnsafeMutablePointer<Arena>?
+
+    let executor: LoopExecutor
+    private var task: Task<Void, Never>?
+    private var continuation: UnsafeContinuation<Void, Never>?
+    private var handler: AsyncHandlerBox?
+    /// What the handler threw.
+    private(set) var error: (any Error)?
+    /// Whose request it is, for when the handler has returned later: the slot, and that it is still the same exchange is known by its object.
+    var connection = Handle(index: 0, generation: 0)
+    private var isInCall = false
+    /// The body as the handler reads it: set before its call where the route streams, else when it is asked for.
+    var body: AsyncBodySource?
+    /// The content as the handler writes it.
+    var stream: AsyncStreamSource?
+
+    init(executor: LoopExecutor, spare: UnsafeMutablePointer<RequestContext>) {
+        self.executor = executor
+        unsafe context = .allocate(capacity: 1)
+        unsafe context.initialize(to: spare.pointee)
+        unsafe head = .allocate(capacity: 1)
+        unsafe head.initialize(to: RequestHead())
+        unsafe state = .allocate(capacity: 1)
+        unsafe state.initialize(to: ResponseState())
+        unsafe captures = .allocate(capacity: 1)
+        unsafe captures.initialize(to: PathCaptures())
+        bytesCapacity = 2048
+        unsafe bytes = .allocate(capacity: bytesCapacity)
+        fieldCapacity = 32
+        unsafe fields = .allocate(capacity: fieldCapacity)
+    }
+
+    deinit {
+        unsafe state.pointee.destroy()
+        unsafe state.deinitialize(count: 1)
+        unsafe state.deallocate()
+        unsafe context.deinitialize(count: 1)
+        unsafe context.deallocate()
+        unsafe head.deallocate()
+        unsafe captures.deallocate()
+        unsafe bytes.deallocate()
+        unsafe fields.deallocate()
+        unsafe trailers?.deallocate()
+        // Scratch memory is given back by the loop; of a handler that outlived its loop it is lost, because its pool is gone.
+    }
+
+    // MARK: the request's memory
+
+    /// Copies the request that the loop has laid out. Views that the handler takes point here.
+    func take(_ source: UnsafeMutablePointer<RequestContext>) {
+        let from = unsafe source.pointee
+        unsafe head.pointee = from.head.pointee
+        let (headCount, fieldCount) = unsafe (head.pointee.headLength, head.pointee.fieldCount)
+        let trailerBytes = unsafe Self.extent(from.trailerFields, from.trailerCount)
+        let total = unsafe headCount &+ from.bodyCount &+ trailerBytes
+        if total > bytesCapacity {
+            unsafe bytes.deallocate()
+            bytesCapacity = total
+            unsafe bytes = .allocate(capacity: total)
+        }
+        if fieldCount > fieldCapacity {
+            unsafe fields.deallocate()
+            fieldCapacity = fieldCount
+            unsafe fields = .allocate(capacity: fieldCount)
+        }
+        unsafe memcpy(bytes, from.base, headCount)
+        unsafe memcpy(bytes + headCount, from.body, from.bodyCount)
+        unsafe fields.update(from: from.fields, count: fieldCount)
+        unsafe context.pointee = unsafe from
+        unsafe context.pointee.base = unsafe UnsafePointer(bytes)
+        unsafe context.pointee.head = unsafe UnsafePointer(head)
+        unsafe context.pointee.fields = unsafe UnsafePointer(fields)
+        unsafe context.pointee.body = unsafe UnsafePointer(bytes + headCount)
+        unsafe context.pointee.captures = unsafe captures
+        if let given = unsafe from.captures { unsafe captures.pointee = given.pointee } else { unsafe captures.pointee.count = 0 }
+        unsafe context.pointee.worker = .passUnretained(self)
+        // It cannot be called again for a file that a disk must be waited for.
+        unsafe context.pointee.opensPatiently = true
+        guard unsafe from.trailerCount > 0 else { return }
+        let slots = unsafe trailers ?? .allocate(capacity: ParserLimits.trailerCountMax)
+        unsafe trailers = unsafe slots
+        unsafe slots.update(from: from.trailerFields, count: from.trailerCount)
+        let text = unsafe bytes + headCount + from.bodyCount
+        unsafe memcpy(text, from.trailerBase, trailerBytes)
+        unsafe (context.pointee.trailerBase, context.pointee.trailerFields) = unsafe (UnsafePointer(text), UnsafePointer(slots))
+    }
+
+    /// How many bytes from their base the fields reach.
+    private static func extent(_ fields: UnsafePointer<FieldSlot>, _ count: Int) -> Int {
+        var end = 0
+        for index in 0..<count {
+            let field = unsafe fields[index]
+            end = max(end, Int(field.nameOffset) + Int(field.nameLength), Int(field.valueOffset) + Int(field.valueLength))
+        }
+        return end
+    }
+
+    /// Scratch memory of the request; nil when the pool refuses it.
+    func scratch(_ pool: UnsafeMutablePointer<ChunkPool>) -> UnsafeMutablePointer<Arena>? {
+        if let arena = unsafe arena { return unsafe arena }
+        guard let made = unsafe Arena(pool: pool) else { return nil }
+        let memory = UnsafeMutablePointer<Arena>.allocate(capacity: 1)
+        unsafe memory.initialize(to: made)
+        unsafe arena = unsafe memory
+        return unsafe memory
+    }
+
+    /// Gives scratch memory back, with its block of the pool. The loop's pool must be there still.
+    func dropScratch() {
+        guard let memory = unsafe arena else { return }
+        unsafe arena = nil
+        unsafe memory.deinitialize(count: 1)
+        unsafe memory.deallocate()
+    }
+
+    // MARK: the task
+
+    /// Makes the task, which runs as far as its first park.
+    func start() {
+        executor.workerBegins()
+        task = Task(executorPreference: executor) {
+            await self.work()
+            self.executor.workerEnds()
+        }
+        executor.runJobs()
+    }
+
+    /// Runs a handler until it returns or waits. True when it has returned.
+    func begin(_ handler: AsyncHandlerBox) -> Bool {
+        // Resumed once: it is nil from here until the task parks again.
+        guard let parked = unsafe continuation else { preconditionFailure("BUG: an async worker that is not parked") }
+        unsafe continuation = nil
+        self.handler = handler
+        (phase, error, isInCall) = (.running, nil, true)
+        unsafe parked.resume()
+        executor.runJobs()
+        isInCall = false
+        return phase == .done
+    }
+
+    /// The worker is free again. After its response was taken out of it.
+    func finish() {
+        precondition(phase == .done, "BUG: an async worker is finished while its handler runs")
+        (phase, error, body, stream) = (.parked, nil, nil, nil)
+    }
+
+    /// Nobody waits for the handler any more: it is told so, and what it does goes nowhere.
+    func cancel(nobody: UnsafeMutablePointer<Connection>) {
+        guard phase == .running else { return }
+        phase = .cancelled
+        unsafe context.pointee.connection = unsafe nobody
+        body?.cancel()
+        stream?.cancel()
+        task?.cancel()
+        task = nil
+    }
+
+    /// Ends a parked worker's task.
+    func retire() {
+        precondition(phase == .parked, "BUG: an async worker is retired while its handler runs")
+        phase = .cancelled
+        task = nil
+        let parked = unsafe continuation
+        unsafe continuation = nil
+        unsafe parked?.resume()
+    }
+
+    private func work() async {
+        while true {
+            // Resumed once, by `begin` or `retire`.
+            unsafe await withUnsafeContinuation { unsafe continuation = $0 }
+            guard let handler else { return }
+            self.handler = nil
+            do {
+                var response = unsafe Response(state, context)
+                try unsafe await handler.handle(Request(context), &response)
+            } catch {
+                self.error = error
+            }
+            let goesOn = phase == .running
+            if goesOn { phase = .done }
+            if !isInCall { executor.note(.returned(self)) }
+            guard goesOn else { return }
+        }
+    }
+}
