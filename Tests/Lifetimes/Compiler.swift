@@ -26,7 +26,7 @@ struct Compiler {
     init() throws {
         let build = try URL(fileURLWithPath: FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")).deletingLastPathComponent()
         var arguments = ["-swift-version", "6", "-enable-upcoming-feature", "MemberImportVisibility", "-I", build.appending(path: "Modules").path]
-        for shim in ["CUring", "CUringBase", "CUringTLS", "CUringCompression", "CUringJWT"] {
+        for shim in ["CUring", "CUringBase", "CUringTLS", "CUringZ", "CUringCompression", "CUringJWT"] {
             let map = build.appending(path: "\(shim).build/module.modulemap").path
             guard FileManager.default.fileExists(atPath: map) else { throw Failure(description: "no module map at \(map)") }
             arguments += ["-Xcc", "-fmodule-map-file=\(map)"]

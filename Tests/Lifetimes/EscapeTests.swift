@@ -102,6 +102,11 @@ struct Refused: CustomTestStringConvertible, Sendable {
             "the response in a producer", saying: "escaping closure captures 'inout' parameter",
             "    response.stream { writer in response.write(\"x\"); return .end }"),
         .handler("the request in an upgrade", "    response.upgrade(to: \"echo\") { connection in print(request.path.count) }"),
+        .handler("the request in a WebSocket", "    response.webSocket { socket, event in print(request.path.count) }"),
+        .handler("a WebSocket in a task", "    response.webSocket { socket, event in Task { socket.close() } }"),
+        .handler(
+            "a message of a WebSocket in a task",
+            "    response.webSocket { socket, event in if case .message(let message) = event { Task { print(message.bytes.count) } } }"),
         // writers
         .handler(
             "an outer JSON writer while an inner one is open", saying: "overlapping accesses",

@@ -65,6 +65,9 @@ extension RawClient {
         }
     }
 
+    /// Reads the head of a response that is followed by something else than a body.
+    package func readResponseHead() throws -> RawResponse { try parse(try readHead()) }
+
     private func readHead() throws -> [UInt8] {
         let end = Array("\r\n\r\n".utf8)
         var searched = 0

@@ -7,6 +7,7 @@
 // has reset, a limit of the transport was met, or a drain took too long, and calls `closed`, once and last.
 
 internal import UringBase
+internal import UringHTTP
 internal import UringHTTP1
 
 /// A protocol on a connection. A class, held by the loop from the response until the connection's slot is free again.
@@ -89,4 +90,23 @@ package struct TunnelLink {
     package func wake(at time: UInt64) { unsafe loop._withUnsafeGuaranteedRef { unsafe $0.wakeTunnel(connection, at: time) } }
     /// What other threads reach the tunnel by.
     package var handle: ExchangeHandle { unsafe loop._withUnsafeGuaranteedRef { unsafe $0.exchangeHandle(connection) } }
+}
+
+extension Response {
+    /// Hands the connection, on HTTP/2 the stream, to a tunnel behind this response. Its status is 101 where the request has asked for an upgrade, or 2xx where its
+    /// method is CONNECT; with any other, and behind a body that was not read, the answer becomes 500. The fields that say so (Upgrade, Connection) are the caller's.
+    package func beginTunnel(_ tunnel: any Tunnel) {
+        unsafe state.pointee.content = .tunnel(tunnel)
+        unsafe state.pointee.hasSpecialContent = true
+    }
+}
+
+extension Request {
+    /// What an extended CONNECT asks for (RFC 8441 section 4), such as `websocket`; nil for other requests. HTTP/2 only.
+    public var connectProtocol: ByteView? {
+        @_lifetime(borrow self) get {
+            guard unsafe context.pointee.head.pointee.connectProtocolLength > 0 else { return nil }
+            return unsafe view(Int(context.pointee.head.pointee.connectProtocolOffset), Int(context.pointee.head.pointee.connectProtocolLength))
+        }
+    }
 }

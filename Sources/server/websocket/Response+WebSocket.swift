@@ -42,8 +42,7 @@ extension Response {
                     options, agreement.deflate, chosenProtocol: name.isEmpty ? nil : String(decoding: name, as: UTF8.self), route: state.pointee.routeName,
                     loop: loop, handler: handler)
             }
-            unsafe state.pointee.content = .tunnel(session)
-            unsafe state.pointee.hasSpecialContent = true
+            beginTunnel(session)
             return true
         }
         return false

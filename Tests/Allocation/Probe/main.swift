@@ -1,7 +1,8 @@
 // alloc-probe: a server whose handler reads a request header and writes JSON, for counting what a request costs. Tests/Allocation/run
 // starts it, loads it and judges. One loop, a free port of 127.0.0.1; prints the lines `listening on …` that every server prints.
 //
-//   alloc-probe               `GET /counts` answers with what the process has counted (CAllocationCount), and how many requests it has had
+//   alloc-probe               `GET /counts` answers with what the process has counted (CAllocationCount), and how many requests it has had; `/socket` is a
+//                             WebSocket that sends every message back, which counts as a request
 //   alloc-probe --tls         has a second port, with TLS and a certificate made at start
 //   alloc-probe --middleware  has a router: /step/ with middleware that sets a value and registers a step, /coded/ compressed
 //   alloc-probe --waste       the handler makes a String of the header: what the counters must notice
@@ -29,6 +30,14 @@ unsafe requests.initialize(to: 0)
 
 let handler: Handler = { request, response in
     unsafe requests.pointee &+= 1
+    if request.path == "/socket" {
+        response.webSocket { socket, event in
+            guard case .message(let message) = event else { return }
+            unsafe requests.pointee &+= 1
+            if wastes { socket.send(message.text) } else { socket.send(message) }
+        }
+        return
+    }
     if request.path == "/counts" {
         let counts = ac_read()
         response.json { json in

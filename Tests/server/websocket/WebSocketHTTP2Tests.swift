@@ -203,7 +203,7 @@ import Testing
         let stream = try Stream(client)
         let stopped = EventLog()
         let running = server.running
-        Thread.detach {
+        Detached.start {
             running.stop(within: .seconds(15))
             stopped.add("stopped")
         }
