@@ -35,7 +35,7 @@ struct TLSPeerName: Hashable {
         unsafe sequence &+= 1
         unsafe entries[peer, default: []].append(unsafe Entry(session: session, sequence: sequence))
         unsafe count += 1
-        if let list = unsafe entries[peer], list.count > Self.sessionsPerPeerMax { unsafe removeOldest(of: peer) }
+        if let list = unsafe entries[peer], unsafe list.count > Self.sessionsPerPeerMax { unsafe removeOldest(of: peer) }
         while unsafe count > sessionsMax, let oldest = unsafe entries.min(by: { unsafe $0.value[0].sequence < $1.value[0].sequence }) { unsafe removeOldest(of: oldest.key) }
         return true
     }

@@ -1,5 +1,6 @@
 // What a resolver asks: getaddrinfo, on a thread that may block; and what is no question at all. No state.
 
+internal import CUring
 internal import Glibc
 package import UringRing
 
