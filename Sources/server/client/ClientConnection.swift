@@ -8,6 +8,7 @@ internal import UringBase
 internal import UringHTTP
 internal import UringHTTP1
 internal import UringRing
+internal import UringTLS
 
 /// Who hears of a response. All calls come from the connection that the exchange was started on, within its loop's turn; the last is `ended` or `failed`.
 protocol ClientConsumer: AnyObject {
@@ -41,8 +42,11 @@ final class ClientConnection: OutgoingTunnel, @unchecked Sendable {
     let connectDeadline: UInt64
     let address: SocketAddress
 
-    init(_ pool: ClientPool, _ address: SocketAddress, connectDeadline: UInt64) {
+    let security: OutgoingSecurity?
+
+    init(_ pool: ClientPool, _ address: SocketAddress, _ security: OutgoingSecurity?, connectDeadline: UInt64) {
         (self.pool, clients, self.address, self.connectDeadline) = (pool, pool.clients, address, connectDeadline)
+        self.security = security
     }
 
     /// The pool has been told that it is over.
@@ -62,6 +66,12 @@ final class ClientConnection: OutgoingTunnel, @unchecked Sendable {
     }
 
     func connectFailed(_ code: Int32) { pool.connectFailed(self, code) }
+
+    func securityFailed(_ failure: TLSFailure) {
+        guard machine != nil else { return pool.securityFailed(self, failure) }
+        step(machine!.transportFailed(), nil)
+        leave()
+    }
 
     func closed(_ link: TunnelLink) {
         guard machine != nil else { return pool.connectFailed(self, ECONNRESET) }
@@ -248,7 +258,7 @@ final class ClientConnection: OutgoingTunnel, @unchecked Sendable {
     func inputEnded(_ link: TunnelLink) {
         guard machine != nil else { return }
         let end = reader?.endOfConnection ?? .truncated
-        let next = machine!.peerEnded(end)
+        let next = link.hasEndedInOrder ? machine!.peerEnded(end) : machine!.transportFailed()
         if next == .close, let ended = consumer {
             // A body that ends with the connection.
             (consumer, reader) = (nil, nil)

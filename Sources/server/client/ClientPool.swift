@@ -2,14 +2,16 @@
 
 internal import Glibc
 internal import UringBase
+internal import UringHTTP
 internal import UringHTTP1
 internal import UringRing
+internal import UringTLS
 
 @safe
 final class ClientPool: @unchecked Sendable {
-    /// Connections are shared by what is the same client and the same server; `client` is the identity of the client's options.
+    /// Connections are shared by what is the same client and the same server; `client` is the client's number.
     struct Key: Hashable {
-        let client: ObjectIdentifier
+        let client: UInt64
         let scheme: HTTPURL.Scheme
         let host: String
         let port: UInt16
@@ -30,7 +32,7 @@ final class ClientPool: @unchecked Sendable {
     private var waiting = unsafe [(id: UInt64, waiter: Waiter)]()
     private var nextWaiter: UInt64 = 0
     /// Who waits for a connection that is being made.
-    private var connecting = unsafe [ObjectIdentifier: UnsafeContinuation<Int32, Never>]()
+    private var connecting = unsafe [ObjectIdentifier: UnsafeContinuation<HTTPClientError?, Never>]()
 
     init(_ clients: LoopClients, _ key: Key, _ options: HTTPClientOptions) {
         (self.clients, self.key, self.options) = (clients, key, options)
@@ -76,26 +78,28 @@ final class ClientPool: @unchecked Sendable {
     /// A connection for the place that the caller has counted, which is given back when there is none.
     private func connect() async throws -> ClientConnection {
         do {
+            let security = try clients.security(key, options)
             let addresses = try await clients.resolve(key, options)
-            var code = EADDRNOTAVAIL
+            var failure = HTTPClientError(.resolve, "\(key.host) has no address")
             for address in addresses {
                 try Task.checkCancellation()
-                let connection = ClientConnection(self, address, connectDeadline: clients.deadline(in: options.connectTimeoutNs))
-                code = await attempt(connection)
-                if code == 0 { return connection }
+                let connection = ClientConnection(self, address, security, connectDeadline: clients.deadline(in: options.connectTimeoutNs))
+                guard let failed = await attempt(connection) else { return connection }
+                failure = failed
             }
-            throw HTTPClientError(.connect(code), "connecting to \(key.host):\(key.port): \(SystemError.text(of: code))")
+            throw failure
         } catch {
             count -= 1
             serveWaiting()
+            if unsafe count == 0 && waiting.isEmpty { clients.isEmpty(self) }
             throw error
         }
     }
 
-    /// 0, or why it could not be connected.
-    private func attempt(_ connection: ClientConnection) async -> Int32 {
+    /// nil, or why it could not be connected.
+    private func attempt(_ connection: ClientConnection) async -> HTTPClientError? {
         switch clients.loop.connect(connection.address, connection) {
-        case .failure(let error): return error.code
+        case .failure(let error): return HTTPClientError(.connect(error.code), error.description)
         case .success(let handle):
             connection.handle = handle
             clients.loop.tunnelLink(handle)?.wake(at: connection.connectDeadline)
@@ -104,15 +108,21 @@ final class ClientPool: @unchecked Sendable {
         }
     }
 
-    private func settle(_ connection: ClientConnection, _ code: Int32) {
+    private func settle(_ connection: ClientConnection, _ failure: HTTPClientError?) {
         let waiter = unsafe connecting.removeValue(forKey: ObjectIdentifier(connection))
-        unsafe waiter?.resume(returning: code)
+        unsafe waiter?.resume(returning: failure)
     }
 
-    func connected(_ connection: ClientConnection) { settle(connection, 0) }
+    func connected(_ connection: ClientConnection) { settle(connection, nil) }
+
     func connectFailed(_ connection: ClientConnection, _ code: Int32) {
         connection.handle = nil
-        settle(connection, code)
+        settle(connection, HTTPClientError(.connect(code), "connecting to \(key.host) (\(connection.address.description)): \(SystemError.text(of: code))"))
+    }
+
+    func securityFailed(_ connection: ClientConnection, _ failure: TLSFailure) {
+        connection.handle = nil
+        settle(connection, HTTPClientError(.tls, "the TLS handshake with \(key.host) (\(connection.address.description)): \(HandshakeFailure(failure))"))
     }
 
     // MARK: connections

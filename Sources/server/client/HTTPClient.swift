@@ -1,6 +1,7 @@
 // HTTPClient: requests of async handlers to other servers, on the loop's own ring. Any thread may hold one; what it does is done on the loop that asks.
 
 internal import Glibc
+internal import Synchronization
 public import UringHTTP
 internal import UringHTTP1
 internal import UringRing
@@ -16,9 +17,17 @@ internal import UringRing
 /// Connections are the loop's own: kept alive, shared by everything that the loop asks of the same server with this client, never by two loops. No other thread is involved.
 /// A request that finds its kept connection closed by the server is sent once more, if nothing of it can have been acted upon (RFC 9110 section 9.2.2).
 public final class HTTPClient: Sendable {
+    /// As given.
     public let options: HTTPClientOptions
+    /// No other client of the process has it.
+    private let number: UInt64
+    private static let clients = Atomic<UInt64>(0)
 
-    public init(options: HTTPClientOptions = HTTPClientOptions()) { self.options = options }
+    /// A client without connections yet.
+    public init(options: HTTPClientOptions = HTTPClientOptions()) {
+        self.options = options
+        number = Self.clients.add(1, ordering: .relaxed).newValue
+    }
 
     public func get(_ url: String, headers: [(String, String)] = []) async throws -> HTTPClientResponse {
         try await send(HTTPClientRequest(.get, url, headers: headers))
@@ -39,7 +48,7 @@ public final class HTTPClient: Sendable {
             return try await withTaskExecutorPreference(executor) { try await self.send(request, on: ServerLoop(executor: executor)) }
         }
         let prepared = try PreparedRequest(request)
-        let pool = try executor.makeClients().pool(ClientPool.Key(client: ObjectIdentifier(self), scheme: prepared.url.scheme, host: prepared.url.host, port: prepared.url.port), options)
+        let pool = try executor.makeClients().pool(ClientPool.Key(client: number, scheme: prepared.url.scheme, host: prepared.url.host, port: prepared.url.port), options)
         var mayTryAgain = true
         while true {
             try Task.checkCancellation()

@@ -1,6 +1,7 @@
 // HTTPClientOptions: how a client of ours connects, waits and limits. Plain values; any thread.
 
 internal import UringHTTP1
+internal import UringTLS
 
 /// Limits and times of an `HTTPClient`. Each is per loop and server, where a server is scheme, host and port.
 public struct HTTPClientOptions: Sendable {
@@ -22,6 +23,8 @@ public struct HTTPClientOptions: Sendable {
     public var headerBytesMax = 64 * 1024
     /// The body of a response, bytes, coding removed. Default: unlimited, for bodies are read in pieces; `HTTPClientResponse.collect` has a limit of its own.
     public var bodyBytesMax = UInt64(Int64.max)
+    /// Whom https servers must be vouched for by. Default: the authorities of the system.
+    public var tls = HTTPClientTLS()
     /// Connects here, whatever the URL says: `HOST:PORT`, `[V6]:PORT` or `unix:PATH`. nil: where the URL says.
     public var connectsTo: String?
 
@@ -39,6 +42,36 @@ public struct HTTPClientOptions: Sendable {
     }
 
     var parserLimits: ParserLimits { ParserLimits(headerBytesMax: headerBytesMax, fieldCountMax: LoopClients.fieldsMax) }
+}
+
+/// TLS of an `HTTPClient`: versions 1.2 and 1.3; sessions are resumed.
+public struct HTTPClientTLS: Sendable {
+    /// Who vouches for servers.
+    public enum Trust: Sendable {
+        /// The authorities of the system, or of `SSL_CERT_FILE` and `SSL_CERT_DIR`.
+        case system
+        /// These certificates alone, PEM: authorities, or the server's own.
+        case pem([UInt8])
+        /// Nobody: safe from those who listen, not from those who answer. For tests.
+        case unverified
+    }
+    /// Default: `.system`.
+    public var trust = Trust.system
+
+    /// The default.
+    public init() {}
+
+    func configuration() throws(TLSLoadError) -> TLSClientConfiguration {
+        let known: TLSClientConfiguration.Trust =
+            switch trust {
+            case .system: .system
+            case .pem(let bytes): .authorities(try TLSAuthorities.load(pem: bytes, name: "HTTPClientTLS.trust"))
+            case .unverified: .unverified
+            }
+        var configuration = TLSClientConfiguration(trust: known)
+        configuration.applicationProtocols = ["http/1.1"]
+        return configuration
+    }
 }
 
 /// Why a request of an `HTTPClient` failed.

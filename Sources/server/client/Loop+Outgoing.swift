@@ -8,12 +8,26 @@ internal import Glibc
 internal import UringBase
 internal import UringHTTP1
 internal import UringRing
+package import UringTLS
 
 /// What speaks on an outgoing connection. `opened` is called when it is connected.
 package protocol OutgoingTunnel: Tunnel {
     /// It could not be connected; `closed` is not called.
     /// - Parameter code: as in errno, positive.
     func connectFailed(_ code: Int32)
+    /// How to secure the connection, once it is connected; nil: not at all. `opened` comes behind the handshake.
+    var security: OutgoingSecurity? { get }
+    /// The handshake failed, or what came after it cannot be decrypted; `closed` is not called.
+    func securityFailed(_ failure: TLSFailure)
+}
+
+/// TLS for an outgoing connection.
+package struct OutgoingSecurity {
+    /// The loop's own.
+    let context: TLSClientContext
+    /// What the server's certificate must name.
+    let host: String
+    let port: UInt16
 }
 
 /// A socket address as the kernel reads it, which must not move until it has.
@@ -77,9 +91,41 @@ extension Loop {
         if unsafe connection.pointee.flags.contains(.closing) { return unsafe closeIfDone(connection) }
         unsafe dropExchange(connection)
         guard result >= 0 else { return unsafe connectFailed(connection, -result) }
-        unsafe withTunnel(connection) { $0.opened($1) }
+        unsafe begin(connection)
         unsafe armReceive(connection)
         unsafe armTimer(connection)
+    }
+
+    private func begin(_ connection: UnsafeMutablePointer<Connection>) {
+        var security: OutgoingSecurity?
+        unsafe withTunnel(connection) { tunnel, _ in security = (tunnel as? any OutgoingTunnel)?.security }
+        guard let security else { return unsafe withTunnel(connection) { $0.opened($1) } }
+        security.context.update(nowSeconds: kernel.unixTime())
+        guard let session = unsafe security.context.makeSession(host: security.host, port: security.port) else { return unsafe connectFailed(connection, ENOMEM) }
+        let tls = UnsafeMutablePointer<TLSTransport>.allocate(capacity: 1)
+        unsafe tls.initialize(to: TLSTransport(session: session, client: .passRetained(security.context)))
+        unsafe connection.pointee.tls = unsafe tls
+        unsafe connection.pointee.flags.insert(.secure)
+        // The first flight is ours.
+        _ = unsafe shakeHands(connection, tls)
+    }
+
+    /// The handshake is complete. True when the connection goes on.
+    func outgoingSecured(_ connection: UnsafeMutablePointer<Connection>) -> Bool {
+        unsafe withTunnel(connection) { $0.opened($1) }
+        return unsafe !connection.pointee.flags.contains(.closing)
+    }
+
+    /// The server does not speak TLS as it should, or is not who it should be. The alert is in the output.
+    func outgoingFailed(_ connection: UnsafeMutablePointer<Connection>, _ failure: TLSFailure) {
+        if unsafe connection.pointee.flags.contains(.closing) { return }
+        let box = unsafe connection.pointee.tunnel
+        let wasOpen = unsafe connection.pointee.body.mode == .tunnel
+        unsafe connection.pointee.body = unsafe BodyProgress()
+        unsafe dropPlaintext(connection)
+        unsafe perform(connection, connection.pointee.machine.transportFailed(now: state.pointee.now, settings.pointee.policy))
+        // The connection holds the box until its slot is free, at the end of the turn at the earliest.
+        if wasOpen { unsafe box?._withUnsafeGuaranteedRef { ($0.tunnel as? any OutgoingTunnel)?.securityFailed(failure) } }
     }
 
     /// Tells the tunnel, which is told nothing more, and gives the connection up.
@@ -100,6 +146,12 @@ extension Loop {
 }
 
 extension TunnelLink {
+    /// The other side has ended as its transport asks: with TLS only behind a close_notify (RFC 8446 section 6.1).
+    package var hasEndedInOrder: Bool {
+        guard let tls = unsafe connection.pointee.tls else { return true }
+        return unsafe tls.pointee.session.isClosedByPeer
+    }
+
     /// Closes at once, in order; the tunnel is told nothing more.
     package func close() {
         unsafe connection.pointee.body = unsafe BodyProgress()

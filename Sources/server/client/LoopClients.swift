@@ -6,6 +6,7 @@ internal import UringBase
 internal import UringHTTP
 internal import UringHTTP1
 internal import UringRing
+internal import UringTLS
 
 @safe
 final class LoopClients {
@@ -44,15 +45,53 @@ final class LoopClients {
         return overflow ? .max : sum
     }
 
+    /// The most clients whose TLS sessions are kept; programs have a few, made once.
+    private static let contextsMax = 64
+    /// In the order they were made.
+    private var contexts: [(client: UInt64, context: TLSClientContext)] = []
+
+    /// How connections of a pool are secured.
+    func security(_ key: ClientPool.Key, _ options: HTTPClientOptions) throws -> OutgoingSecurity? {
+        guard key.scheme == .https else { return nil }
+        if let known = contexts.first(where: { $0.client == key.client }) { return OutgoingSecurity(context: known.context, host: key.host, port: key.port) }
+        let context: TLSClientContext
+        do {
+            context = try TLSClientContext(options.tls.configuration(), nowSeconds: loop.kernel.unixTime())
+        } catch {
+            throw HTTPClientError(.tls, "\(error)")
+        }
+        if contexts.count >= Self.contextsMax { contexts.removeFirst() }
+        contexts.append((key.client, context))
+        return OutgoingSecurity(context: context, host: key.host, port: key.port)
+    }
+
+    private static let resolver = NameResolver()
+
     /// Where a server may be, in the order to try.
     func resolve(_ key: ClientPool.Key, _ options: HTTPClientOptions) async throws -> [SocketAddress] {
         if let place = options.connectsTo {
             guard case .success(let address) = SocketAddress.parse(place) else { throw HTTPClientError(.resolve, "\(place) is no address") }
             return [address]
         }
-        let text = key.host.utf8.contains(UInt8(ascii: ":")) ? "[\(key.host)]:\(key.port)" : "\(key.host):\(key.port)"
-        guard case .success(let address) = SocketAddress.parse(text) else { throw HTTPClientError(.resolve, "\(key.host): no such host") }
-        return [address]
+        if let address = NameResolver.literal(key.host, port: key.port) { return [address] }
+        let found = await lookUp(key)
+        switch found {
+        case .success(let addresses): return NameResolver.interleaved(addresses)
+        case .failure(let failure):
+            try Task.checkCancellation()
+            throw HTTPClientError(.resolve, "\(key.host): \(failure)")
+        }
+    }
+
+    /// A task that is cancelled meanwhile waits for the answer all the same: it comes, or its time is up.
+    private func lookUp(_ key: ClientPool.Key) async -> Result<[SocketAddress], ResolutionFailure> {
+        // Resumed once: by the answer that is there, or the one that comes.
+        unsafe await withUnsafeContinuation { continuation in
+            switch Self.resolver.resolve(key.host, port: key.port, for: loop.port, { result in unsafe continuation.resume(returning: result) }) {
+            case .now(let result): unsafe continuation.resume(returning: result)
+            case .later: break
+            }
+        }
     }
 
     /// The pool of a client for a server.

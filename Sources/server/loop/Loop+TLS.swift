@@ -69,7 +69,7 @@ extension Loop {
 
     func endTLS(_ connection: UnsafeMutablePointer<Connection>) {
         guard let tls = unsafe connection.pointee.tls else { return }
-        if unsafe !tls.pointee.isEstablished {
+        if unsafe !tls.pointee.isEstablished, unsafe tls.pointee.context != nil {
             unsafe state.pointee.handshakes &-= 1
             // A failed one has been told.
             if unsafe tls.pointee.session.failure == nil { unsafe handshakeEnded(connection, tls) }
@@ -77,8 +77,9 @@ extension Loop {
         unsafe connection.pointee.tls = nil
         unsafe free(tls.pointee.clientSubject)
         unsafe tls.pointee.session.destroy()
-        let isLast = unsafe tls.pointee.context.takeUnretainedValue().sessionCount == 0
-        unsafe tls.pointee.context.release()
+        let isLast = unsafe tls.pointee.context?.takeUnretainedValue().sessionCount == 0
+        unsafe tls.pointee.context?.release()
+        unsafe tls.pointee.client?.release()
         // The last of a context that a reload has replaced: its keys go now.
         if isLast { unsafe state.pointee.formerContexts.settle() }
         unsafe tls.deinitialize(count: 1)
@@ -86,7 +87,7 @@ extension Loop {
     }
 
     /// True when the handshake is complete.
-    private func shakeHands(_ connection: UnsafeMutablePointer<Connection>, _ tls: UnsafeMutablePointer<TLSTransport>) -> Bool {
+    func shakeHands(_ connection: UnsafeMutablePointer<Connection>, _ tls: UnsafeMutablePointer<TLSTransport>) -> Bool {
         var sink = unsafe sealedSink
         let start = unsafe handshakeTicks(tls)
         let step = unsafe tls.pointee.session.handshake(&sink)
@@ -103,6 +104,7 @@ extension Loop {
             return false
         case .done:
             unsafe tls.pointee.isEstablished = true
+            if unsafe connection.pointee.flags.contains(.outgoing) { return unsafe outgoingSecured(connection) }
             unsafe state.pointee.handshakes &-= 1
             unsafe handshakeEnded(connection, tls)
             if unsafe tls.pointee.session.hasClientCertificate { unsafe keepSubject(tls) }
@@ -140,6 +142,7 @@ extension Loop {
     /// The peer does not speak TLS as it should. The alert, or a word in clear to who speaks HTTP, is in the output; then the connection ends.
     private func tlsFailed(_ connection: UnsafeMutablePointer<Connection>, _ tls: UnsafeMutablePointer<TLSTransport>, _ failure: TLSFailure) {
         unsafe tls.pointee.isShutDown = true
+        if unsafe connection.pointee.flags.contains(.outgoing) { return unsafe outgoingFailed(connection, failure) }
         if unsafe !tls.pointee.isEstablished { unsafe handshakeEnded(connection, tls) }
         if failure.cause == .plainHTTP {
             // As nginx does: who typed http:// for https:// learns it.
@@ -212,7 +215,7 @@ extension Loop {
     }
 
     /// Forgets plaintext that cannot be sent any more.
-    private func dropPlaintext(_ connection: UnsafeMutablePointer<Connection>) {
+    func dropPlaintext(_ connection: UnsafeMutablePointer<Connection>) {
         guard unsafe connection.pointee.sending == .none else { return }
         var dropped = unsafe UInt64(connection.pointee.batchCount &- connection.pointee.sealedCount)
         unsafe connection.pointee.batchCount = unsafe connection.pointee.sealedCount

@@ -6,8 +6,10 @@ internal import UringTLS
 @unsafe
 struct TLSTransport {
     let session: TLSSession
-    /// The context that made the session: it outlives its sessions, also when a reload brings another.
-    let context: Unmanaged<TLSContext>
+    /// The listener's context that made the session: it outlives its sessions, also when a reload brings another. nil: one of ours to a server.
+    var context: Unmanaged<TLSContext>?
+    /// The same of a connection of ours.
+    var client: Unmanaged<TLSClientContext>?
     /// Runs when somebody looks at the handshake.
     var clock = HandshakeClock()
     /// The handshake is complete.

@@ -260,3 +260,57 @@ import UringServer
         await #expect(throws: AsyncUseError.self) { _ = try await HTTPClient().get("http://127.0.0.1:1/") }
     }
 }
+
+/// Over TLS: whom the client believes, and what it says when it does not.
+@Suite(.timeLimit(.minutes(3))) struct HTTPSClientTests {
+    private static func reason(_ client: HTTPClient, _ url: String) async -> String {
+        do {
+            let answer = try await client.get(url)
+            return "\(answer.status.code) \(String(decoding: try await answer.collect(upTo: 1000), as: UTF8.self))"
+        } catch let error as HTTPClientError {
+            return "\(error.reason) \(error.description.contains("127.0.0.1"))"
+        } catch {
+            return "\(error)"
+        }
+    }
+
+    @Test func trust() throws {
+        let identities = try Identities()
+        try identities.make("a", for: "localhost")
+        var options = ServerOptions()
+        options.loops = .count(1)
+        let secure = try Server(
+            listeners: [Listener("127.0.0.1:0", tls: .files(cert: identities("a.pem"), key: identities("a.key")))], options: options
+        ) { request, response in response.write("secure \(request.isSecure)") }.start()
+        defer { secure.stop(within: .seconds(20)) }
+        let address = secure.addresses[0]
+        let port = String(address.split(separator: ":").last ?? "")
+        let pem = try identities.bytes("a.pem")
+
+        var trusting = HTTPClientOptions()
+        trusting.tls.trust = .pem(pem)
+        trusting.connectsTo = address
+        var careless = HTTPClientOptions()
+        careless.tls.trust = .unverified
+        let clients = [HTTPClient(options: trusting), HTTPClient(), HTTPClient(options: careless)]
+        let server = try TestServer(application: Application(async: { _, response in
+            // The name is right; the name is another; nobody vouches; nobody is asked to. The second request of the first finds its connection kept.
+            for (client, url) in [(0, "https://localhost:\(port)/"), (0, "https://localhost:\(port)/"), (0, "https://b.example/"), (1, "https://127.0.0.1:\(port)/"), (2, "https://127.0.0.1:\(port)/")] {
+                response.write(await Self.reason(clients[client], url) + "\n")
+            }
+        }))
+        #expect(try server.get("/").bodyText == "200 secure true\n200 secure true\ntls true\ntls true\n200 secure true\n")
+    }
+
+    /// Names are looked up; one that does not exist says so.
+    @Test func names() throws {
+        let other = try TestServer { _, response in response.write("found") }
+        let port = String(other.running.addresses[0].split(separator: ":").last ?? "")
+        let client = HTTPClient()
+        let server = try TestServer(application: Application(async: { _, response in
+            response.write(await Self.reason(client, "http://localhost:\(port)/") + "\n")
+            response.write(await Self.reason(client, "http://no-such-name.invalid/") + "\n")
+        }))
+        #expect(try server.get("/").bodyText == "200 found\nresolve false\n")
+    }
+}
