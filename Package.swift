@@ -17,10 +17,32 @@ let package = Package(
     products: [
         .library(name: "UringServer", targets: ["UringServer"]),
         .executable(name: "uringd", targets: ["uringd"]),
+        .library(name: "UringLog", targets: ["UringLog"]),
+        .library(name: "UringMetrics", targets: ["UringMetrics"]),
+        .library(name: "UringTracing", targets: ["UringTracing"]),
+        .library(name: "UringLifecycle", targets: ["UringLifecycle"]),
+        .library(name: "UringHTTPTypes", targets: ["UringHTTPTypes"]),
+        .library(name: "UringHummingbird", targets: ["UringHummingbird"]),
+    ],
+    // One for each adapter: what it needs is fetched and built for those alone who enable it (docs/ARCHITECTURE.md). Off without a word.
+    traits: [
+        .trait(name: "Log", description: "UringLog: swift-log"),
+        .trait(name: "Metrics", description: "UringMetrics: swift-metrics"),
+        .trait(name: "Tracing", description: "UringTracing: swift-distributed-tracing"),
+        .trait(name: "Lifecycle", description: "UringLifecycle: swift-service-lifecycle"),
+        .trait(name: "HTTPTypes", description: "UringHTTPTypes: swift-http-types"),
+        .trait(name: "Hummingbird", description: "UringHummingbird: Hummingbird 2", enabledTraits: ["HTTPTypes", "Lifecycle", "Log"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.6.0"),
+        .package(url: "https://github.com/apple/swift-metrics", from: "2.5.0"),
+        .package(url: "https://github.com/apple/swift-distributed-tracing", from: "1.7.0"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.6.0"),
+        .package(url: "https://github.com/apple/swift-http-types", from: "1.3.0", traits: []),
+        // Its own traits are the user's to choose.
+        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.0", traits: []),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
     ],
     targets: [
         // CShims: only what Swift cannot call itself. No policy.
@@ -53,6 +75,42 @@ let package = Package(
                 .product(name: "Logging", package: "swift-log"),
             ],
             path: "Sources/gateway", swiftSettings: swiftSettings),
+        // Layer 5 too: the server in other packages' terms. Without its trait such a module is empty.
+        .target(
+            name: "UringLog",
+            dependencies: ["UringServer", .product(name: "Logging", package: "swift-log", condition: .when(traits: ["Log"]))],
+            path: "Sources/adapters/log", swiftSettings: swiftSettings),
+        .target(
+            name: "UringMetrics",
+            dependencies: ["UringServer", .product(name: "CoreMetrics", package: "swift-metrics", condition: .when(traits: ["Metrics"]))],
+            path: "Sources/adapters/metrics", swiftSettings: swiftSettings),
+        .target(
+            name: "UringTracing",
+            dependencies: ["UringServer", .product(name: "Tracing", package: "swift-distributed-tracing", condition: .when(traits: ["Tracing"]))],
+            path: "Sources/adapters/tracing", swiftSettings: swiftSettings),
+        .target(
+            name: "UringLifecycle",
+            dependencies: ["UringServer", .product(name: "ServiceLifecycle", package: "swift-service-lifecycle", condition: .when(traits: ["Lifecycle"]))],
+            path: "Sources/adapters/lifecycle", swiftSettings: swiftSettings),
+        .target(
+            name: "UringHTTPTypes",
+            dependencies: ["UringServer", .product(name: "HTTPTypes", package: "swift-http-types", condition: .when(traits: ["HTTPTypes"]))],
+            path: "Sources/adapters/httptypes", swiftSettings: swiftSettings),
+        .target(
+            name: "UringHummingbird",
+            dependencies: [
+                "UringServer", "UringHTTPTypes", "UringLifecycle", "UringLog",
+                .product(name: "Hummingbird", package: "hummingbird", condition: .when(traits: ["Hummingbird"])),
+                .product(name: "HummingbirdCore", package: "hummingbird", condition: .when(traits: ["Hummingbird"])),
+                .product(name: "HTTPTypes", package: "swift-http-types", condition: .when(traits: ["Hummingbird"])),
+                .product(name: "Logging", package: "swift-log", condition: .when(traits: ["Hummingbird"])),
+                .product(name: "NIOCore", package: "swift-nio", condition: .when(traits: ["Hummingbird"])),
+                .product(name: "NIOConcurrencyHelpers", package: "swift-nio", condition: .when(traits: ["Hummingbird"])),
+                .product(name: "NIOPosix", package: "swift-nio", condition: .when(traits: ["Hummingbird"])),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle", condition: .when(traits: ["Hummingbird"])),
+                .product(name: "UnixSignals", package: "swift-service-lifecycle", condition: .when(traits: ["Hummingbird"])),
+            ],
+            path: "Sources/adapters/hummingbird", swiftSettings: swiftSettings),
         // Layer 6
         .executableTarget(
             name: "uringd",
