@@ -22,3 +22,7 @@ void ur_name_thread(const char *name) {
   for (int i = 0; i < 15 && name[i]; i++) text[i] = name[i];
   prctl(PR_SET_NAME, text);
 }
+
+static __thread void *current_loop;
+void *ur_current_loop(void) { return current_loop; }
+void ur_set_current_loop(void *loop) { current_loop = loop; }

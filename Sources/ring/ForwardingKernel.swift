@@ -11,6 +11,7 @@ package protocol KernelCalls: AnyObject {
     func ticks() -> UInt64
     var ticksPerSecond: UInt64 { get }
     func listen(_ address: SocketAddress, backlog: Int32, deferAcceptSeconds: Int32) -> Result<Int32, SystemError>
+    func socket(_ family: SocketAddress.Family) -> Int32
     func localAddress(_ fd: Int32) -> SocketAddress?
     func peerAddress(_ fd: Int32) -> SocketAddress?
     func acceptWaiting(_ fd: Int32) -> Int32
@@ -51,6 +52,7 @@ package final class ForwardingKernel: Kernel {
     package override func listen(_ address: SocketAddress, backlog: Int32, deferAcceptSeconds: Int32) -> Result<Int32, SystemError> {
         calls.listen(address, backlog: backlog, deferAcceptSeconds: deferAcceptSeconds)
     }
+    package override func socket(_ family: SocketAddress.Family) -> Int32 { calls.socket(family) }
     package override func localAddress(_ fd: Int32) -> SocketAddress? { calls.localAddress(fd) }
     package override func peerAddress(_ fd: Int32) -> SocketAddress? { calls.peerAddress(fd) }
     package override func acceptWaiting(_ fd: Int32) -> Int32 { calls.acceptWaiting(fd) }

@@ -100,6 +100,8 @@ package class Kernel {
     package func listen(_ address: SocketAddress, backlog: Int32, deferAcceptSeconds: Int32) -> Result<Int32, SystemError> {
         fatalError("BUG: abstract kernel")
     }
+    /// A stream socket to connect, with TCP_NODELAY where it has that, or a negative errno.
+    package func socket(_ family: SocketAddress.Family) -> Int32 { fatalError("BUG: abstract kernel") }
     /// The address a listening socket is bound to: the port is known only now when 0 was asked for.
     package func localAddress(_ fd: Int32) -> SocketAddress? { fatalError("BUG: abstract kernel") }
     package func peerAddress(_ fd: Int32) -> SocketAddress? { fatalError("BUG: abstract kernel") }

@@ -20,6 +20,8 @@ package enum OperationKind: UInt8, Sendable {
     /// A send whose success posts nothing. Its failure is looked up before completions are worked off, by when a `send` of the same
     /// connection may be under way: the kind keeps the two apart.
     case batchSend
+    /// An operation that a task waits for.
+    case task
 }
 
 /// User data of an operation: kind (8 bits), generation (24 bits), slot index (32 bits). A completion whose generation is not

@@ -119,7 +119,7 @@ package final class UringKernel: Kernel {
             case .ipv6: AF_INET6
             case .unix: AF_UNIX
             }
-        let fd = socket(family, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+        let fd = Glibc.socket(family, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
         guard fd >= 0 else { return .failure(SystemError("socket for \(address.description)", code: errno)) }
         func failure(_ operation: String, remedy: String = "") -> Result<Int32, SystemError> {
             let error = SystemError("\(operation) \(address.description)", code: errno, remedy: remedy)
@@ -157,7 +157,7 @@ package final class UringKernel: Kernel {
 
     /// A socket file that nobody listens on, left by a process that was killed, is removed; one that answers is left for bind to refuse.
     package static func removeStaleSocket(_ address: SocketAddress) {
-        let fd = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+        let fd = Glibc.socket(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
         guard fd >= 0 else { return }
         defer { _ = Glibc.close(fd) }
         let code = unsafe address.withSockaddr { unsafe connect(fd, $0, $1) }
@@ -167,7 +167,7 @@ package final class UringKernel: Kernel {
     /// The error that a second server on this address would meet; nil when the address is free. SO_REUSEPORT alone would let two
     /// unrelated servers share the clients without a word.
     package static func isTaken(_ address: SocketAddress) -> SystemError? {
-        let fd = socket(address.family == .ipv6 ? AF_INET6 : AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+        let fd = Glibc.socket(address.family == .ipv6 ? AF_INET6 : AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
         guard fd >= 0 else { return nil }
         defer { _ = Glibc.close(fd) }
         var one: Int32 = 1
@@ -177,6 +177,20 @@ package final class UringKernel: Kernel {
     }
 
     private static let inUse = "another program listens there: stop it, or choose another address (ss -ltnp shows who it is)"
+
+    package override func socket(_ family: SocketAddress.Family) -> Int32 {
+        let domain =
+            switch family {
+            case .ipv4: AF_INET
+            case .ipv6: AF_INET6
+            case .unix: AF_UNIX
+            }
+        let fd = Glibc.socket(domain, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+        guard fd >= 0 else { return -errno }
+        var one: Int32 = 1
+        if family != .unix { _ = unsafe setsockopt(fd, Int32(IPPROTO_TCP), TCP_NODELAY, &one, socklen_t(MemoryLayout<Int32>.size)) }
+        return fd
+    }
 
     package static func boundAddress(_ fd: Int32) -> SocketAddress? { unsafe name(fd, getsockname) }
 

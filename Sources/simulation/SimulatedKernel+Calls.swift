@@ -28,6 +28,8 @@ extension SimulatedKernel {
         return .success(fd)
     }
 
+    /// Nobody to connect to is simulated.
+    package func socket(_ family: SocketAddress.Family) -> Int32 { -EAFNOSUPPORT }
     package func localAddress(_ fd: Int32) -> SocketAddress? {
         switch simulation.descriptors[fd] {
         case let listener as ListenerFile: listener.address

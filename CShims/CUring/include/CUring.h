@@ -92,6 +92,15 @@ static inline void ur_prep_cancel_fd(ur_sqe *sqe, int fd) { io_uring_prep_cancel
 static inline void ur_prep_read(ur_sqe *sqe, int fd, void *into, uint32_t count, uint64_t offset) {
   io_uring_prep_read(sqe, fd, into, count, offset);
 }
+static inline void ur_prep_write(ur_sqe *sqe, int fd, const void *from, uint32_t count, uint64_t offset) {
+  io_uring_prep_write(sqe, fd, from, count, offset);
+}
+// Receive into the caller's memory, for who knows whose turn it is.
+static inline void ur_prep_recv_into(ur_sqe *sqe, int fd, void *into, uint32_t count) { io_uring_prep_recv(sqe, fd, into, count, 0); }
+// The address is the caller's until the completion.
+static inline void ur_prep_connect(ur_sqe *sqe, int fd, const struct sockaddr *address, uint32_t length) {
+  io_uring_prep_connect(sqe, fd, address, length);
+}
 static inline void ur_prep_openat2(ur_sqe *sqe, int dir, const char *path, const struct open_how *how) {
   io_uring_prep_openat2(sqe, dir, path, (struct open_how *)how);
 }

@@ -16,3 +16,7 @@ void ur_name_thread(const char *name);
 
 /// gettid(2): the kernel's identity of the calling thread. Cannot fail.
 int ur_gettid(void);
+
+/// What runs on the calling thread now, set and read by whoever runs it; NULL when nothing was set. One for each thread.
+void *ur_current_loop(void);
+void ur_set_current_loop(void *loop);

@@ -64,7 +64,7 @@ extension Loop {
         unsafe pauseReading(connection)
     }
 
-    private func resumeBody(_ connection: UnsafeMutablePointer<Connection>) {
+    func resumeBody(_ connection: UnsafeMutablePointer<Connection>) {
         unsafe connection.pointee.flags.remove(.bodyPaused)
         unsafe connection.pointee.machine.bodyResumed(now: state.pointee.now, settings.pointee.policy)
         unsafe processCarry(connection)

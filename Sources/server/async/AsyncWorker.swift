@@ -30,7 +30,7 @@ final class AsyncWorker: @unchecked Sendable {
     /// For `Request.scratch`; made when it is first asked for.
     private var arena: UnsafeMutablePointer<Arena>?
 
-    private let executor: LoopExecutor
+    let executor: LoopExecutor
     private var task: Task<Void, Never>?
     private var continuation: UnsafeContinuation<Void, Never>?
     private var handler: AsyncHandlerBox?
@@ -39,6 +39,10 @@ final class AsyncWorker: @unchecked Sendable {
     /// Whose request it is, for when the handler has returned later: the slot, and that it is still the same exchange is known by its object.
     var connection = Handle(index: 0, generation: 0)
     private var isInCall = false
+    /// The body as the handler reads it: set before its call where the route streams, else when it is asked for.
+    var body: AsyncBodySource?
+    /// The content as the handler writes it.
+    var stream: AsyncStreamSource?
 
     init(executor: LoopExecutor, spare: UnsafeMutablePointer<RequestContext>) {
         self.executor = executor
@@ -167,7 +171,7 @@ final class AsyncWorker: @unchecked Sendable {
     /// The worker is free again. After its response was taken out of it.
     func finish() {
         precondition(phase == .done, "BUG: an async worker is finished while its handler runs")
-        (phase, error) = (.parked, nil)
+        (phase, error, body, stream) = (.parked, nil, nil, nil)
     }
 
     /// Nobody waits for the handler any more: it is told so, and what it does goes nowhere.
@@ -175,6 +179,8 @@ final class AsyncWorker: @unchecked Sendable {
         guard phase == .running else { return }
         phase = .cancelled
         unsafe context.pointee.connection = unsafe nobody
+        body?.cancel()
+        stream?.cancel()
         task?.cancel()
         task = nil
     }
@@ -203,7 +209,7 @@ final class AsyncWorker: @unchecked Sendable {
             }
             let goesOn = phase == .running
             if goesOn { phase = .done }
-            if !isInCall { executor.handlerReturned(self) }
+            if !isInCall { executor.note(.returned(self)) }
             guard goesOn else { return }
         }
     }

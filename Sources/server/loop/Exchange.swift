@@ -11,6 +11,8 @@ final class Exchange {
     var upgrade: UpgradeHandler?
     /// An async handler that waits.
     var worker: AsyncWorker?
+    /// The body that it reads.
+    var body: AsyncBodySource?
     /// What the handler had set when it chose to receive the body piece by piece.
     var pendingResponse: PendingResponse?
     /// Bytes of the announced length that are not produced yet; nil = chunked or until the close.

@@ -22,7 +22,16 @@ extension Loop {
         unsafe context.pointee.contentLength = unsafe connection.pointee.body.chunked ? nil : connection.pointee.body.remaining
         unsafe connection.pointee.machine.handlerStarted(now: state.pointee.now, settings.pointee.policy)
         unsafe response.pointee.begin(isHead: head.pointee.method == .head, streaming: true)
-        let elapsed = unsafe callHandler(connection)
+        var elapsed = unsafe callHandler(connection)
+        if goesOnAsync {
+            let body = AsyncBodySource(executor)
+            body.connection = unsafe connection.pointee.handle
+            if let worker = startAsync(&elapsed, body: body) {
+                unsafe attach(worker, connection)
+                if unsafe head.pointee.expectContinue { unsafe sendContinue(connection) }
+                return
+            }
+        }
         if let receiver = unsafe response.pointee.receiver {
             let exchange = unsafe makeExchange(connection)
             exchange.receiver = receiver
@@ -94,6 +103,10 @@ extension Loop {
     func deliver(_ connection: UnsafeMutablePointer<Connection>, _ bytes: UnsafeMutablePointer<UInt8>, _ count: Int, isLast: Bool) {
         guard unsafe connection.pointee.body.mode == .stream, let held = unsafe connection.pointee.exchange else { return }
         let exchange = unsafe held.takeUnretainedValue()
+        if let body = exchange.body {
+            if unsafe body.take(bytes, count, isLast: isLast, trailerFields) { unsafe pauseBody(connection) }
+            return
+        }
         guard let receiver = exchange.receiver, let pending = exchange.pendingResponse else { return }
         unsafe pending.exchange(response)
         unsafe context.pointee.connection = unsafe connection

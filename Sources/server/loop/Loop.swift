@@ -52,6 +52,8 @@ package final class Loop {
     let port: LoopPort
     /// For async handlers.
     let executor: LoopExecutor
+    /// The executor has something to do. Its memory, which lives as long as the executor.
+    private let asyncWork: UnsafeMutablePointer<Bool>
 
     /// - Parameters:
     ///   - index: this loop's number, 0…
@@ -62,6 +64,7 @@ package final class Loop {
         let port = port ?? LoopPort(mailbox: nil)
         self.port = port
         executor = LoopExecutor(port: port)
+        unsafe asyncWork = unsafe executor.hasWork
         self.index = index
         self.kernel = kernel
         unsafe ring = unsafe kernel.ring
@@ -113,6 +116,7 @@ package final class Loop {
                 loop: Unmanaged.passUnretained(self)))
         unsafe trailerText.initialize(to: ByteBuffer(capacity: 256))
         unsafe scratch.initialize(to: ByteBuffer(capacity: 16 * 1024))
+        executor.loop = self
         unsafe state.pointee.install(handler, ticksPerSecond: kernel.ticksPerSecond, stallNs: configuration.stallThresholdNs)
         let (nowhere, policy) = unsafe (Handle(index: .max, generation: 0), settings.pointee.policy)
         unsafe nobody.initialize(to: Connection(handle: nowhere, fd: -1, listener: 0, id: 0, machine: KeepAliveMachine(openedAt: now, policy)))
@@ -181,7 +185,7 @@ package final class Loop {
         closeEnded()
         flushOutput()
         unsafe buffers.pointee.publish()
-        let idle = unsafe !state.pointee.hasWork && !port.hasPending && !executor.hasJobs
+        let idle = unsafe !state.pointee.hasWork && !port.hasPending && !asyncWork.pointee
         unsafe state.pointee.hasWork = false
         unsafe state.pointee.fileBytesInTurn = 0
         unsafe state.pointee.enteredAt = unsafe state.pointee.now
@@ -196,9 +200,10 @@ package final class Loop {
         if unsafe began >= state.pointee.nextDateRefresh { refreshDate() }
         unsafe state.pointee.lastTicks = kernel.ticks()
         if let messages = port.takeLocal() { for message in messages { deliver(message) } }
-        if executor.hasJobs { runAsync() }
+        if unsafe asyncWork.pointee { runAsync() }
         resumeConnections()
         if unsafe wheel.pointee.nextExpiry <= state.pointee.now { runTimers() }
+        if unsafe state.pointee.waitsExpireAt <= state.pointee.now { executor.waits?.runTimers() }
         closeEnded()
         if unsafe state.pointee.flushAt <= state.pointee.now { flushObserver() }
         if ready > 0 {
@@ -208,7 +213,7 @@ package final class Loop {
     }
 
     private func timeout() -> Int64 {
-        let expiry = unsafe min(wheel.pointee.nextExpiry, state.pointee.acceptRetryAt, state.pointee.flushAt)
+        let expiry = unsafe min(wheel.pointee.nextExpiry, state.pointee.acceptRetryAt, state.pointee.flushAt, state.pointee.waitsExpireAt)
         guard expiry != .max else { return -1 }
         return unsafe Int64(clamping: expiry > state.pointee.now ? expiry &- state.pointee.now : 0)
     }
@@ -246,11 +251,15 @@ package final class Loop {
             case .close: closed(operation.handle, completion.res)
             case .closeDropped: closed(operation.handle, -ECANCELED)
             case .read: fileRead(operation.handle, completion.res)
+            case .task: executor.waits?.completed(operation.handle, completion.res)
             case .cancel, .batchSend: break
             case nil: preconditionFailure("BUG: a completion that this loop never asked for")
             }
         }
     }
+
+    /// Takes up completions when no connection is left: those of tasks, and late ones of nobody.
+    func reapAtTheEnd() { unsafe dispatch(ur_cq_ready(ring)) }
 
     /// Hands over what is queued. When the kernel takes only a part (it is short of memory) and that part ends within send → close, the
     /// chain is broken: the close would run by itself, whatever became of the send, on a descriptor that is still in use.

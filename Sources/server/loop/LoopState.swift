@@ -119,6 +119,8 @@ struct LoopState {
     /// The stream whose handler runs, when it has no slot of the slab; `.none` otherwise.
     var requestSlot = StreamSlot.none
     var nextConnectionID: UInt64 = 1
+    /// When the first of the timers that tasks wait for is due; .max: none.
+    var waitsExpireAt = UInt64.max
     /// Async workers without a request.
     var parkedWorkers: [AsyncWorker] = []
     var handledInTurn: UInt64 = 0

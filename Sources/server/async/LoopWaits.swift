@@ -1,0 +1,157 @@
+// LoopWaits: what tasks of a loop wait for: points in time, and operations of its ring. The loop's thread only.
+//
+// Pointers: memory that an operation works on is its caller's, who waits until the completion has come, cancelled or not. A slot is used from the call until its continuation is
+// resumed.
+
+internal import CUring
+internal import Glibc
+internal import UringBase
+internal import UringRing
+
+@safe
+final class LoopWaits: @unchecked Sendable {
+    /// Tasks that wait at the same time; what comes then fails with -EAGAIN. Twice and a half the default limit of connections, and 2 MB of tables.
+    private static let waitsMax = 1 << 18
+    /// 2¹⁸ ns, 0.26 ms: what a sleep is longer than was asked for, at most, beside the loop's own lag.
+    private static let tickShift: UInt64 = 18
+
+    @unsafe
+    private struct Wait {
+        let handle: Handle
+        /// nil: nobody waits, the slot is free.
+        var continuation: UnsafeContinuation<Int32, Never>?
+        /// In the kernel's hands: it ends with its completion, however it is cancelled.
+        var isOperation: Bool
+        /// What an operation that is cancelled answers: -ECANCELED, or -ETIME when its time was up.
+        var reason: Int32
+    }
+
+    /// The loop outlives every use: it closes the executor before it goes, and that refuses further calls.
+    private unowned let loop: Loop
+    private let slots: UnsafeMutablePointer<Slab<Wait>>
+    private let wheel: UnsafeMutablePointer<TimerWheel>
+    /// Operations whose completion has not come.
+    private(set) var operations = 0
+
+    init(_ loop: Loop) {
+        self.loop = loop
+        unsafe slots = .allocate(capacity: 1)
+        unsafe slots.initialize(to: Slab(capacity: Self.waitsMax))
+        unsafe wheel = .allocate(capacity: 1)
+        unsafe wheel.initialize(to: TimerWheel(now: loop.kernel.now(), tickShift: Self.tickShift))
+    }
+
+    deinit {
+        unsafe slots.deinitialize(count: 1)
+        unsafe slots.deallocate()
+        unsafe wheel.deinitialize(count: 1)
+        unsafe wheel.deallocate()
+    }
+
+    // MARK: waiting
+
+    /// Waits until a point in time on the loop's clock. 0, or -ECANCELED.
+    func sleep(until deadline: UInt64) async -> Int32 {
+        guard let handle = claim(isOperation: false) else { return -EAGAIN }
+        arm(handle, deadline)
+        return await wait(handle)
+    }
+
+    /// Nanoseconds from now on the loop's clock; a time that is too far away is never.
+    func deadline(in ns: UInt64) -> UInt64 {
+        let (sum, overflow) = loop.kernel.now().addingReportingOverflow(ns)
+        return overflow ? .max : sum
+    }
+
+    /// Queues an operation and waits for its completion.
+    /// - Parameters:
+    ///   - timeoutNs: .max: none. The operation is cancelled then, and answers -ETIME.
+    ///   - prepare: fills the entry in. Memory that it names is the caller's until this has returned.
+    /// - Returns: the completion's result, or a negative errno: -ECANCELED when the task was cancelled first.
+    func perform(timeoutNs: UInt64 = .max, _ prepare: (UnsafeMutablePointer<ur_sqe>) -> Void) async -> Int32 {
+        guard let handle = claim(isOperation: true) else { return -EAGAIN }
+        let entry = unsafe loop.entry()
+        unsafe prepare(entry)
+        unsafe ur_sqe_tag(entry, Operation(.task, handle).raw, 0)
+        operations += 1
+        if timeoutNs != .max { arm(handle, deadline(in: timeoutNs)) }
+        return await wait(handle)
+    }
+
+    /// A socket for an address, not connected, or a negative errno.
+    func openSocket(_ address: SocketAddress) -> Int32 { loop.kernel.socket(address.family) }
+
+    private func claim(isOperation: Bool) -> Handle? {
+        guard let handle = unsafe slots.pointee.claim(), let slot = unsafe slots.pointee.pointer(handle) else { return nil }
+        unsafe slot.initialize(to: Wait(handle: handle, continuation: nil, isOperation: isOperation, reason: -ECANCELED))
+        return handle
+    }
+
+    private func arm(_ handle: Handle, _ deadline: UInt64) {
+        unsafe wheel.pointee.arm(handle.index, deadline: deadline)
+        unsafe loop.state.pointee.waitsExpireAt = unsafe wheel.pointee.nextExpiry
+    }
+
+    private func wait(_ handle: Handle) async -> Int32 {
+        await withTaskCancellationHandler {
+            // Resumed once: whoever resumes it gives the slot back. Nothing can end the wait before the continuation is there: all of it is on this thread.
+            unsafe await withUnsafeContinuation { (continuation: UnsafeContinuation<Int32, Never>) in
+                guard let slot = unsafe slots.pointee.pointer(handle) else { preconditionFailure("BUG: a wait ended before it began") }
+                unsafe slot.pointee.continuation = unsafe continuation
+            }
+        } onCancel: {
+            loop.executor.run { self.cancel(handle) }
+        }
+    }
+
+    // MARK: ends
+
+    func completed(_ handle: Handle, _ result: Int32) {
+        guard let slot = unsafe slots.pointee.pointer(handle), unsafe slot.pointee.isOperation else { preconditionFailure("BUG: a completion of a wait that has ended") }
+        operations -= 1
+        let reason = unsafe slot.pointee.reason
+        end(handle, result == -ECANCELED ? reason : result)
+    }
+
+    private func end(_ handle: Handle, _ result: Int32) {
+        guard let slot = unsafe slots.pointee.pointer(handle), let continuation = unsafe slot.pointee.continuation else {
+            preconditionFailure("BUG: a wait that nobody waits for")
+        }
+        unsafe slot.pointee.continuation = nil
+        unsafe wheel.pointee.cancel(handle.index)
+        unsafe slots.pointee.release(handle)
+        unsafe continuation.resume(returning: result)
+    }
+
+    /// Ends a wait early. Stale handles are of waits that ended by themselves.
+    private func cancel(_ handle: Handle) {
+        guard let slot = unsafe slots.pointee.pointer(handle) else { return }
+        guard unsafe slot.pointee.isOperation else { return end(handle, -ECANCELED) }
+        let entry = unsafe loop.entry()
+        unsafe ur_prep_cancel(entry, Operation(.task, handle).raw)
+        unsafe ur_sqe_tag(entry, Operation(.cancel, handle).raw, 0)
+    }
+
+    func runTimers() {
+        unsafe wheel.pointee.expire(to: loop.state.pointee.now)
+        while let index = unsafe wheel.pointee.popExpired() {
+            let slot = unsafe slots.pointee.pointer(at: index)
+            let handle = unsafe slot.pointee.handle
+            guard unsafe slot.pointee.isOperation else {
+                end(handle, 0)
+                continue
+            }
+            unsafe slot.pointee.reason = -ETIME
+            cancel(handle)
+        }
+        unsafe loop.state.pointee.waitsExpireAt = unsafe wheel.pointee.nextExpiry
+    }
+
+    /// The loop is over: nothing is waited for any more.
+    func cancelAll() {
+        for index in unsafe 0..<slots.pointee.slotsEver {
+            let slot = unsafe slots.pointee.pointer(at: index)
+            if unsafe slot.pointee.continuation != nil { unsafe cancel(slot.pointee.handle) }
+        }
+    }
+}
