@@ -25,8 +25,8 @@ final class HummingbirdBridge<Responder: HTTPResponder>: Sendable where Responde
         var logger = logger
         logger[metadataKey: "hb.request.id"] = .stringConvertible(RequestID())
         let channel = cache.channel(request)
-        let incoming = HummingbirdCore.Request(head: HTTPRequest(request, names: cache.names), body: Self.body(request))
-        let answer = try await withLogger(logger) { logger in
+        let incoming = HummingbirdCore.Request(head: HTTPRequest(request, names: cache.names), body: try Self.body(request))
+        let answer = await withLogger(logger) { logger in
             do {
                 return try await responder.respond(to: incoming, context: Responder.Context(source: ApplicationRequestContextSource(channel: channel, logger: logger)))
             } catch {
@@ -41,10 +41,17 @@ final class HummingbirdBridge<Responder: HTTPResponder>: Sendable where Responde
 
     // MARK: the request
 
+    /// Bodies that are announced and small come whole, with their head; others piece by piece, while the client is held back.
+    func wantsStream(_ request: borrowing UringServer.Request) -> Bool {
+        guard let length = request.contentLength else { return true }
+        return length > UInt64(Self.wholeBodyMax)
+    }
+    /// What one block of the loop's pool takes in whole, several times over: beyond it back-pressure is worth more than one copy less.
+    private static var wholeBodyMax: Int { 64 * 1024 }
+
     private static func body(_ request: borrowing UringServer.Request) throws -> RequestBody {
-        let bytes = request.body
-        guard !bytes.isEmpty else { return RequestBody(buffer: ByteBuffer()) }
-        return RequestBody(buffer: ByteBuffer(copying: bytes))
+        if request.isStreaming { return RequestBody(asyncSequence: RequestPieces(stream: try request.bodyStream)) }
+        return RequestBody(buffer: request.body.isEmpty ? ByteBuffer() : ByteBuffer(copying: request.body.span))
     }
 
     // MARK: the response
@@ -62,33 +69,18 @@ final class HummingbirdBridge<Responder: HTTPResponder>: Sendable where Responde
     }
 
     private static func writeBody(_ answer: HummingbirdCore.Response, _ response: inout UringServer.Response) async throws {
-        let written = CollectedBody()
-        try await answer.body.write(CollectingWriter(body: written))
-        for buffer in written.buffers {
-            // SAFETY: the buffer's memory is readable during this call; its bytes are copied.
-            unsafe buffer.withUnsafeReadableBytes { unsafe response.write(Span(_unsafeElements: $0.bindMemory(to: UInt8.self))) }
+        let announced = answer.body.contentLength
+        guard let announced, announced <= wholeAnswerMax else {
+            let length = announced ?? answer.headers[.contentLength].flatMap { Int($0) }
+            let stream = try response.startStream(length: length.flatMap { UInt64(exactly: $0) })
+            return try await answer.body.write(StreamWriter(stream: stream))
         }
+        let collected = CollectedBody()
+        try await answer.body.write(CollectingWriter(body: collected))
+        if let first = collected.first { response.write(first) }
+        for buffer in collected.rest { response.write(buffer) }
     }
-}
-
-/// A small body, kept until it is whole: then it leaves together with its head.
-final class CollectedBody {
-    var buffers: [ByteBuffer] = []
-    var trailers: HTTPFields?
-}
-
-struct CollectingWriter: ResponseBodyWriter {
-    let body: CollectedBody
-    mutating func write(_ buffer: ByteBuffer) async throws { body.buffers.append(buffer) }
-    consuming func finish(_ trailingHeaders: HTTPFields?) async throws { body.trailers = trailingHeaders }
-}
-
-extension ByteBuffer {
-    init(copying view: borrowing ByteView) {
-        self.init()
-        reserveCapacity(view.count)
-        // SAFETY: the view's memory is readable during this call; its bytes are copied.
-        unsafe view.span.withUnsafeBytes { unsafe _ = writeBytes($0) }
-    }
+    /// Up to here the server copies a body behind its head anyway.
+    private static var wholeAnswerMax: Int { 32 * 1024 }
 }
 #endif

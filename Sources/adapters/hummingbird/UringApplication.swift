@@ -99,6 +99,7 @@ where Responder.Context: InitializableFromSource<ApplicationRequestContextSource
         options.backlog = max(options.backlog, configuration.backlog)
         let bridge = HummingbirdBridge(responder: responder, logger: logger, ownsServerField: configuration.serverName != nil)
         var application = UringServer.Application(async: { request, response in try await bridge.handle(request, &response) })
+        application.wantsStream = { request in bridge.wantsStream(request) }
         application.reporter = LoggerReporter(logger)
         return UringServer.Server(listeners: listeners, options: options, application: application)
     }
