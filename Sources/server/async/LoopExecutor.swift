@@ -1,4 +1,4 @@
-// LoopExecutor: runs the jobs of Swift's tasks on a loop's thread, between completions. One per loop, and for its tasks executor of both kinds: they start on it,
+// LoopExecutor: runs the jobs of Swift's tasks on a loop's thread, between completions. One per loop, and the preference of its tasks: they start on it,
 // and come back to it after whatever they awaited.
 
 internal import CUringBase
@@ -20,7 +20,7 @@ enum AsyncOutcome {
 /// Jobs come from the loop's own thread (a continuation that a completion resumed, `Task.yield`) without a lock, from others with one and a message that wakes
 /// the loop.
 @safe
-package final class LoopExecutor: TaskExecutor, SerialExecutor, @unchecked Sendable {
+package final class LoopExecutor: TaskExecutor, @unchecked Sendable {
     private let port: LoopPort
     private let owner: UInt
     /// The loop's thread only.
@@ -121,7 +121,7 @@ package final class LoopExecutor: TaskExecutor, SerialExecutor, @unchecked Senda
         var rounds = 0
         while !local.isEmpty, rounds < Self.roundsMax {
             swap(&local, &running)
-            for job in running { unsafe job.runSynchronously(isolatedTo: asUnownedSerialExecutor(), taskExecutor: asUnownedTaskExecutor()) }
+            for job in running { unsafe job.runSynchronously(on: asUnownedTaskExecutor()) }
             running.removeAll(keepingCapacity: true)
             rounds += 1
         }

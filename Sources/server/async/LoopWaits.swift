@@ -24,6 +24,8 @@ final class LoopWaits: @unchecked Sendable {
         var isOperation: Bool
         /// What an operation that is cancelled answers: -ECANCELED, or -ETIME when its time was up.
         var reason: Int32
+        /// Cancelled before it began.
+        var isCancelled = false
     }
 
     /// The loop outlives every use: it closes the executor before it goes, and that refuses further calls.
@@ -53,8 +55,7 @@ final class LoopWaits: @unchecked Sendable {
     /// Waits until a point in time on the loop's clock. 0, or -ECANCELED.
     func sleep(until deadline: UInt64) async -> Int32 {
         guard let handle = claim(isOperation: false) else { return -EAGAIN }
-        arm(handle, deadline)
-        return await wait(handle)
+        return await wait(handle) { arm(handle, deadline) }
     }
 
     /// Nanoseconds from now on the loop's clock; a time that is too far away is never.
@@ -70,12 +71,13 @@ final class LoopWaits: @unchecked Sendable {
     /// - Returns: the completion's result, or a negative errno: -ECANCELED when the task was cancelled first.
     func perform(timeoutNs: UInt64 = .max, _ prepare: (UnsafeMutablePointer<ur_sqe>) -> Void) async -> Int32 {
         guard let handle = claim(isOperation: true) else { return -EAGAIN }
-        let entry = unsafe loop.entry()
-        unsafe prepare(entry)
-        unsafe ur_sqe_tag(entry, Operation(.task, handle).raw, 0)
-        operations += 1
-        if timeoutNs != .max { arm(handle, deadline(in: timeoutNs)) }
-        return await wait(handle)
+        return await wait(handle) {
+            let entry = unsafe loop.entry()
+            unsafe prepare(entry)
+            unsafe ur_sqe_tag(entry, Operation(.task, handle).raw, 0)
+            operations += 1
+            if timeoutNs != .max { arm(handle, deadline(in: timeoutNs)) }
+        }
     }
 
     /// A socket for an address, not connected, or a negative errno.
@@ -92,12 +94,14 @@ final class LoopWaits: @unchecked Sendable {
         unsafe loop.state.pointee.waitsExpireAt = unsafe wheel.pointee.nextExpiry
     }
 
-    private func wait(_ handle: Handle) async -> Int32 {
+    /// Begins once somebody waits, so that nothing can end before.
+    private func wait(_ handle: Handle, _ begin: () -> Void) async -> Int32 {
         await withTaskCancellationHandler {
-            // Resumed once: whoever resumes it gives the slot back. Nothing can end the wait before the continuation is there: all of it is on this thread.
+            // Resumed once: whoever resumes it takes it out of the slot, and gives the slot back.
             unsafe await withUnsafeContinuation { (continuation: UnsafeContinuation<Int32, Never>) in
                 guard let slot = unsafe slots.pointee.pointer(handle) else { preconditionFailure("BUG: a wait ended before it began") }
                 unsafe slot.pointee.continuation = unsafe continuation
+                if unsafe slot.pointee.isCancelled { end(handle, -ECANCELED) } else { begin() }
             }
         } onCancel: {
             loop.executor.run { self.cancel(handle) }
@@ -126,6 +130,10 @@ final class LoopWaits: @unchecked Sendable {
     /// Ends a wait early. Stale handles are of waits that ended by themselves.
     private func cancel(_ handle: Handle) {
         guard let slot = unsafe slots.pointee.pointer(handle) else { return }
+        guard unsafe slot.pointee.continuation != nil else {
+            unsafe slot.pointee.isCancelled = true
+            return
+        }
         guard unsafe slot.pointee.isOperation else { return end(handle, -ECANCELED) }
         let entry = unsafe loop.entry()
         unsafe ur_prep_cancel(entry, Operation(.task, handle).raw)

@@ -137,14 +137,27 @@ final class AsyncBodySource: @unchecked Sendable {
     func next() async throws -> [UInt8]? {
         guard try executor.isHere() else { return try await withTaskExecutorPreference(executor) { try await self.next() } }
         if first < pieces.count { return takePiece() }
-        if isCancelled || Task.isCancelled { throw CancellationError() }
-        if hasEnded { return nil }
-        if unsafe reader != nil { throw AsyncUseError(description: "two tasks read one request body at the same time") }
+        if Task.isCancelled { throw CancellationError() }
         return try await withTaskCancellationHandler {
-            // Resumed once: whoever resumes it sets it to nil first.
-            try unsafe await withUnsafeThrowingContinuation { unsafe reader = $0 }
+            // Resumed once: here, or by whoever takes it out of `reader`.
+            try unsafe await withUnsafeThrowingContinuation { unsafe answer($0) }
         } onCancel: {
             executor.run { self.cancelReader() }
+        }
+    }
+
+    /// Answers a reader, now or when there is something.
+    private func answer(_ reader: UnsafeContinuation<[UInt8]?, any Error>) {
+        if first < pieces.count {
+            unsafe reader.resume(returning: takePiece())
+        } else if isCancelled {
+            unsafe reader.resume(throwing: CancellationError())
+        } else if hasEnded {
+            unsafe reader.resume(returning: nil)
+        } else if unsafe self.reader != nil {
+            unsafe reader.resume(throwing: AsyncUseError(description: "two tasks read one request body at the same time"))
+        } else {
+            unsafe self.reader = unsafe reader
         }
     }
 

@@ -126,7 +126,10 @@ final class AsyncStreamSource: @unchecked Sendable {
         while true {
             if isCancelled || hasEnded || Task.isCancelled { throw CancellationError() }
             if unsafe held.count < Self.heldMax { return }
-            unsafe await withUnsafeContinuation { unsafe writers.append($0) }
+            // Resumed once: here, or when it has left the list.
+            unsafe await withUnsafeContinuation { writer in
+                if unsafe held.count < Self.heldMax || isCancelled { unsafe writer.resume() } else { unsafe writers.append(writer) }
+            }
         }
     }
 
