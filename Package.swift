@@ -139,6 +139,23 @@ let package = Package(
         // What a request allocates is counted on this program (Tests/Allocation/run).
         .target(name: "CAllocationCount", path: "Tests/Allocation/Counter"),
         .executableTarget(name: "alloc-probe", dependencies: ["UringServer", "CAllocationCount"], path: "Tests/Allocation/Probe", swiftSettings: swiftSettings),
+        // Without the traits it has no tests. `Tests/run adapters` builds it with all of them, and with it the programs of bench/hummingbird and examples/hummingbird.
+        .testTarget(
+            name: "UringAdaptersTests",
+            dependencies: [
+                "UringServer", "UringLog", "UringMetrics", "UringTracing", "UringLifecycle", "UringHTTPTypes", "UringHummingbird", "TestSupport",
+                .product(name: "Logging", package: "swift-log", condition: .when(traits: ["Log"])),
+                .product(name: "InMemoryLogging", package: "swift-log", condition: .when(traits: ["Log"])),
+                .product(name: "CoreMetrics", package: "swift-metrics", condition: .when(traits: ["Metrics"])),
+                .product(name: "MetricsTestKit", package: "swift-metrics", condition: .when(traits: ["Metrics"])),
+                .product(name: "Tracing", package: "swift-distributed-tracing", condition: .when(traits: ["Tracing"])),
+                .product(name: "InMemoryTracing", package: "swift-distributed-tracing", condition: .when(traits: ["Tracing"])),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle", condition: .when(traits: ["Lifecycle"])),
+                .product(name: "HTTPTypes", package: "swift-http-types", condition: .when(traits: ["HTTPTypes"])),
+                .product(name: "Hummingbird", package: "hummingbird", condition: .when(traits: ["Hummingbird"])),
+                .product(name: "NIOCore", package: "swift-nio", condition: .when(traits: ["Hummingbird"])),
+            ],
+            path: "Tests/adapters", swiftSettings: swiftSettings),
         .testTarget(name: "LifetimesTests", dependencies: ["UringServer"], path: "Tests/Lifetimes", swiftSettings: swiftSettings),
         .testTarget(name: "LayeringTests", dependencies: ["TestSupport"], path: "Tests/Layering", swiftSettings: swiftSettings),
     ],
@@ -148,8 +165,19 @@ let package = Package(
 // For runs that need a part of the tests (sanitizers, release mode): URING_TEST_TARGETS=A,B builds these test targets and the library, without `uringd` and what it
 // depends on. Half the build. With a scratch path of its own, as in Tests/run.
 if let wanted = Context.environment["URING_TEST_TARGETS"]?.split(separator: ",").map(String.init) {
-    let unneeded: Set<String> = ["UringGateway", "uringd", "alloc-probe", "CAllocationCount", "CUringYAML"]
+    let adapters: Set<String> = ["UringLog", "UringMetrics", "UringTracing", "UringLifecycle", "UringHTTPTypes", "UringHummingbird"]
+    var unneeded: Set<String> = ["UringGateway", "uringd", "alloc-probe", "CAllocationCount", "CUringYAML"]
+    if wanted.contains("UringAdaptersTests") {
+        // Programs of packages of their own, compiled here so that they do not rot and Hummingbird is built once.
+        let product = Target.Dependency.product(name: "Hummingbird", package: "hummingbird", condition: .when(traits: ["Hummingbird"]))
+        package.targets.append(.executableTarget(name: "hummingbird-bench", dependencies: ["UringHummingbird", product], path: "bench/hummingbird/servers/Sources/App"))
+        package.targets.append(.executableTarget(name: "hummingbird-example", dependencies: ["UringHummingbird", product], path: "examples/hummingbird-app/Sources/App"))
+        package.dependencies.removeAll { if case .sourceControl(_, let location, _) = $0.kind { location.hasSuffix("argument-parser") } else { false } }
+    } else {
+        unneeded.formUnion(adapters)
+        package.traits = []
+        package.dependencies = []
+    }
     package.targets.removeAll { unneeded.contains($0.name) || $0.type == .test && !wanted.contains($0.name) }
-    package.products.removeAll { $0.name == "uringd" }
-    package.dependencies = []
+    package.products.removeAll { $0.name == "uringd" || unneeded.contains($0.name) }
 }

@@ -48,11 +48,11 @@ extension DeclaredTarget {
             return
         }
         let list = arguments[arguments.index(after: open)...].balanced(open: "[", close: "]")
-        // `.product(name: "Logging", package: "swift-log")`: the package's name is not a module.
+        // `.product(name: "Logging", package: "swift-log", condition: .when(traits: ["Log"]))`: neither the package's name nor the trait's is a module.
         var names: Set<String> = []
         var rest = list
         while let literal = rest.nextString() {
-            if !literal.before.hasSuffix("package: ") { names.insert(literal.text) }
+            if !literal.before.hasSuffix("package: "), !literal.before.hasSuffix("traits: [") { names.insert(literal.text) }
             rest = literal.rest
         }
         dependencies = names

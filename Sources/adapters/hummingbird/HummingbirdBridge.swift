@@ -12,18 +12,20 @@ internal import UringServer
 final class HummingbirdBridge<Responder: HTTPResponder>: Sendable where Responder.Context: InitializableFromSource<ApplicationRequestContextSource> {
     private let responder: Responder
     private let logger: Logger
+    private let logHandler: RequestLogHandler.Base
     /// The configuration names the server: what handlers set gives way.
     private let ownsServerField: Bool
     private let caches = LoopCaches()
 
     init(responder: Responder, logger: Logger, ownsServerField: Bool) {
         (self.responder, self.logger, self.ownsServerField) = (responder, logger, ownsServerField)
+        logHandler = RequestLogHandler.Base(logger.handler)
     }
 
     func handle(_ request: borrowing UringServer.Request, _ response: inout UringServer.Response) async throws {
         let cache = caches.cache(request)
         var logger = logger
-        logger[metadataKey: "hb.request.id"] = .stringConvertible(RequestID())
+        logger.handler = RequestLogHandler(logHandler, id: RequestID())
         let channel = cache.channel(request)
         let incoming = HummingbirdCore.Request(head: HTTPRequest(request, names: cache.names), body: try Self.body(request))
         let answer = await withLogger(logger) { logger in
