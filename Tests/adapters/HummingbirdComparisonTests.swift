@@ -17,7 +17,7 @@ import Testing
             "HEAD /hello HTTP/1.1\r\n\(host)\r\n", "HEAD /none HTTP/1.1\r\n\(host)\r\n", "HEAD /parts HTTP/1.1\r\n\(host)\r\n", "HEAD /teapot HTTP/1.1\r\n\(host)\r\n",
             "PURGE /hello HTTP/1.1\r\n\(host)\r\n", "PUT /hello HTTP/1.1\r\n\(host)Content-Length: 0\r\n\r\n", "OPTIONS /hello HTTP/1.1\r\n\(host)\r\n",
             "GET /head HTTP/1.1\r\n\(host)X-One: 1\r\nx-two: 2\r\nX-One: 3\r\nCookie: a=1; b=2\r\nX-Empty:\r\nX-A-Name-That-Is-Longer-Than-Thirty-Two-Bytes: v\r\n\r\n",
-            "GET http://other.example/head?q HTTP/1.1\r\n\(host)\r\n",
+            "GET http://example.com/head?q HTTP/1.1\r\n\(host)\r\n",
             "POST /echo HTTP/1.1\r\n\(host)Content-Type: text/x\r\nContent-Length: 5\r\n\r\nhello",
             "POST /echo HTTP/1.1\r\n\(host)Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n",
             "POST /echo HTTP/1.1\r\n\(host)Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX-Trailer: t\r\n\r\n",

@@ -42,7 +42,7 @@ import UringTracing
 
     @Test func aSpanForEachRequest() async throws {
         let spans = try await spans("/sync/7?q=1")
-        try #require(spans.count == 2)
+        try #require(spans.count == 2, "\(spans.map(\.operationName)) \(spans.map(\.attributes))")
         let (inner, outer) = (spans[0], spans[1])
         #expect(outer.kind == .server && outer.traceID == "t" && outer.parentSpanID == "s" && inner.parentSpanID == outer.spanID)
         #expect(outer.operationName == "GET /sync/:id")
