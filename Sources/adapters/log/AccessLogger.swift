@@ -39,7 +39,7 @@ extension Application {
 extension Logger {
     /// This logger with the request's id in its metadata, for what is logged on the request's account.
     ///
-    ///     router.get("/orders/:id") { request, response in
+    ///     router.get("/orders/{id}") { request, response in
     ///         let logger = logger.with(request)
     ///         logger.info("asked for an order")
     ///     }
