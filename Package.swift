@@ -169,9 +169,16 @@ if let wanted = Context.environment["URING_TEST_TARGETS"]?.split(separator: ",")
     var unneeded: Set<String> = ["UringGateway", "uringd", "alloc-probe", "CAllocationCount", "CUringYAML"]
     if wanted.contains("UringAdaptersTests") {
         // Programs of packages of their own, compiled here so that they do not rot and Hummingbird is built once.
-        let product = Target.Dependency.product(name: "Hummingbird", package: "hummingbird", condition: .when(traits: ["Hummingbird"]))
-        package.targets.append(.executableTarget(name: "hummingbird-bench", dependencies: ["UringHummingbird", product], path: "bench/hummingbird/servers/Sources/App"))
-        package.targets.append(.executableTarget(name: "hummingbird-example", dependencies: ["UringHummingbird", product], path: "examples/hummingbird-app/Sources/App"))
+        package.targets += [
+            .executableTarget(
+                name: "hummingbird-bench",
+                dependencies: ["UringHummingbird", .product(name: "Hummingbird", package: "hummingbird", condition: .when(traits: ["Hummingbird"])), .product(name: "Logging", package: "swift-log", condition: .when(traits: ["Hummingbird"]))],
+                path: "bench/hummingbird/servers/Sources/App"),
+            .executableTarget(
+                name: "hummingbird-example",
+                dependencies: ["UringHummingbird", .product(name: "Hummingbird", package: "hummingbird", condition: .when(traits: ["Hummingbird"])), .product(name: "NIOCore", package: "swift-nio", condition: .when(traits: ["Hummingbird"]))],
+                path: "examples/hummingbird-app/Sources/App"),
+        ]
         package.dependencies.removeAll { if case .sourceControl(_, let location, _) = $0.kind { location.hasSuffix("argument-parser") } else { false } }
     } else {
         unneeded.formUnion(adapters)

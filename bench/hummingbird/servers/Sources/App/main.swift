@@ -2,7 +2,6 @@
 
 import Hummingbird
 import Logging
-import NIOPosix
 import UringHummingbird
 
 struct Status: ResponseEncodable {
