@@ -21,16 +21,36 @@ let package = Package(
         .library(name: "UringServerJWT", targets: ["UringServerJWT"]),
         .library(name: "UringTesting", targets: ["UringTesting"]),
         .executable(name: "uringd", targets: ["uringd"]),
+        .library(name: "UringLog", targets: ["UringLog"]),
+        .library(name: "UringMetrics", targets: ["UringMetrics"]),
+        .library(name: "UringTracing", targets: ["UringTracing"]),
+        .library(name: "UringLifecycle", targets: ["UringLifecycle"]),
+        .library(name: "UringHTTPTypes", targets: ["UringHTTPTypes"]),
+        .library(name: "UringHummingbird", targets: ["UringHummingbird"]),
     ],
     // SwiftPM fetches every dependency of a package, also for who takes one product that needs none of them. Programs that link `UringServer` say
     // `traits: []` and fetch nothing (docs/ARCHITECTURE.md, "What a user resolves").
     traits: [
         .trait(name: "Uringd", description: "The program uringd, and the packages that it needs"),
+        // One for each adapter, and off without a word: what it needs is fetched and built for those alone who enable it.
+        .trait(name: "Log", description: "UringLog: swift-log"),
+        .trait(name: "Metrics", description: "UringMetrics: swift-metrics"),
+        .trait(name: "Tracing", description: "UringTracing: swift-distributed-tracing"),
+        .trait(name: "Lifecycle", description: "UringLifecycle: swift-service-lifecycle"),
+        .trait(name: "HTTPTypes", description: "UringHTTPTypes: swift-http-types"),
+        .trait(name: "Hummingbird", description: "UringHummingbird: Hummingbird 2", enabledTraits: ["HTTPTypes", "Lifecycle", "Log"]),
         .default(enabledTraits: ["Uringd"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.6.0"),
+        .package(url: "https://github.com/apple/swift-metrics", from: "2.5.0"),
+        .package(url: "https://github.com/apple/swift-distributed-tracing", from: "1.7.0"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.6.0"),
+        .package(url: "https://github.com/apple/swift-http-types", from: "1.3.0", traits: []),
+        // Its own traits are the user's to choose.
+        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.0", traits: []),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
     ],
     targets: [
         // CShims: only what Swift cannot call itself. No policy.
@@ -78,6 +98,42 @@ let package = Package(
                 .product(name: "Logging", package: "swift-log", condition: .when(traits: ["Uringd"])),
             ],
             path: "Sources/gateway", swiftSettings: swiftSettings),
+        // Layer 5 too: the server in other packages' terms. Without its trait such a module is empty.
+        .target(
+            name: "UringLog",
+            dependencies: ["UringServer", .product(name: "Logging", package: "swift-log", condition: .when(traits: ["Log"]))],
+            path: "Sources/adapters/log", swiftSettings: swiftSettings),
+        .target(
+            name: "UringMetrics",
+            dependencies: ["UringServer", .product(name: "CoreMetrics", package: "swift-metrics", condition: .when(traits: ["Metrics"]))],
+            path: "Sources/adapters/metrics", swiftSettings: swiftSettings),
+        .target(
+            name: "UringTracing",
+            dependencies: ["UringServer", .product(name: "Tracing", package: "swift-distributed-tracing", condition: .when(traits: ["Tracing"]))],
+            path: "Sources/adapters/tracing", swiftSettings: swiftSettings),
+        .target(
+            name: "UringLifecycle",
+            dependencies: ["UringServer", .product(name: "ServiceLifecycle", package: "swift-service-lifecycle", condition: .when(traits: ["Lifecycle"]))],
+            path: "Sources/adapters/lifecycle", swiftSettings: swiftSettings),
+        .target(
+            name: "UringHTTPTypes",
+            dependencies: ["UringServer", .product(name: "HTTPTypes", package: "swift-http-types", condition: .when(traits: ["HTTPTypes"]))],
+            path: "Sources/adapters/httptypes", swiftSettings: swiftSettings),
+        .target(
+            name: "UringHummingbird",
+            dependencies: [
+                "UringServer", "UringHTTPTypes", "UringLifecycle", "UringLog",
+                .product(name: "Hummingbird", package: "hummingbird", condition: .when(traits: ["Hummingbird"])),
+                .product(name: "HummingbirdCore", package: "hummingbird", condition: .when(traits: ["Hummingbird"])),
+                .product(name: "HTTPTypes", package: "swift-http-types", condition: .when(traits: ["Hummingbird"])),
+                .product(name: "Logging", package: "swift-log", condition: .when(traits: ["Hummingbird"])),
+                .product(name: "NIOCore", package: "swift-nio", condition: .when(traits: ["Hummingbird"])),
+                .product(name: "NIOConcurrencyHelpers", package: "swift-nio", condition: .when(traits: ["Hummingbird"])),
+                .product(name: "NIOPosix", package: "swift-nio", condition: .when(traits: ["Hummingbird"])),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle", condition: .when(traits: ["Hummingbird"])),
+                .product(name: "UnixSignals", package: "swift-service-lifecycle", condition: .when(traits: ["Hummingbird"])),
+            ],
+            path: "Sources/adapters/hummingbird", swiftSettings: swiftSettings),
         // Layer 6
         .executableTarget(
             name: "uringd",
@@ -117,6 +173,23 @@ let package = Package(
         .executableTarget(name: "websocket-probe", dependencies: ["UringWebSocket", "CAllocationCount"], path: "Tests/Allocation/WebSocketProbe", swiftSettings: swiftSettings),
         .executableTarget(name: "alloc-probe", dependencies: ["UringServer", "UringServerCompression", "UringServerJWT", "CAllocationCount"], path: "Tests/Allocation/Probe", swiftSettings: swiftSettings),
         .testTarget(name: "LifetimesTests", dependencies: ["UringServer", "UringServerCompression", "UringServerJWT", "UringTesting"], path: "Tests/Lifetimes", swiftSettings: swiftSettings),
+        // Without the traits it has no tests. `Tests/run adapters` builds it with all of them, and with it the programs of bench/hummingbird and examples/hummingbird.
+        .testTarget(
+            name: "UringAdaptersTests",
+            dependencies: [
+                "UringServer", "UringLog", "UringMetrics", "UringTracing", "UringLifecycle", "UringHTTPTypes", "UringHummingbird", "TestSupport",
+                .product(name: "Logging", package: "swift-log", condition: .when(traits: ["Log"])),
+                .product(name: "InMemoryLogging", package: "swift-log", condition: .when(traits: ["Log"])),
+                .product(name: "CoreMetrics", package: "swift-metrics", condition: .when(traits: ["Metrics"])),
+                .product(name: "MetricsTestKit", package: "swift-metrics", condition: .when(traits: ["Metrics"])),
+                .product(name: "Tracing", package: "swift-distributed-tracing", condition: .when(traits: ["Tracing"])),
+                .product(name: "InMemoryTracing", package: "swift-distributed-tracing", condition: .when(traits: ["Tracing"])),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle", condition: .when(traits: ["Lifecycle"])),
+                .product(name: "HTTPTypes", package: "swift-http-types", condition: .when(traits: ["HTTPTypes"])),
+                .product(name: "Hummingbird", package: "hummingbird", condition: .when(traits: ["Hummingbird"])),
+                .product(name: "NIOCore", package: "swift-nio", condition: .when(traits: ["Hummingbird"])),
+            ],
+            path: "Tests/adapters", swiftSettings: swiftSettings),
         .testTarget(name: "LayeringTests", dependencies: ["TestSupport"], path: "Tests/Layering", swiftSettings: swiftSettings),
     ],
     cLanguageStandard: .gnu11
@@ -128,9 +201,27 @@ if let wanted = Context.environment["URING_TEST_TARGETS"]?.split(separator: ",")
     var unneeded: Set<String> = ["UringGateway", "uringd", "alloc-probe", "websocket-probe", "CAllocationCount", "CUringYAML"]
     // Its tests run the program.
     if wanted.contains("UringWebSocketTests") { unneeded.subtract(["websocket-probe", "CAllocationCount"]) }
+    let adapters: Set<String> = ["UringLog", "UringMetrics", "UringTracing", "UringLifecycle", "UringHTTPTypes", "UringHummingbird"]
+    if wanted.contains("UringAdaptersTests") {
+        // Programs of packages of their own, compiled here so that they do not rot and Hummingbird is built once.
+        package.targets += [
+            .executableTarget(
+                name: "hummingbird-bench",
+                dependencies: ["UringHummingbird", .product(name: "Hummingbird", package: "hummingbird", condition: .when(traits: ["Hummingbird"])), .product(name: "Logging", package: "swift-log", condition: .when(traits: ["Hummingbird"]))],
+                path: "bench/hummingbird/servers/Sources/App"),
+            .executableTarget(
+                name: "hummingbird-example",
+                dependencies: ["UringHummingbird", .product(name: "Hummingbird", package: "hummingbird", condition: .when(traits: ["Hummingbird"])), .product(name: "NIOCore", package: "swift-nio", condition: .when(traits: ["Hummingbird"]))],
+                path: "examples/hummingbird-app/Sources/App"),
+        ]
+        package.dependencies.removeAll { if case .sourceControl(_, let location, _) = $0.kind { location.hasSuffix("argument-parser") } else { false } }
+    } else {
+        unneeded.formUnion(adapters)
+        package.traits = []
+        package.dependencies = []
+    }
     package.targets.removeAll { unneeded.contains($0.name) || $0.type == .test && !wanted.contains($0.name) }
-    package.products.removeAll { $0.name == "uringd" }
-    package.dependencies = []
+    package.products.removeAll { $0.name == "uringd" || unneeded.contains($0.name) }
 }
 
 // For `URING_DOCC=1 swift package generate-documentation --target UringServer`. Not for everybody: whoever links this package would fetch the plugin. docs/build does without.

@@ -62,6 +62,15 @@ enum Layers {
         Layer(
             module: "UringGateway", directory: "gateway", level: 5, imports: ["UringBase", "UringTLS", "UringHTTP", "UringServer"],
             foreign: ["CUringBase", "CUringYAML", "Logging"], system: platform),
+        Layer(module: "UringLog", directory: "adapters/log", level: 5, imports: ["UringServer"], foreign: ["Logging"], system: platform),
+        Layer(module: "UringMetrics", directory: "adapters/metrics", level: 5, imports: ["UringServer"], foreign: ["CoreMetrics"], system: platform),
+        Layer(module: "UringTracing", directory: "adapters/tracing", level: 5, imports: ["UringServer"], foreign: ["Tracing"], system: platform),
+        Layer(module: "UringLifecycle", directory: "adapters/lifecycle", level: 5, imports: ["UringServer"], foreign: ["ServiceLifecycle"], system: platform),
+        Layer(module: "UringHTTPTypes", directory: "adapters/httptypes", level: 5, imports: ["UringServer"], foreign: ["HTTPTypes"], system: platform),
+        Layer(
+            module: "UringHummingbird", directory: "adapters/hummingbird", level: 6, imports: ["UringServer", "UringHTTPTypes", "UringLifecycle", "UringLog"],
+            foreign: ["Hummingbird", "HummingbirdCore", "HTTPTypes", "Logging", "NIOCore", "NIOConcurrencyHelpers", "NIOPosix", "ServiceLifecycle", "UnixSignals"],
+            system: platform),
         Layer(
             module: "uringd", directory: "uringd", level: 6, imports: ["UringBase", "UringHTTP", "UringServer", "UringGateway"],
             foreign: ["ArgumentParser", "Logging"], system: platform),

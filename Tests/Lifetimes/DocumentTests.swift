@@ -3,6 +3,7 @@
 //             refused with these words
 //   library   a file without top-level statements
 //   manifest  a Package.swift
+//   adapter   needs packages that this test does not build: left out here
 
 import Foundation
 import Testing
@@ -41,7 +42,7 @@ enum Documents {
         for (number, line) in text.components(separatedBy: "\n").enumerated() {
             if let block = open {
                 if line.hasPrefix("```") {
-                    snippets.append(Snippet(file: file, line: block.line, label: block.label, text: block.text))
+                    if block.label != "adapter" { snippets.append(Snippet(file: file, line: block.line, label: block.label, text: block.text)) }
                     open = nil
                 } else {
                     open?.text += line + "\n"

@@ -285,7 +285,7 @@ import UringServer
         defer { secure.stop(within: .seconds(20)) }
         let address = secure.addresses[0]
         let port = String(address.split(separator: ":").last ?? "")
-        let pem = try identities.bytes("a.pem")
+        let pem = try identities.read("a.pem")
 
         var trusting = HTTPClientOptions()
         trusting.tls.trust = .pem(pem)
