@@ -81,6 +81,8 @@ let package = Package(
         // What a request allocates is counted on this program (Tests/Allocation/run).
         .target(name: "CAllocationCount", path: "Tests/Allocation/Counter"),
         .executableTarget(name: "alloc-probe", dependencies: ["UringServer", "CAllocationCount"], path: "Tests/Allocation/Probe", swiftSettings: swiftSettings),
+        // What async handlers cost (bench/async/run).
+        .executableTarget(name: "async-bench", dependencies: ["UringServer"], path: "bench/async", exclude: ["run"], swiftSettings: swiftSettings),
         .testTarget(name: "LifetimesTests", dependencies: ["UringServer"], path: "Tests/Lifetimes", swiftSettings: swiftSettings),
         .testTarget(name: "LayeringTests", dependencies: ["TestSupport"], path: "Tests/Layering", swiftSettings: swiftSettings),
     ],
@@ -90,7 +92,7 @@ let package = Package(
 // For runs that need a part of the tests (sanitizers, release mode): URING_TEST_TARGETS=A,B builds these test targets and the library, without `uringd` and what it
 // depends on. Half the build. With a scratch path of its own, as in Tests/run.
 if let wanted = Context.environment["URING_TEST_TARGETS"]?.split(separator: ",").map(String.init) {
-    let unneeded: Set<String> = ["UringGateway", "uringd", "alloc-probe", "CAllocationCount", "CUringYAML"]
+    let unneeded: Set<String> = ["UringGateway", "uringd", "alloc-probe", "async-bench", "CAllocationCount", "CUringYAML"]
     package.targets.removeAll { unneeded.contains($0.name) || $0.type == .test && !wanted.contains($0.name) }
     package.products.removeAll { $0.name == "uringd" }
     package.dependencies = []

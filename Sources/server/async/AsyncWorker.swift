@@ -105,7 +105,7 @@ final class AsyncWorker: @unchecked Sendable {
         unsafe context.pointee.fields = unsafe UnsafePointer(fields)
         unsafe context.pointee.body = unsafe UnsafePointer(bytes + headCount)
         unsafe context.pointee.captures = unsafe captures
-        if let given = unsafe from.captures { unsafe captures.pointee = given.pointee } else { unsafe captures.pointee.count = 0 }
+        if let given = unsafe from.captures, unsafe given.pointee.count > 0 { unsafe captures.pointee = given.pointee } else { unsafe captures.pointee.count = 0 }
         unsafe context.pointee.worker = .passUnretained(self)
         // It cannot be called again for a file that a disk must be waited for.
         unsafe context.pointee.opensPatiently = true

@@ -30,6 +30,9 @@ public struct RequestBodyStream: AsyncSequence, Sendable {
         public mutating func next() async throws -> [UInt8]? { try await source.next() }
     }
 
+    /// The next piece, never empty; nil behind the last.
+    public func next() async throws -> [UInt8]? { try await source.next() }
+
     /// The whole rest of the body.
     /// - Parameter max: more than this many bytes throw an `HTTPError` that answers 413, and are not kept.
     public func collect(upTo max: Int) async throws -> [UInt8] {

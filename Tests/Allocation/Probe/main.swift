@@ -4,13 +4,14 @@
 //   alloc-probe               `GET /counts` answers with what the process has counted (CAllocationCount), and how many requests it has had
 //   alloc-probe --tls         has a second port, with TLS and a certificate made at start
 //   alloc-probe --waste       the handler makes a String of the header: what the counters must notice
+//   alloc-probe --async       the same handlers, async, without anything to wait for
 
 import CAllocationCount
 import Glibc
 import UringServer
 
 let arguments = Set(CommandLine.arguments.dropFirst())
-guard arguments.isSubset(of: ["--tls", "--waste"]) else { fatalError("usage: alloc-probe [--tls] [--waste]") }
+guard arguments.isSubset(of: ["--tls", "--waste", "--async"]) else { fatalError("usage: alloc-probe [--tls] [--waste] [--async]") }
 let wastes = arguments.contains("--waste")
 
 var options = ServerOptions()
@@ -25,11 +26,11 @@ if arguments.contains("--tls") { listeners.append(Listener("127.0.0.1:0", tls: .
 nonisolated(unsafe) let requests = UnsafeMutablePointer<UInt64>.allocate(capacity: 1)
 unsafe requests.initialize(to: 0)
 
-let application = Application { request, response in
+@Sendable func answer(_ request: borrowing Request, _ response: inout Response) {
     unsafe requests.pointee &+= 1
     if request.path == "/counts" {
         let counts = ac_read()
-        response.json { json in
+        return response.json { json in
             json.set("allocations", counts.allocations)
             json.set("frees", counts.frees)
             json.set("retains", counts.retains)
@@ -37,7 +38,6 @@ let application = Application { request, response in
             json.set("openssl", counts.openssl)
             unsafe json.set("requests", requests.pointee)
         }
-        return
     }
     if request.path == "/text" {
         response.headers["content-type"] = "application/json"
@@ -50,4 +50,8 @@ let application = Application { request, response in
         if wastes, let agent = request.headers["user-agent"] { json["agent"] = String(agent) + "." } else { json["agent"] = request.headers["user-agent"] }
     }
 }
+let application =
+    arguments.contains("--async")
+    ? Application(async: { request, response in answer(request, &response) })
+    : Application { request, response in answer(request, &response) }
 try Server(listeners: listeners, options: options, application: application).run()
