@@ -113,7 +113,7 @@ struct Refused: CustomTestStringConvertible, Sendable {
             "an async handler's request in a task of its loop",
             "    let loop = request.loop\n    Task(executorPreference: loop.taskExecutor) { print(request.path.count) }\n    await Task.yield()"),
         .asyncHandler("an async handler's view in a task", "    let path = request.path\n    await Task.yield()\n    Task { print(path.count) }"),
-        .asyncHandler("an async handler's view in blocking work", saying: "escap", "    _ = try await request.loop.offload { request.path.count }"),
+        .asyncHandler("an async handler's view in blocking work", saying: "non-Sendable type 'Request'", "    _ = try await request.loop.offload { request.path.count }"),
         .asyncHandler("an async handler's request in a child task", saying: "escap", "    async let count = request.path.count\n    _ = await count"),
         .asyncHandler(
             "an async handler's request in a task group", saying: "escap",

@@ -87,7 +87,8 @@ final class AsyncStreamSource: @unchecked Sendable {
     func produce(_ writer: inout ResponseWriter) throws -> StreamStep {
         isNoted = false
         // Both are buffers of the loop's thread; the writer's is empty, and nothing is copied.
-        if unsafe held.count > 0 { unsafe swap(&held, &writer.buffer.pointee) }
+        let buffer = unsafe writer.buffer
+        if unsafe held.count > 0 { unsafe swap(&held, &buffer.pointee) }
         resumeWriters()
         if let error { throw error }
         guard hasEnded else { return .wait(milliseconds: .max) }
