@@ -25,6 +25,11 @@ struct Refused: CustomTestStringConvertible, Sendable {
             """)
     }
 
+    /// The body of an async handler.
+    static func asyncHandler(_ name: String, saying diagnostic: String = "escapes its scope", _ body: String, before: String = "") -> Refused {
+        Refused(name, saying: diagnostic, before + "let server = Server(listen: [], async: { request, response in\n\(body)\n})\n")
+    }
+
     /// The body of a handler.
     static func handler(_ name: String, saying diagnostic: String = "escapes its scope", _ body: String) -> Refused {
         Refused(name, saying: diagnostic, "let server = Server(listen: []) { request, response in\n\(body)\n}\n")
@@ -107,6 +112,22 @@ struct Refused: CustomTestStringConvertible, Sendable {
         .handler(
             "a message of a WebSocket in a task",
             "    response.webSocket { socket, event in if case .message(let message) = event { Task { print(message.bytes.count) } } }"),
+        // async handlers
+        .asyncHandler("an async handler's request in a task", "    Task { print(request.path.count) }\n    await Task.yield()"),
+        .asyncHandler(
+            "an async handler's request in a task of its loop",
+            "    let loop = request.loop\n    Task(executorPreference: loop.taskExecutor) { print(request.path.count) }\n    await Task.yield()"),
+        .asyncHandler("an async handler's view in a task", "    let path = request.path\n    await Task.yield()\n    Task { print(path.count) }"),
+        .asyncHandler("an async handler's view in blocking work", saying: "non-Sendable type 'Request'", "    _ = try await request.loop.offload { request.path.count }"),
+        .asyncHandler("an async handler's request in a child task", saying: "escap", "    async let count = request.path.count\n    _ = await count"),
+        .asyncHandler(
+            "an async handler's request in a task group", saying: "escap",
+            "    await withTaskGroup(of: Int.self) { group in group.addTask { request.path.count } }"),
+        .asyncHandler(
+            "an async handler's response in a task", saying: "escaping closure captures 'inout' parameter",
+            "    Task { response.write(\"x\") }\n    await Task.yield()"),
+        .asyncHandler(
+            "an async handler's path in a variable of the program", "    await Task.yield()\n    kept = request.path", before: "nonisolated(unsafe) var kept: ByteView? = nil\n"),
         // writers
         .handler(
             "an outer JSON writer while an inner one is open", saying: "overlapping accesses",
@@ -158,6 +179,35 @@ struct Refused: CustomTestStringConvertible, Sendable {
     }
 
     /// What comes close to an escape and is none.
+    @Test func ordinaryAsyncUsesCompile() throws {
+        let program = """
+            import UringServer
+
+            func greeting(_ request: borrowing Request) async -> String {
+                await Task.yield()
+                return String(request.path)
+            }
+
+            actor Log { func add(_ line: String) {} }
+            let log = Log()
+
+            let server = Server(listen: [], async: { request, response in
+                let path = request.path
+                let text = String(path)
+                async let logged: Void = log.add(text)
+                response.write(await greeting(request))
+                response.write(path)
+                await logged
+                let loop = request.loop
+                let stream = try response.startStream()
+                Task(executorPreference: loop.taskExecutor) { try await stream.write(text) }
+                for try await piece in try request.bodyStream { try await stream.write(piece) }
+            })
+            """
+        #expect(try Compiler().compile(program) == nil)
+    }
+
+    /// The same for handlers that are not async.
     @Test func ordinaryUsesCompile() throws {
         let program = """
             import UringServer

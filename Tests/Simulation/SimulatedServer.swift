@@ -73,6 +73,8 @@ final class SimulatedServer {
             return
         }
         for loop in loops {
+            let handlers = loop.endAsync()
+            if handlers != 0 { problems.append("loop has \(handlers) async handlers that have not returned") }
             if loop.chunksHeld != 0 { problems.append("loop holds \(loop.chunksHeld) chunks") }
             if loop.buffersHeld != 0 { problems.append("loop holds \(loop.buffersHeld) receive buffers") }
             if loop.connectionsOpen != 0 { problems.append("loop holds \(loop.connectionsOpen) connections") }

@@ -178,7 +178,7 @@ enum Traffic {
         HandlerBox(handle: { try answer($0, &$1, directory) }, wantsStream: { $0.path == "/sum" || $0.methodName == "PUT" })
     }
 
-    private static func sendFile(_ path: String, _ response: inout Response, _ directory: Int32) {
+    static func sendFile(_ path: String, _ response: inout Response, _ directory: Int32) {
         let isParts = path.hasPrefix("/parts/")
         let name = String(path.drop { $0 == "/" }.drop { $0 != "/" }.dropFirst())
         switch unsafe name.withCString({ unsafe response.openFile(directory: directory, path: $0) }) {

@@ -50,6 +50,8 @@ struct World {
     var descriptorLimit: Int32 = 4096
     var tolerance = TestClient.Tolerance.nothing
     var configure: (inout LoopConfiguration) -> Void = { _ in }
+    /// The application, over the directory of `Traffic.makeFiles`.
+    var handler: (_ directory: Int32) -> HandlerBox = Traffic.handler
     /// Drains so many nanoseconds after the start, instead of when all is answered.
     var drainAfterNs: Int?
 
@@ -64,7 +66,9 @@ struct World {
     static func simulate(_ seed: UInt64, _ world: World) -> Result {
         let simulation = Simulation(seed: seed, faults: world.faults, descriptorLimit: world.descriptorLimit)
         simulation.keepsTraceText = unsafe getenv("SIMULATION_SEED") != nil
-        let server = SimulatedServer(simulation, loops: world.loops, features: world.features, transport: world.transport, configure: world.configure)
+        let server = SimulatedServer(
+            simulation, loops: world.loops, handler: world.handler(Traffic.makeFiles(simulation)), features: world.features, transport: world.transport,
+            configure: world.configure)
         var random = RandomSource(seed: seed ^ 0xA5A5)
         let clients = (0..<world.connections).map { _ in makeClient(simulation, server.address, world, &random) }
         for _ in 0..<world.abusers { abuse(simulation, server.address, world, &random) }

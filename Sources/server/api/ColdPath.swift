@@ -46,7 +46,9 @@ extension Response {
     /// Opens a file beneath a directory without ever leaving it, and without waiting for a disk.
     package func openFile(directory: Int32, path: UnsafePointer<CChar>, followsSymlinks: Bool = true) -> FileOpenResult {
         let resolve = followsSymlinks ? Kernel.openResolve : Kernel.openResolveWithoutSymlinks
-        return unsafe context.pointee.loop._withUnsafeGuaranteedRef { loop in
+        // Of a handler that has outlived its loop: nobody would send the file.
+        guard let loop = unsafe context.pointee.liveLoop else { return .failed(ECANCELED) }
+        return unsafe loop._withUnsafeGuaranteedRef { loop in
             let patient = unsafe context.pointee.opensPatiently || context.pointee.connection.pointee.coldRetries >= Self.coldRetriesMax
             let fd = unsafe loop.kernel.openFile(directory: directory, path: path, cachedOnly: !patient, resolve: resolve)
             if fd == -EAGAIN {

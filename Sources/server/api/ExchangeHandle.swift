@@ -23,9 +23,11 @@ extension Response {
     /// The handle of this exchange.
     public var exchange: ExchangeHandle {
         // SAFETY: the loop keeps context and connection in place during the handler's call.
-        unsafe context.pointee.loop._withUnsafeGuaranteedRef { loop in
+        let handle = unsafe context.pointee.liveLoop?._withUnsafeGuaranteedRef { loop in
             unsafe loop.exchangeHandle(loop.exchangeSlot(context.pointee.connection))
         }
+        // Of a handler that has outlived its loop: it names nothing.
+        return handle ?? ExchangeHandle(port: LoopPort(mailbox: nil), connection: Handle(index: .max, generation: 0), id: 0, request: 0)
     }
 }
 

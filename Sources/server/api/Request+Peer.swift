@@ -16,8 +16,8 @@ extension Request {
     /// Asks the kernel: a system call.
     package var peer: RequestPeer {
         // SAFETY: connection and loop outlive the handler call that this request belongs to.
-        let address = unsafe context.pointee.loop._withUnsafeGuaranteedRef { loop in unsafe transport.flatMap { transport in unsafe loop.kernel.peerAddress(transport.pointee.fd) } }
-        guard let address else { return .local }
+        let address = unsafe context.pointee.liveLoop?._withUnsafeGuaranteedRef { loop in unsafe transport.flatMap { transport in unsafe loop.kernel.peerAddress(transport.pointee.fd) } }
+        guard let address = address ?? nil else { return .local }
         switch address.family {
         case .unix: return .local
         case .ipv4: return .ipv4(UInt32(truncatingIfNeeded: address.low), port: address.port)

@@ -42,13 +42,13 @@ extension Request {
     /// Whether it came to this server over TLS. Behind a proxy that ends TLS it is false, whatever the client used.
     public var isSecure: Bool { unsafe transport?.pointee.tls != nil }
 
-    /// What TLS knows of the connection; nil in clear. All requests of an HTTP/2 connection have the same.
+    /// What TLS knows of the connection; nil in clear, and in an async handler whose client has gone. All requests of an HTTP/2 connection have the same.
     public var tls: RequestTLS? {
         @_lifetime(borrow self) get {
             guard let tls = unsafe transport?.pointee.tls else { return nil }
             let session = unsafe tls.pointee.session
             let version: StaticString = unsafe session.version == .tls13 ? "TLSv1.3" : "TLSv1.2"
-            // SAFETY: OpenSSL's texts live as long as the session, and it as long as the connection, which outlives this request.
+            // SAFETY: OpenSSL's texts live as long as the session, and it as long as the connection, which outlives a sync handler's call; `text` copies for others.
             return unsafe RequestTLS(
                 version: text(version.utf8Start, version.utf8CodeUnitCount), cipher: text(session.cipherName), serverName: text(session.serverName),
                 clientSubject: text(tls.pointee.clientSubject, tls.pointee.clientSubjectCount))
@@ -59,7 +59,7 @@ extension Request {
     var transport: UnsafeMutablePointer<Connection>? {
         let connection = unsafe context.pointee.connection
         guard unsafe connection.pointee.flags.contains(.stream) else { return unsafe connection }
-        return unsafe context.pointee.loop._withUnsafeGuaranteedRef { unsafe $0.carrier(connection)?.connection }
+        return unsafe context.pointee.liveLoop?._withUnsafeGuaranteedRef { unsafe $0.carrier(connection)?.connection }
     }
 
     @_lifetime(borrow self)
@@ -70,6 +70,12 @@ extension Request {
 
     @_lifetime(borrow self)
     private func text(_ bytes: UnsafePointer<UInt8>?, _ count: Int) -> ByteView {
+        var (bytes, count) = unsafe (bytes, count)
+        // An async handler may outlive its connection, and with it what OpenSSL says here: it gets a copy.
+        if unsafe context.pointee.worker != nil, let original = unsafe bytes {
+            unsafe bytes = unsafe UnsafePointer(allocate(count))
+            if let copy = unsafe bytes { unsafe UnsafeMutablePointer(mutating: copy).update(from: original, count: count) } else { count = 0 }
+        }
         let span = unsafe Span<UInt8>(_unsafeStart: bytes ?? context.pointee.base, count: unsafe bytes == nil ? 0 : count)
         // SAFETY: as the callers say.
         return unsafe ByteView(_overrideLifetime(span, borrowing: self))

@@ -88,7 +88,9 @@ public struct Request: ~Escapable {
     /// A number that no other connection of this process had before; in traces and logs.
     public var connectionID: UInt64 { unsafe context.pointee.connectionID }
     /// The peer's address as text, `127.0.0.1:50000` or `[::1]:50000`; "unix:" for a unix socket. Makes a String: not for the fastest paths.
-    public var remoteAddress: String { unsafe context.pointee.loop.takeUnretainedValue().remoteAddressText(context.pointee.connection) }
+    public var remoteAddress: String {
+        unsafe context.pointee.liveLoop?._withUnsafeGuaranteedRef { unsafe $0.remoteAddressText(context.pointee.connection) } ?? ""
+    }
 
     /// A path parameter that the router captured, percent-encoding untouched; nil when the route has none of that name.
     @_lifetime(borrow self)
@@ -189,6 +191,14 @@ struct RequestContext {
     var loop: Unmanaged<Loop>
     /// Of an async handler: who has the request's memory.
     var worker: Unmanaged<AsyncWorker>?
+
+    /// The loop; nil for an async handler that has outlived it. Everything that a handler can ask of its loop goes through here.
+    @inline(__always)
+    var liveLoop: Unmanaged<Loop>? {
+        // A worker is alive while its handler runs.
+        if let worker = unsafe worker, unsafe worker._withUnsafeGuaranteedRef({ $0.isOrphan }) { return nil }
+        return unsafe loop
+    }
 }
 
 /// Parameters that the router captured: offsets into the request's bytes, names owned by the route.

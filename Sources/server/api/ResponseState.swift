@@ -111,6 +111,13 @@ struct ResponseState {
         unsafe (closesConnection, routeName, self.status) = (closes, route, status)
     }
 
+    /// Lets go of what a response holds beside its bytes, and of memory that only a large one needs.
+    mutating func discard(keeping bytesMax: Int) {
+        if unsafe hasSpecialContent || receiver != nil || upgrade != nil || needsColdFile { unsafe begin(isHead: false, streaming: false) }
+        if unsafe body.capacity > bytesMax { unsafe body.shrink(to: 8192) }
+        if unsafe fields.capacity > bytesMax { unsafe fields.shrink(to: 2048) }
+    }
+
     mutating func destroy() {
         unsafe pathRoom.deallocate()
         unsafe steps.destroy()
@@ -185,6 +192,13 @@ package struct ByteBuffer {
         unsafe base = .allocate(capacity: replacement)
         unsafe (count, capacity) = (0, replacement)
         return unsafe taken
+    }
+
+    /// Forgets the content, and has that much memory from now on.
+    mutating func shrink(to capacity: Int) {
+        unsafe base.deallocate()
+        unsafe base = .allocate(capacity: capacity)
+        unsafe (count, self.capacity) = (0, capacity)
     }
 
     mutating func destroy() { unsafe base.deallocate() }

@@ -38,8 +38,8 @@ extension Request {
         return unsafe ByteView(_overrideLifetime(span, borrowing: self))
     }
 
-    private func allocate(_ count: Int) -> UnsafeMutablePointer<UInt8>? {
-        unsafe context.pointee.loop._withUnsafeGuaranteedRef { loop in
+    func allocate(_ count: Int) -> UnsafeMutablePointer<UInt8>? {
+        unsafe context.pointee.liveLoop?._withUnsafeGuaranteedRef { loop in
             guard let arena = unsafe context.pointee.worker.map({ unsafe $0.takeUnretainedValue().scratch(loop.pool) }) ?? loop.arena else { return nil }
             guard count >= 0, count <= Self.scratchBytesMax, unsafe arena.pointee.used &+ count <= Self.scratchBytesMax else { return nil }
             return unsafe arena.pointee.allocate(count)?.bindMemory(to: UInt8.self, capacity: count)

@@ -16,6 +16,12 @@ final class AsyncWorker: @unchecked Sendable {
     enum Phase: UInt8 { case parked, running, done, cancelled }
 
     private(set) var phase = Phase.parked
+    /// The loop is over, and the handler is not: nothing of the loop's may be touched any more. Set by the loop's thread before the task goes on elsewhere.
+    private(set) var isOrphan = false
+    /// Where its executor has it.
+    var place = 0
+    /// Whose names the captures of the route are. Kept for as long as the handler runs, whatever a reload makes of it; of a parked worker it may be stale.
+    private(set) var application: HandlerBox?
     /// What the request's context points to: copies of everything that the loop uses anew for each request.
     let context: UnsafeMutablePointer<RequestContext>
     let head: UnsafeMutablePointer<RequestHead>
@@ -77,17 +83,14 @@ final class AsyncWorker: @unchecked Sendable {
     // MARK: the request's memory
 
     /// Copies the request that the loop has laid out. Views that the handler takes point here.
-    func take(_ source: UnsafeMutablePointer<RequestContext>) {
+    func take(_ source: UnsafeMutablePointer<RequestContext>, _ application: HandlerBox) {
+        if self.application !== application { self.application = application }
         let from = unsafe source.pointee
         unsafe head.pointee = from.head.pointee
         let (headCount, fieldCount) = unsafe (head.pointee.headLength, head.pointee.fieldCount)
         let trailerBytes = unsafe Self.extent(from.trailerFields, from.trailerCount)
         let total = unsafe headCount &+ from.bodyCount &+ trailerBytes
-        if total > bytesCapacity {
-            unsafe bytes.deallocate()
-            bytesCapacity = total
-            unsafe bytes = .allocate(capacity: total)
-        }
+        if total > bytesCapacity { resize(total) }
         if fieldCount > fieldCapacity {
             unsafe fields.deallocate()
             fieldCapacity = fieldCount
@@ -102,7 +105,7 @@ final class AsyncWorker: @unchecked Sendable {
         unsafe context.pointee.fields = unsafe UnsafePointer(fields)
         unsafe context.pointee.body = unsafe UnsafePointer(bytes + headCount)
         unsafe context.pointee.captures = unsafe captures
-        if let given = unsafe from.captures { unsafe captures.pointee = given.pointee } else { unsafe captures.pointee.count = 0 }
+        if let given = unsafe from.captures, unsafe given.pointee.count > 0 { unsafe captures.pointee = given.pointee } else { unsafe captures.pointee.count = 0 }
         unsafe context.pointee.worker = .passUnretained(self)
         // It cannot be called again for a file that a disk must be waited for.
         unsafe context.pointee.opensPatiently = true
@@ -113,6 +116,12 @@ final class AsyncWorker: @unchecked Sendable {
         let text = unsafe bytes + headCount + from.bodyCount
         unsafe memcpy(text, from.trailerBase, trailerBytes)
         unsafe (context.pointee.trailerBase, context.pointee.trailerFields) = unsafe (UnsafePointer(text), UnsafePointer(slots))
+    }
+
+    private func resize(_ capacity: Int) {
+        unsafe bytes.deallocate()
+        bytesCapacity = capacity
+        unsafe bytes = .allocate(capacity: capacity)
     }
 
     /// How many bytes from their base the fields reach.
@@ -147,12 +156,13 @@ final class AsyncWorker: @unchecked Sendable {
 
     /// Makes the task, which runs as far as its first park.
     func start() {
-        executor.workerBegins()
-        task = Task(executorPreference: executor) {
-            await self.work()
-            self.executor.workerEnds()
+        executor.workerBegins(self)
+        executor.runAhead {
+            task = Task(executorPreference: executor) {
+                await self.work()
+                self.executor.workerEnds(self)
+            }
         }
-        executor.runJobs()
     }
 
     /// Runs a handler until it returns or waits. True when it has returned.
@@ -161,18 +171,56 @@ final class AsyncWorker: @unchecked Sendable {
         guard let parked = unsafe continuation else { preconditionFailure("BUG: an async worker that is not parked") }
         unsafe continuation = nil
         self.handler = handler
-        (phase, error, isInCall) = (.running, nil, true)
-        unsafe parked.resume()
-        executor.runJobs()
+        (phase, isInCall) = (.running, true)
+        executor.runAhead { unsafe parked.resume() }
         isInCall = false
         return phase == .done
     }
 
+    /// More than this is not kept for the next request: idle workers are many, and few requests are as large.
+    private static let keptBytesMax = 64 * 1024
+
     /// The worker is free again. After its response was taken out of it.
-    func finish() {
+    /// - Parameter application: the loop's now.
+    func finish(_ application: Unmanaged<HandlerBox>) {
         precondition(phase == .done, "BUG: an async worker is finished while its handler runs")
-        (phase, error, body, stream) = (.parked, nil, nil, nil)
+        phase = .parked
+        if error != nil { error = nil }
+        // Tasks that outlive the handler and still read or write learn that it has returned.
+        if let body {
+            body.cancel()
+            self.body = nil
+        }
+        if let stream {
+            stream.handlerReturned()
+            self.stream = nil
+        }
+        if let mine = self.application, unsafe Unmanaged.passUnretained(mine).toOpaque() != application.toOpaque() { self.application = nil }
+        if bytesCapacity > Self.keptBytesMax { resize(2048) }
+        unsafe state.pointee.discard(keeping: Self.keptBytesMax)
     }
+
+    /// The application was replaced: a parked worker holds on to none.
+    func forgetApplication() { application = nil }
+
+    /// The loop is over, on whose thread this is, and the task goes on elsewhere.
+    /// - Returns: whether the handler has scratch memory, which is the loop's.
+    func orphan() -> Bool {
+        isOrphan = true
+        unsafe context.pointee.connection = unsafe Self.nobody
+        if phase == .running { phase = .cancelled }
+        body?.cancel()
+        stream?.cancel()
+        return unsafe arena != nil
+    }
+
+    /// The connection of handlers that have outlived their loop: never opened. Nothing changes it, and it is never freed.
+    nonisolated(unsafe) private static let nobody = {
+        let connection = UnsafeMutablePointer<Connection>.allocate(capacity: 1)
+        let machine = KeepAliveMachine(openedAt: 0, KeepAlivePolicy())
+        unsafe connection.initialize(to: Connection(handle: Handle(index: .max, generation: 0), fd: -1, listener: 0, id: 0, machine: machine))
+        return unsafe connection
+    }()
 
     /// Nobody waits for the handler any more: it is told so, and what it does goes nowhere.
     func cancel(nobody: UnsafeMutablePointer<Connection>) {

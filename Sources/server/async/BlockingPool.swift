@@ -60,26 +60,17 @@ final class BlockingPool: @unchecked Sendable {
 
     /// False when too much is waiting, or no thread could be made: it will not run.
     func add(_ body: @escaping @Sendable () -> Void) -> Bool {
-        let (accepted, needsThread) = locked { work in
-            guard work.waiting.count - work.first < waitingMax else { return (false, false) }
+        let accepted = locked { work in
+            let waiting = work.waiting.count - work.first
+            guard waiting < waitingMax else { return false }
+            // Under the lock, which the new thread waits for: nobody else counts on one that cannot be made. Then the others do the work, if there are any.
+            if work.idle <= waiting, work.threads < threadsMax, startThread() { work.threads += 1 }
+            guard work.threads > 0 else { return false }
             work.waiting.append(body)
-            let needsThread = work.idle < work.waiting.count - work.first && work.threads < threadsMax
-            if needsThread { work.threads += 1 }
-            return (true, needsThread)
-        }
-        guard accepted else { return false }
-        guard needsThread else {
-            unsafe pthread_cond_signal(wakeUp)
             return true
         }
-        if startThread() { return true }
-        // Without a new thread the others do it, if there are any; the last in the queue is this one.
-        return locked { work in
-            work.threads -= 1
-            if work.threads > 0 { return true }
-            _ = work.waiting.popLast()
-            return false
-        }
+        if accepted { unsafe pthread_cond_signal(wakeUp) }
+        return accepted
     }
 
     private func startThread() -> Bool {

@@ -23,7 +23,7 @@ extension Loop {
         unsafe response.pointee.asyncHandler = nil
         if case .written = unsafe response.pointee.content { unsafe response.pointee.hasSpecialContent = false }
         let worker = unsafe state.pointee.parkedWorkers.popLast() ?? makeWorker()
-        unsafe worker.take(context)
+        unsafe worker.take(context, state.pointee.handler.takeUnretainedValue())
         worker.body = body
         unsafe swap(&worker.state.pointee, &response.pointee)
         let hasReturned = worker.begin(handler)
@@ -61,6 +61,8 @@ extension Loop {
         if unsafe response.pointee.asyncHandler != nil { unsafe response.pointee.asyncHandler = nil }
         if let error = worker.error {
             handlerFailed(error)
+            // What it wrote of its content is not sent, and will not be.
+            worker.stream?.cancel()
         } else if let stream = worker.stream, !stream.hasBegun {
             // All of its content is there already.
             stream.hasBegun = true
@@ -71,7 +73,7 @@ extension Loop {
 
     private func park(_ worker: AsyncWorker) {
         worker.dropScratch()
-        worker.finish()
+        unsafe worker.finish(state.pointee.handler)
         if unsafe state.pointee.parkedWorkers.count < Self.parkedWorkersMax { unsafe state.pointee.parkedWorkers.append(worker) } else { worker.retire() }
     }
 
@@ -91,7 +93,7 @@ extension Loop {
             unsafe meter.pointee.stalls &+= 1
             unsafe state.pointee.reporter?.stalled(LoopStall(loop: index, route: "async tasks", nanoseconds: kernel.nanoseconds(ticks: took)))
         }
-        for outcome in executor.takeOutcomes() {
+        executor.takeOutcomes { outcome in
             switch outcome {
             case .begun(let worker): beginStream(worker)
             case .written(let source): continueStream(source)
@@ -102,9 +104,14 @@ extension Loop {
         if executor.settle() { unsafe state.pointee.hasWork = true }
     }
 
+    /// Another application answers from now on.
+    func applicationReplaced() {
+        for worker in unsafe state.pointee.parkedWorkers { worker.forgetApplication() }
+    }
+
     private func asyncReturned(_ worker: AsyncWorker) {
         guard worker.phase == .done else { return worker.dropScratch() }  // cancelled: its task has ended
-        guard let (connection, exchange) = unsafe waiting(worker) else { return park(worker) }  // its client has gone in this very turn
+        guard let (connection, exchange) = unsafe waiting(worker) else { return parkUnheard(worker) }
         exchange.worker = nil
         exchange.body = nil
         if unsafe connection.pointee.body.mode == .stream {
@@ -116,8 +123,18 @@ extension Loop {
             stream.end(worker.error)
             return park(worker)
         }
-        unsafe answer(worker, connection, unread: unreadBytes(connection))
-        if exchange.producer == nil, exchange.upgrade == nil, unsafe connection.pointee.exchange?.takeUnretainedValue() === exchange { unsafe dropExchange(connection) }
+        unsafe answer(worker, connection)
+        unsafe dropAnswered(connection, exchange)
+        park(worker)
+    }
+
+    /// The client has gone in this very turn. Its exchange, which goes at the turn's end, must not find the worker at somebody else's request and cancel that.
+    private func parkUnheard(_ worker: AsyncWorker) {
+        if let connection = unsafe connections.pointee.pointer(worker.connection), let exchange = unsafe connection.pointee.exchange?.takeUnretainedValue(),
+            exchange.worker === worker
+        {
+            (exchange.worker, exchange.body) = (nil, nil)
+        }
         park(worker)
     }
 
@@ -130,7 +147,8 @@ extension Loop {
     }
 
     /// Sends the response that the handler has set up, which finds its request where the handler had it.
-    private func answer(_ worker: AsyncWorker, _ connection: UnsafeMutablePointer<Connection>, unread: UInt64) {
+    /// - Parameter goesOn: the handler has not returned, and may read more of the body while content is sent: nothing of that is unread.
+    private func answer(_ worker: AsyncWorker, _ connection: UnsafeMutablePointer<Connection>, goesOn: Bool = false) {
         let before = unsafe context.pointee
         unsafe context.pointee = unsafe worker.context.pointee
         unsafe head.pointee = unsafe worker.head.pointee
@@ -138,6 +156,7 @@ extension Loop {
         if unsafe connection.pointee.flags.contains(.stream) {
             unsafe finishStream(connection, 0)
         } else {
+            let unread = unsafe goesOn && contentPlan().sendsBody ? 0 : unreadBytes(connection)
             unsafe finishResponse(connection, nil, 0, unread: unread, 0)
         }
         unsafe context.pointee = unsafe before
@@ -151,8 +170,7 @@ extension Loop {
         guard worker.phase == .running, let stream = worker.stream, !stream.hasBegun, let (connection, exchange) = unsafe waiting(worker) else { return }
         stream.hasBegun = true
         stream.connection = unsafe connection.pointee.handle
-        // It may still read the body, so nothing of that is unread.
-        unsafe answer(worker, connection, unread: 0)
+        unsafe answer(worker, connection, goesOn: true)
         // Views of what middleware left for the handler stay good until it returns.
         unsafe swap(&worker.state.pointee.values, &response.pointee.values)
         guard unsafe connection.pointee.exchange?.takeUnretainedValue() === exchange, exchange.worker === worker else { return }
@@ -179,25 +197,44 @@ extension Loop {
 
     /// How long handlers that were cancelled may take to return before the loop ends without them. 1 s.
     private static var farewellNs: UInt64 { 1_000_000_000 }
+    /// Time passes in steps of at most this long meanwhile. 10 ms.
+    private static var farewellStepNs: Int64 { 10_000_000 }
 
-    /// Lets cancelled handlers return, then ends every task of this loop. Before the loop's memory goes.
-    func endAsync(waits: Bool) {
+    /// Lets cancelled handlers return, then ends every wait of this loop's tasks. Its last turn; no connection is left.
+    /// - Returns: how many have not.
+    @discardableResult
+    package func endAsync() -> Int {
         let deadline = kernel.now() &+ Self.farewellNs
-        for worker in unsafe state.pointee.parkedWorkers { worker.retire() }
-        unsafe state.pointee.parkedWorkers = []
-        executor.runJobs()
+        retireWorkers()
         executor.waits?.cancelAll()
-        // What was cancelled goes on here, as long as there is a here.
-        executor.runJobs()
-        while waits, executor.workers > 0 || (executor.waits?.operations ?? 0) > 0, kernel.now() < deadline {
-            _ = kernel.enter(waitFor: 0, timeoutNs: 0)
-            reapAtTheEnd()
+        while true {
             executor.takeRemote()
             executor.runJobs()
-            for case .returned(let worker) in executor.takeOutcomes() { worker.dropScratch() }
-            sched_yield()
+            executor.takeOutcomes { if case .returned(let worker) = $0 { worker.dropScratch() } }
+            if let messages = port.takeLocal() { for message in messages { deliver(message) } }
+            let isBusy = executor.settle()
+            let isOver = executor.workers == 0 && executor.waits?.operations ?? 0 == 0 && !isBusy
+            if isOver || kernel.now() >= deadline { break }
+            let idle = !isBusy && !port.hasPending
+            _ = kernel.enter(waitFor: idle ? 1 : 0, timeoutNs: idle ? Self.farewellStepNs : 0)
+            reapAtTheEnd()
         }
-        executor.close()
-        executor.loop = nil
+        defer { _ = closeAsync() }
+        return executor.workers
+    }
+
+    private func retireWorkers() {
+        let parked = unsafe state.pointee.parkedWorkers
+        unsafe state.pointee.parkedWorkers = []
+        for worker in parked { worker.retire() }
+    }
+
+    /// Nothing runs on this loop any more: what is left of its tasks goes on elsewhere. Operations that the kernel has not given back are never answered: the memory
+    /// they work on stays theirs.
+    /// - Returns: whether handlers have memory of the loop's pool still.
+    func closeAsync() -> Bool {
+        retireWorkers()
+        executor.waits?.endTimers()
+        return executor.close()
     }
 }

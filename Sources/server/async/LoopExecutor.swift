@@ -26,10 +26,14 @@ package final class LoopExecutor: TaskExecutor, @unchecked Sendable {
     /// The loop's thread only.
     private var local: [UnownedJob] = []
     private var running: [UnownedJob] = []
+    /// What waits while `runAhead` runs.
+    private var behind: [UnownedJob] = []
     private var isClosed = false
     private var isRunning = false
     /// What has come of jobs. The loop's thread only.
     private var outcomes: [AsyncOutcome] = []
+    /// An empty array with room, for the next turn.
+    private var spareOutcomes: [AsyncOutcome] = []
     /// There are jobs or outcomes. Behind a pointer, because the loop asks in every turn; valid as long as this object. The loop's thread only.
     let hasWork: UnsafeMutablePointer<Bool>
     /// The loop is over. Any thread.
@@ -40,13 +44,18 @@ package final class LoopExecutor: TaskExecutor, @unchecked Sendable {
     private(set) var clients: LoopClients?
     /// Set once, on the loop's thread, before anything else; nil again when the loop is over.
     unowned var loop: Loop?
-    /// Workers whose task has not ended. The loop's thread only.
-    private(set) var workers = 0
+    /// Workers whose task has not ended; each is alive as long as its task. The loop's thread only.
+    private var live = unsafe [Unmanaged<AsyncWorker>]()
+    var workers: Int { unsafe live.count }
     private struct Remote {
         var jobs: [UnownedJob] = []
+        /// The loop has been told that there are jobs.
+        var isTold = false
         var isClosed = false
     }
     private let remote = Mutex(Remote())
+    /// A handler that has outlived the loop has some of its scratch memory.
+    private var ownsScratch = false
 
     /// On the loop's thread.
     init(port: LoopPort) {
@@ -93,13 +102,28 @@ package final class LoopExecutor: TaskExecutor, @unchecked Sendable {
             unsafe hasWork.pointee = true
             return local.append(job)
         }
-        let (isFirst, isClosed) = remote.withLock { remote in
-            if !remote.isClosed { remote.jobs.append(job) }
-            return (remote.jobs.count == 1, remote.isClosed)
+        let (tells, isClosed) = remote.withLock { remote in
+            if remote.isClosed { return (false, true) }
+            remote.jobs.append(job)
+            defer { remote.isTold = true }
+            return (!remote.isTold, false)
         }
         // The loop has ended: whatever is left of its tasks runs elsewhere, to its end.
         if isClosed { return runElsewhere(job) }
-        if isFirst { port.post(.jobs) }
+        if tells { tell() }
+    }
+
+    /// Most attempts to reach a loop whose kernel is short of memory for a message; the next job tries again.
+    private static let attemptsMax = 1000
+
+    private func tell() {
+        for _ in 0..<Self.attemptsMax {
+            if port.post(.jobs) { return }
+            // The loop has ended meanwhile and has taken the jobs with it.
+            if remote.withLock({ $0.isClosed }) { return }
+            sched_yield()
+        }
+        remote.withLock { $0.isTold = false }
     }
 
     private func runElsewhere(_ job: UnownedJob) {
@@ -111,6 +135,7 @@ package final class LoopExecutor: TaskExecutor, @unchecked Sendable {
         remote.withLock { remote in
             local.append(contentsOf: remote.jobs)
             remote.jobs.removeAll(keepingCapacity: true)
+            remote.isTold = false
         }
         unsafe hasWork.pointee = true
     }
@@ -137,6 +162,18 @@ package final class LoopExecutor: TaskExecutor, @unchecked Sendable {
         }
     }
 
+    /// Runs what `resume` makes, and what comes of that at once, before everything that waits already: the time that it takes is its own.
+    func runAhead(_ resume: () -> Void) {
+        let isAlone = local.isEmpty
+        if !isAlone { swap(&local, &behind) }
+        resume()
+        runJobs()
+        guard !isAlone else { return }
+        behind.append(contentsOf: local)
+        swap(&local, &behind)
+        behind.removeAll(keepingCapacity: true)
+    }
+
     /// The executor whose jobs run on this thread now. It is alive: they do.
     static var current: LoopExecutor? {
         guard let pointer = unsafe ur_current_loop() else { return nil }
@@ -150,11 +187,12 @@ package final class LoopExecutor: TaskExecutor, @unchecked Sendable {
         unsafe hasWork.pointee = true
     }
 
-    /// What has come of jobs since this was called last.
-    func takeOutcomes() -> [AsyncOutcome] {
-        if outcomes.isEmpty { return [] }
-        defer { outcomes = [] }
-        return outcomes
+    /// Hands over what has come of jobs since this was called last.
+    func takeOutcomes(_ body: (AsyncOutcome) -> Void) {
+        guard !outcomes.isEmpty else { return }
+        swap(&outcomes, &spareOutcomes)
+        for outcome in spareOutcomes { body(outcome) }
+        spareOutcomes.removeAll(keepingCapacity: true)
     }
 
     /// After a turn's work: whether the next one must not wait.
@@ -164,15 +202,29 @@ package final class LoopExecutor: TaskExecutor, @unchecked Sendable {
         return more
     }
 
-    func workerBegins() { workers += 1 }
-    /// Told by a worker, as the last thing its task does.
-    func workerEnds() { if !isClosed { workers -= 1 } }
+    func workerBegins(_ worker: AsyncWorker) {
+        worker.place = workers
+        unsafe live.append(.passUnretained(worker))
+    }
 
-    /// The loop ends. On its thread; jobs that come later run elsewhere.
-    func close() {
+    /// Told by a worker, as the last thing its task does. On any thread once the loop is over, and does nothing then.
+    func workerEnds(_ worker: AsyncWorker) {
+        guard !isClosed else { return }
+        guard let last = unsafe live.popLast()?.takeUnretainedValue() else { preconditionFailure("BUG: a worker that never began") }
+        guard last !== worker else { return }
+        unsafe live[worker.place] = .passUnretained(last)
+        last.place = worker.place
+    }
+
+    /// The loop ends. On its thread; jobs that come later run elsewhere. May be called again.
+    /// - Returns: whether scratch memory of the loop's pool is still in the hands of handlers.
+    func close() -> Bool {
+        loop = nil
         isClosed = true
         hasEnded.store(true, ordering: .releasing)
-        outcomes = []
+        (outcomes, waits) = ([], nil)
+        for unsafe worker in unsafe live where unsafe worker._withUnsafeGuaranteedRef({ $0.orphan() }) { ownsScratch = true }
+        unsafe live = []
         let late = remote.withLock { remote in
             remote.isClosed = true
             defer { remote.jobs = [] }
@@ -180,5 +232,6 @@ package final class LoopExecutor: TaskExecutor, @unchecked Sendable {
         }
         for job in local + late { runElsewhere(job) }
         local = []
+        return ownsScratch
     }
 }

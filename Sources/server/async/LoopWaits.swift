@@ -155,11 +155,19 @@ final class LoopWaits: @unchecked Sendable {
         unsafe loop.state.pointee.waitsExpireAt = unsafe wheel.pointee.nextExpiry
     }
 
-    /// The loop is over: nothing is waited for any more.
+    /// The loop ends: nothing is waited for any more.
     func cancelAll() {
         for index in unsafe 0..<slots.pointee.slotsEver {
             let slot = unsafe slots.pointee.pointer(at: index)
             if unsafe slot.pointee.continuation != nil { unsafe cancel(slot.pointee.handle) }
+        }
+    }
+
+    /// The loop is over. Ends what the kernel has no part in; does not touch the loop, which may be going.
+    func endTimers() {
+        for index in unsafe 0..<slots.pointee.slotsEver {
+            let slot = unsafe slots.pointee.pointer(at: index)
+            if unsafe slot.pointee.continuation != nil, unsafe !slot.pointee.isOperation { unsafe end(slot.pointee.handle, -ECANCELED) }
         }
     }
 }

@@ -11,7 +11,8 @@ internal import UringBase
 ///         response.write("\(bytes) bytes\n")
 ///     }
 ///
-/// The client is held back while the handler is behind: 64 KiB and what one read from the socket brought wait in memory at most. On a route that does not stream the body is
+/// The client is held back while the handler is behind: 64 KiB and what one read from the socket brought wait in memory at most (on HTTP/2 one window of the stream beside
+/// them). On a route that does not stream the body is
 /// there already, and comes as one piece.
 ///
 /// One task reads at a time, and each piece is handed out once: a second iteration goes on where the first has stopped. Reading throws `CancellationError` when the client is gone
@@ -35,6 +36,9 @@ public struct RequestBodyStream: AsyncSequence, Sendable {
         public mutating func next() async throws -> [UInt8]? { try await source.next() }
     }
 
+    /// The next piece, never empty; nil behind the last.
+    public func next() async throws -> [UInt8]? { try await source.next() }
+
     /// The whole rest of the body.
     /// - Parameter max: more than this many bytes throw an `HTTPError` that answers 413, and are not kept.
     public func collect(upTo max: Int) async throws -> [UInt8] {
@@ -56,11 +60,12 @@ extension Request {
         get throws {
             guard let worker = unsafe context.pointee.worker?.takeUnretainedValue() else { throw AsyncUseError.notInAsyncHandler("Request.bodyStream") }
             if let source = worker.body { return RequestBodyStream(source: source) }
+            guard try worker.executor.isHere() else { throw AsyncUseError.notOnItsLoop("Request.bodyStream") }
             let source = AsyncBodySource(worker.executor)
-            if unsafe context.pointee.bodyCount > 0 {
-                source.append(unsafe Array(UnsafeBufferPointer(start: context.pointee.body, count: context.pointee.bodyCount)))
-            }
-            source.end(Array(trailers))
+            // A route that streams has one already.
+            if unsafe context.pointee.bodyCount > 0 { unsafe source.append(UnsafeBufferPointer(start: context.pointee.body, count: context.pointee.bodyCount)) }
+            source.end(trailers)
+            if worker.phase == .cancelled { source.cancel() }
             worker.body = source
             return RequestBodyStream(source: source)
         }
@@ -74,6 +79,9 @@ public struct AsyncUseError: Error, CustomStringConvertible, Sendable {
     static func notInAsyncHandler(_ what: String) -> AsyncUseError {
         AsyncUseError(description: "\(what) belongs to async handlers: Server(listen:async:), Response.run, or a route with an async handler")
     }
+    static func notOnItsLoop(_ what: String) -> AsyncUseError {
+        AsyncUseError(description: "\(what) was called on another thread than the handler's loop: by code of an actor")
+    }
 }
 
 /// What the loop has of a body and its handler has not taken.
@@ -83,15 +91,15 @@ final class AsyncBodySource: @unchecked Sendable {
     private static let heldMax = 64 * 1024
 
     private let executor: LoopExecutor
-    private var pieces: [[UInt8]] = []
-    /// Index of the first piece that was not taken.
-    private var first = 0
-    private var held = 0
+    /// One run of bytes, however small the pieces are that a client sends: the bound holds for the memory, too.
+    private var held: [UInt8] = []
     private var fields: [(name: String, value: String)] = []
     private var hasEnded = false
     /// Why nothing more will come, although it was not all.
     private var failure: (any Error)?
-    private var reader: UnsafeContinuation<[UInt8]?, any Error>?
+    /// Who waits, and its number: a cancellation that comes late is not the next reader's.
+    private var reader: (continuation: UnsafeContinuation<[UInt8]?, any Error>, number: UInt64)?
+    private var readers: UInt64 = 0
     /// The client is held back.
     private var isPaused = false
     /// Where to go on reading: the connection, on HTTP/2 the stream. Stale ones do nothing.
@@ -105,102 +113,82 @@ final class AsyncBodySource: @unchecked Sendable {
 
     /// Takes a piece. True when the client is to be held back until `AsyncOutcome.body` of this source comes.
     func take(_ bytes: UnsafeMutablePointer<UInt8>, _ count: Int, isLast: Bool, _ trailers: RequestHeaders) -> Bool {
-        unsafe take(bytes, count)
-        if isLast { end(Array(trailers)) }
-        isPaused = !isLast && held >= Self.heldMax
+        if count > 0 { unsafe append(UnsafeBufferPointer(start: bytes, count: count)) }
+        if isLast { end(trailers) }
+        isPaused = !isLast && held.count >= Self.heldMax
         return isPaused
     }
 
-    /// The same for more that is sure to come.
+    /// The same for a part that is not the last.
     func takePart(_ bytes: UnsafePointer<UInt8>, _ count: Int) -> Bool {
-        unsafe take(bytes, count)
-        isPaused = held >= Self.heldMax
+        unsafe append(UnsafeBufferPointer(start: bytes, count: count))
+        isPaused = held.count >= Self.heldMax
         return isPaused
     }
 
-    private func take(_ bytes: UnsafePointer<UInt8>, _ count: Int) {
-        if count > 0 { append(unsafe Array(UnsafeBufferPointer(start: bytes, count: count))) }
+    /// The fields behind a body whose end has not been delivered.
+    func keep(_ trailers: RequestHeaders) { fields = Array(trailers) }
+
+    fileprivate func append(_ bytes: UnsafeBufferPointer<UInt8>) {
+        if let continuation = unsafe takeReader() { return unsafe continuation.resume(returning: Array(bytes)) }
+        unsafe held.append(contentsOf: bytes)
     }
 
-    fileprivate func append(_ piece: [UInt8]) {
-        if let reader = unsafe reader {
-            unsafe self.reader = nil
-            return unsafe reader.resume(returning: piece)
-        }
-        pieces.append(piece)
-        held += piece.count
+    func end(_ trailers: RequestHeaders) {
+        hasEnded = true
+        if trailers.count > 0 { keep(trailers) }
+        unsafe takeReader()?.resume(returning: nil)
     }
 
-    func end(_ trailers: [(name: String, value: String)]) {
-        (hasEnded, fields) = (true, trailers)
-        // Taken once: nil here and now, so it is resumed once.
-        if let reader = unsafe reader {
-            unsafe self.reader = nil
-            unsafe reader.resume(returning: nil)
-        }
-    }
-
-    /// Nothing more will come: the client has gone, or nobody waits for the handler.
+    /// Nothing more will come: the client has gone, or nobody waits for the handler, or it has returned.
     func cancel() {
-        (pieces, first, held) = ([], 0, 0)
-        fail(CancellationError())
+        held = []
+        failure = CancellationError()
+        unsafe takeReader()?.resume(throwing: CancellationError())
     }
 
     /// Nothing more will come. What is there can still be read.
     func fail(_ error: any Error) {
-        guard !hasEnded else { return }
+        guard !hasEnded, failure == nil else { return }
         failure = error
-        guard let reader = unsafe reader else { return }
-        unsafe self.reader = nil
-        unsafe reader.resume(throwing: error)
+        unsafe takeReader()?.resume(throwing: error)
     }
 
-    private func cancelReader() {
-        guard let reader = unsafe reader else { return }
-        unsafe self.reader = nil
-        unsafe reader.resume(throwing: CancellationError())
+    private func cancelReader(_ number: UInt64) {
+        guard let waiting = unsafe reader, unsafe waiting.number == number else { return }
+        unsafe takeReader()?.resume(throwing: CancellationError())
+    }
+
+    /// Whoever takes it resumes it, once.
+    private func takeReader() -> UnsafeContinuation<[UInt8]?, any Error>? {
+        guard let waiting = unsafe reader else { return nil }
+        unsafe reader = nil
+        return unsafe waiting.continuation
     }
 
     // MARK: the handler's side
 
     func next() async throws -> [UInt8]? {
         guard try executor.isHere() else { return try await withTaskExecutorPreference(executor) { try await self.next() } }
-        if first < pieces.count { return takePiece() }
+        if !held.isEmpty { return takePiece() }
+        if let failure { throw failure }
         if Task.isCancelled { throw CancellationError() }
+        if hasEnded { return nil }
+        guard unsafe reader == nil else { throw AsyncUseError(description: "two tasks read one request body at the same time") }
+        readers &+= 1
+        let number = readers
+        // Nothing has run on the loop since the looks above.
         return try await withTaskCancellationHandler {
-            // Resumed once: here, or by whoever takes it out of `reader`.
-            try unsafe await withUnsafeThrowingContinuation { unsafe answer($0) }
+            try unsafe await withUnsafeThrowingContinuation { unsafe reader = unsafe ($0, number) }
         } onCancel: {
-            executor.run { self.cancelReader() }
-        }
-    }
-
-    /// Answers a reader, now or when there is something.
-    private func answer(_ reader: UnsafeContinuation<[UInt8]?, any Error>) {
-        if first < pieces.count {
-            unsafe reader.resume(returning: takePiece())
-        } else if let failure {
-            unsafe reader.resume(throwing: failure)
-        } else if hasEnded {
-            unsafe reader.resume(returning: nil)
-        } else if unsafe self.reader != nil {
-            unsafe reader.resume(throwing: AsyncUseError(description: "two tasks read one request body at the same time"))
-        } else {
-            unsafe self.reader = unsafe reader
+            executor.run { self.cancelReader(number) }
         }
     }
 
     private func takePiece() -> [UInt8] {
-        let piece = pieces[first]
-        first += 1
-        held -= piece.count
-        if first == pieces.count {
-            pieces.removeAll(keepingCapacity: true)
-            first = 0
-        } else {
-            pieces[first - 1] = []
-        }
-        if isPaused, held < Self.heldMax / 2 {
+        let piece = held
+        held = []
+        if isPaused {
             isPaused = false
             executor.note(.body(self))
         }
@@ -209,7 +197,7 @@ final class AsyncBodySource: @unchecked Sendable {
 
     func trailers() async throws -> [(name: String, value: String)] {
         guard try executor.isHere() else { return try await withTaskExecutorPreference(executor) { try await self.trailers() } }
-        return first == pieces.count ? fields : []
+        return hasEnded && held.isEmpty ? fields : []
     }
 }
 

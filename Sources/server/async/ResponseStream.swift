@@ -47,9 +47,11 @@ extension Response {
     /// - Parameter length: sent as Content-Length when known, and enforced; chunked coding otherwise (HTTP/1.0: until the close).
     public func startStream(length: UInt64? = nil) throws -> ResponseStream {
         guard let worker = unsafe context.pointee.worker?.takeUnretainedValue() else { throw AsyncUseError.notInAsyncHandler("Response.startStream") }
+        guard try worker.executor.isHere() else { throw AsyncUseError.notOnItsLoop("Response.startStream") }
         guard worker.stream == nil else { throw AsyncUseError(description: "Response.startStream was called twice for one response") }
         let source = AsyncStreamSource(worker.executor)
         worker.stream = source
+        if worker.phase == .cancelled { source.cancel() }
         unsafe state.pointee.body.count = 0
         stream(length: length) { writer in try source.produce(&writer) }
         worker.executor.note(.begun(worker))
@@ -85,7 +87,8 @@ final class AsyncStreamSource: @unchecked Sendable {
     func produce(_ writer: inout ResponseWriter) throws -> StreamStep {
         isNoted = false
         // Both are buffers of the loop's thread; the writer's is empty, and nothing is copied.
-        if unsafe held.count > 0 { unsafe swap(&held, &writer.buffer.pointee) }
+        let buffer = unsafe writer.buffer
+        if unsafe held.count > 0 { unsafe swap(&held, &buffer.pointee) }
         resumeWriters()
         if let error { throw error }
         guard hasEnded else { return .wait(milliseconds: .max) }
@@ -96,8 +99,13 @@ final class AsyncStreamSource: @unchecked Sendable {
     /// The handler has returned.
     func end(_ error: (any Error)?) {
         (hasEnded, self.error) = (true, error)
+        // Writers that have outlived the handler learn of it.
+        resumeWriters()
         note()
     }
+
+    /// Whatever is still written goes nowhere, unless it was ended: then it is on its way.
+    func handlerReturned() { if !hasEnded { cancel() } }
 
     func cancel() {
         isCancelled = true
@@ -126,9 +134,12 @@ final class AsyncStreamSource: @unchecked Sendable {
         while true {
             if isCancelled || hasEnded || Task.isCancelled { throw CancellationError() }
             if unsafe held.count < Self.heldMax { return }
-            // Resumed once: here, or when it has left the list.
-            unsafe await withUnsafeContinuation { writer in
-                if unsafe held.count < Self.heldMax || isCancelled { unsafe writer.resume() } else { unsafe writers.append(writer) }
+            await withTaskCancellationHandler {
+                // Resumed once, when it has left the list. Nothing has run on the loop since the looks above.
+                unsafe await withUnsafeContinuation { unsafe writers.append($0) }
+            } onCancel: {
+                // All of them look again.
+                executor.run { self.resumeWriters() }
             }
         }
     }

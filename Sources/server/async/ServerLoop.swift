@@ -30,7 +30,8 @@ public struct ServerLoop: Sendable {
     /// Runs something that blocks, or that computes for long, on a thread outside of all loops, and waits for it.
     ///
     /// Threads are made when they are needed, 64 at most, and end after 10 s without work; what comes beyond that waits its turn.
-    /// - Throws: what `body` throws; `OffloadError` when 10,000 are waiting already. The task's cancellation does not stop it: `body` may ask `Task.isCancelled` of its own accord.
+    /// - Throws: what `body` throws; `OffloadError` when 10,000 are waiting already, or no thread can be made. The task's cancellation does not reach `body`, which runs outside of all tasks (`Task.isCancelled` says
+    ///   false there): it is waited for, to its end.
     public func offload<Result: Sendable>(_ body: @escaping @Sendable () throws -> Result) async throws -> Result {
         try unsafe await withUnsafeThrowingContinuation { (continuation: UnsafeContinuation<Result, any Error>) in
             let accepted = BlockingPool.shared.add { unsafe continuation.resume(with: Swift.Result(catching: body)) }
@@ -42,13 +43,17 @@ public struct ServerLoop: Sendable {
 
 extension Request {
     /// The loop that serves this request.
-    public var loop: ServerLoop { unsafe ServerLoop(executor: context.pointee.loop._withUnsafeGuaranteedRef { $0.executor }) }
+    public var loop: ServerLoop {
+        // SAFETY: a worker is alive while its handler runs, a loop while it calls one that is not async.
+        if let worker = unsafe context.pointee.worker { return unsafe ServerLoop(executor: worker._withUnsafeGuaranteedRef { $0.executor }) }
+        return unsafe ServerLoop(executor: context.pointee.loop._withUnsafeGuaranteedRef { $0.executor })
+    }
 }
 
 /// `ServerLoop.offload` has more to do than it takes on.
 public struct OffloadError: Error, CustomStringConvertible, Sendable {
     /// The sentence.
-    public let description = "10,000 pieces of blocking work are waiting already"
+    public let description = "10,000 pieces of blocking work are waiting already, or no thread can be made for one"
 }
 
 /// An operation of the system that failed.

@@ -147,7 +147,7 @@ final class ClientExchange: ClientConsumer, @unchecked Sendable {
     func body(_ bytes: UnsafePointer<UInt8>, _ count: Int) -> Bool { unsafe source.takePart(bytes, count) }
 
     func ended(_ trailers: RequestHeaders) {
-        source.end(Array(trailers))
+        source.end(trailers)
         end()
     }
 

@@ -29,6 +29,6 @@ extension Response {
     /// The loop's clock: UTC, seconds since 1970.
     package var unixSeconds: Int64 {
         // SAFETY: the context's loop is the one that calls the handler.
-        unsafe context.pointee.loop._withUnsafeGuaranteedRef { unsafe $0.state.pointee.unixSeconds }
+        unsafe context.pointee.liveLoop?._withUnsafeGuaranteedRef { unsafe $0.state.pointee.unixSeconds } ?? 0
     }
 }

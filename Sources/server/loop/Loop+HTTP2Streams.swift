@@ -197,9 +197,13 @@ extension Loop {
         case .buffer: unsafe streamBodyComplete(stream, trailerBase: headText, count)
         case .stream:
             unsafe stream.pointee.flags.insert(.endOfInput)
-            // A receiver that is behind learns of the end, not of the trailers: they would have to be kept for it.
-            if unsafe stream.pointee.flags.contains(.bodyPaused) || stream.pointee.carryCount > 0 { return }
             unsafe layOutTrailers(headText, count)
+            // A receiver that is behind learns of the end, not of the trailers: they would have to be kept for it. An async handler's source keeps them.
+            if unsafe stream.pointee.flags.contains(.bodyPaused) || stream.pointee.carryCount > 0 {
+                if let body = unsafe stream.pointee.exchange?.takeUnretainedValue().body { body.keep(trailerFields) }
+                unsafe context.pointee.trailerCount = 0
+                return
+            }
             unsafe deliverToStream(stream, headText, 0, isLast: true)
             unsafe context.pointee.trailerCount = 0
         }

@@ -24,4 +24,6 @@ extension Loop {
     package var staleCompletions: UInt64 { unsafe meter.pointee.staleCompletions }
     /// Pieces of files that a disk was waited for, by the ring.
     package var coldReads: UInt64 { unsafe meter.pointee.coldReads }
+    /// Async handlers that have been called and have not returned, whether anybody waits for them or not.
+    package var handlersRunning: Int { unsafe executor.workers &- state.pointee.parkedWorkers.count }
 }

@@ -148,8 +148,15 @@ extension Loop {
         unsafe head.pointee = pending.head
         if unsafe response.pointee.refusedField { refusedField(of: exchange.logged) }
         unsafe finishResponse(connection, nil, 0, unread: unreadBytes(connection), 0)
-        // Produced content and upgrades still need it; otherwise it would speak for the connection's next request.
-        if exchange.producer == nil, exchange.upgrade == nil { unsafe dropExchange(connection) }
+        unsafe dropAnswered(connection, exchange)
+    }
+
+    /// The response of an exchange is queued, and what made it is gone. Produced content, trailers and upgrades still need the exchange; otherwise it would speak for the
+    /// connection's next request.
+    func dropAnswered(_ connection: UnsafeMutablePointer<Connection>, _ exchange: Exchange) {
+        guard exchange.producer == nil, exchange.upgrade == nil, exchange.trailers.isEmpty, unsafe connection.pointee.exchange?.takeUnretainedValue() === exchange
+        else { return }
+        unsafe dropExchange(connection)
     }
 
     func makeExchange(_ connection: UnsafeMutablePointer<Connection>) -> Exchange {

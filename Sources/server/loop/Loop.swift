@@ -130,7 +130,7 @@ package final class Loop {
 
     /// Every connection must be gone: `run` returns only then, and a simulation drives the loop until `isFinished`.
     deinit {
-        endAsync(waits: false)
+        let poolIsUsed = closeAsync()
         for slot in unsafe 0..<connections.pointee.slotsEver {
             let connection = unsafe connections.pointee.pointer(at: slot)
             guard unsafe connection.pointee.flags.contains(.open) else { continue }
@@ -155,7 +155,8 @@ package final class Loop {
             unsafe pointer.deallocate()
         }
         unsafe end(context); unsafe end(head); unsafe end(captures); unsafe end(settings); unsafe end(meter); unsafe end(wheel); unsafe end(connections); unsafe end(batch); unsafe end(response); unsafe end(state); unsafe end(scratch); unsafe end(trailerText); unsafe end(arena)
-        unsafe end(pool)
+        // A handler that takes no notice of its cancellation may outlive everything: its scratch memory stays.
+        if !poolIsUsed { unsafe end(pool) }
         unsafe buffers.pointee.publish()
         // The receive buffers' memory goes after the kernel's ring: the loop's owner destroys the kernel with this object, last.
         unsafe kernel.retire(buffers)
@@ -176,7 +177,7 @@ package final class Loop {
     /// Runs until drained. On the loop's own thread.
     package func run() {
         while !isFinished { runOnce() }
-        endAsync(waits: true)
+        endAsync()
         flushObserver()
     }
 
@@ -200,10 +201,11 @@ package final class Loop {
         if unsafe began >= state.pointee.nextDateRefresh { refreshDate() }
         unsafe state.pointee.lastTicks = kernel.ticks()
         if let messages = port.takeLocal() { for message in messages { deliver(message) } }
+        // Before the tasks' turn: what waited for a point in time goes on in this one.
+        if unsafe state.pointee.waitsExpireAt <= state.pointee.now { executor.waits?.runTimers() }
         if unsafe asyncWork.pointee { runAsync() }
         resumeConnections()
         if unsafe wheel.pointee.nextExpiry <= state.pointee.now { runTimers() }
-        if unsafe state.pointee.waitsExpireAt <= state.pointee.now { executor.waits?.runTimers() }
         closeEnded()
         if unsafe state.pointee.flushAt <= state.pointee.now { flushObserver() }
         if ready > 0 {

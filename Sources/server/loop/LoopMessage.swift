@@ -93,5 +93,6 @@ extension Loop {
         unsafe settings.pointee.destroy()
         unsafe settings.pointee = unsafe LoopSettings(configuration, fieldCapacity: settings.pointee.fieldCapacity)
         unsafe state.pointee.install(handler, ticksPerSecond: kernel.ticksPerSecond, stallNs: configuration.stallThresholdNs)
+        applicationReplaced()
     }
 }

@@ -28,7 +28,12 @@ package final class LoopPort: Sendable {
     /// On the loop's thread, after its last turn. Never waits for the lock: on kernels before 6.10 the sender that holds it waits for this
     /// loop's ring to be entered.
     /// - Returns: false when a sender holds the lock: take messages up, then try again.
-    func close() -> Bool { target.withLockIfAvailable { $0 = nil } != nil }
+    func close() -> Bool {
+        guard target.withLockIfAvailable({ $0 = nil }) != nil else { return false }
+        // Another thread may have this one's identity some day.
+        owner.store(0, ordering: .releasing)
+        return true
+    }
 
     /// False when the loop does not run: the message was dropped.
     @discardableResult

@@ -6,6 +6,7 @@
 //   alloc-probe --tls         has a second port, with TLS and a certificate made at start
 //   alloc-probe --middleware  has a router: /step/ with middleware that sets a value and registers a step, /coded/ compressed
 //   alloc-probe --waste       the handler makes a String of the header: what the counters must notice
+//   alloc-probe --async       the same handlers, async, without anything to wait for
 
 import CAllocationCount
 import Glibc
@@ -13,7 +14,7 @@ import UringServer
 import UringServerCompression
 
 let arguments = Set(CommandLine.arguments.dropFirst())
-guard arguments.isSubset(of: ["--tls", "--waste", "--middleware"]) else { fatalError("usage: alloc-probe [--tls] [--waste] [--middleware]") }
+guard arguments.isSubset(of: ["--tls", "--waste", "--async", "--middleware"]) else { fatalError("usage: alloc-probe [--tls] [--waste] [--async | --middleware]") }
 let wastes = arguments.contains("--waste")
 
 var options = ServerOptions()
@@ -28,7 +29,7 @@ if arguments.contains("--tls") { listeners.append(Listener("127.0.0.1:0", tls: .
 nonisolated(unsafe) let requests = UnsafeMutablePointer<UInt64>.allocate(capacity: 1)
 unsafe requests.initialize(to: 0)
 
-let handler: Handler = { request, response in
+@Sendable func answer(_ request: borrowing Request, _ response: inout Response) {
     unsafe requests.pointee &+= 1
     if request.path == "/socket" {
         response.webSocket { socket, event in
@@ -40,7 +41,7 @@ let handler: Handler = { request, response in
     }
     if request.path == "/counts" {
         let counts = ac_read()
-        response.json { json in
+        return response.json { json in
             json.set("allocations", counts.allocations)
             json.set("frees", counts.frees)
             json.set("retains", counts.retains)
@@ -48,7 +49,6 @@ let handler: Handler = { request, response in
             json.set("openssl", counts.openssl)
             unsafe json.set("requests", requests.pointee)
         }
-        return
     }
     if request.path == "/text" {
         response.headers["content-type"] = "application/json"
@@ -66,7 +66,7 @@ func router() -> Router {
     let (user, step) = (RequestKey<UInt64>(), ResponseStep { response, note in if note == 0 { response.status = .internalServerError } })
     let page = String(repeating: "<li>an item of a list</li>\n", count: 150)
     var router = Router()
-    router.get("/counts") { request, response in try handler(request, &response) }
+    router.get("/counts") { request, response in answer(request, &response) }
     router.group("/step") { group in
         group.use { request, response, next in
             response[user] = 42
@@ -89,5 +89,12 @@ func router() -> Router {
     return router
 }
 
-let application = arguments.contains("--middleware") ? try Application(router: router()) : Application(handler: handler)
+let application =
+    if arguments.contains("--middleware") {
+        try Application(router: router())
+    } else if arguments.contains("--async") {
+        Application(async: { request, response in answer(request, &response) })
+    } else {
+        Application { request, response in answer(request, &response) }
+    }
 try Server(listeners: listeners, options: options, application: application).run()
