@@ -54,7 +54,7 @@ final class PooledCompressor: ContentEncoder {
 
     func begin(size: Int?) -> Bool { compressor.begin(size: size) }
 
-    func encode(_ bytes: UnsafeBufferPointer<UInt8>, _ piece: ContentPiece, into out: inout ByteBuffer) -> Bool {
+    func encode(_ bytes: UnsafeBufferPointer<UInt8>, _ piece: ContentPiece, into out: inout GrowingBytes) -> Bool {
         let operation: CompressorOperation =
             switch piece {
             case .part: .run

@@ -5,45 +5,45 @@ internal import UringHTTP
 /// Strings, numbers and literals. Nothing here allocates but a buffer that grows, and doubles with more than 15 characters.
 enum JSONText {
     /// Bytes from a string of Swift: valid UTF-8, so only quotes, backslashes and control characters are looked for.
-    static func append(_ text: String, to buffer: UnsafeMutablePointer<ByteBuffer>) {
+    static func append(_ text: String, to buffer: UnsafeMutablePointer<GrowingBytes>) {
         // A span borrows the string, which the closure-taking accessors retain.
         // SAFETY: readable during this call; the bytes are copied.
         unsafe text.utf8.span.withUnsafeBufferPointer { unsafe appendString($0, isUTF8: true, to: buffer) }
     }
 
     /// Bytes from the wire: what is not UTF-8 becomes U+FFFD, as `String(_: ByteView)` does.
-    static func append(_ view: ByteView, to buffer: UnsafeMutablePointer<ByteBuffer>) {
+    static func append(_ view: ByteView, to buffer: UnsafeMutablePointer<GrowingBytes>) {
         // SAFETY: the view keeps its bytes in place during the call; they are copied.
         unsafe view.span.withUnsafeBufferPointer { unsafe appendString($0, isUTF8: false, to: buffer) }
     }
 
-    static func append(_ text: StaticString, to buffer: UnsafeMutablePointer<ByteBuffer>) {
+    static func append(_ text: StaticString, to buffer: UnsafeMutablePointer<GrowingBytes>) {
         // SAFETY: literals are immortal.
         unsafe appendString(UnsafeBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount), isUTF8: true, to: buffer)
     }
 
-    static func append(_ value: Int64, to buffer: UnsafeMutablePointer<ByteBuffer>) {
+    static func append(_ value: Int64, to buffer: UnsafeMutablePointer<GrowingBytes>) {
         if value < 0 { unsafe buffer.pointee.append(UInt8(ascii: "-")) }
         unsafe buffer.pointee.appendDecimal(value.magnitude)
     }
 
-    static func append(_ value: UInt64, to buffer: UnsafeMutablePointer<ByteBuffer>) { unsafe buffer.pointee.appendDecimal(value) }
+    static func append(_ value: UInt64, to buffer: UnsafeMutablePointer<GrowingBytes>) { unsafe buffer.pointee.appendDecimal(value) }
 
     /// The shortest digits that read back as the same number; NaN and infinities, which JSON cannot say, become null.
-    static func append(_ value: Double, to buffer: UnsafeMutablePointer<ByteBuffer>) {
+    static func append(_ value: Double, to buffer: UnsafeMutablePointer<GrowingBytes>) {
         guard value.isFinite else { return unsafe appendNull(to: buffer) }
         // Swift's description is the shortest text that round-trips, and its forms (1.0, 1e-07, 5e-324) are JSON numbers.
         unsafe buffer.pointee.append(value.description)
     }
 
-    static func append(_ value: Bool, to buffer: UnsafeMutablePointer<ByteBuffer>) {
+    static func append(_ value: Bool, to buffer: UnsafeMutablePointer<GrowingBytes>) {
         unsafe buffer.pointee.append(value ? "true" as StaticString : "false")
     }
 
-    static func appendNull(to buffer: UnsafeMutablePointer<ByteBuffer>) { unsafe buffer.pointee.append("null" as StaticString) }
+    static func appendNull(to buffer: UnsafeMutablePointer<GrowingBytes>) { unsafe buffer.pointee.append("null" as StaticString) }
 
     /// A comma, unless what comes is the first of its object or array: strings end with a quote, so a bracket tells.
-    static func separate(_ buffer: UnsafeMutablePointer<ByteBuffer>) {
+    static func separate(_ buffer: UnsafeMutablePointer<GrowingBytes>) {
         let last = unsafe buffer.pointee.base[buffer.pointee.count &- 1]
         if last != UInt8(ascii: "{"), last != UInt8(ascii: "[") { unsafe buffer.pointee.append(UInt8(ascii: ",")) }
     }
@@ -51,7 +51,7 @@ enum JSONText {
     // MARK: strings
 
     /// Quoted and escaped. Runs of ordinary bytes are copied at once.
-    private static func appendString(_ bytes: UnsafeBufferPointer<UInt8>, isUTF8: Bool, to buffer: UnsafeMutablePointer<ByteBuffer>) {
+    private static func appendString(_ bytes: UnsafeBufferPointer<UInt8>, isUTF8: Bool, to buffer: UnsafeMutablePointer<GrowingBytes>) {
         unsafe buffer.pointee.reserve(bytes.count &+ 2)
         unsafe buffer.pointee.append(UInt8(ascii: "\""))
         if let base = bytes.baseAddress {
@@ -100,7 +100,7 @@ enum JSONText {
         return at
     }
 
-    private static func appendEscape(_ byte: UInt8, to buffer: UnsafeMutablePointer<ByteBuffer>) {
+    private static func appendEscape(_ byte: UInt8, to buffer: UnsafeMutablePointer<GrowingBytes>) {
         let short: UInt8
         switch byte {
         case 0x22, 0x5c: short = byte
@@ -120,7 +120,7 @@ enum JSONText {
 
     /// One well-formed sequence as it is, or U+FFFD for the longest piece that could have begun one (Unicode 3.9, "maximal subpart").
     /// Answers the bytes it stands for, 1…4.
-    private static func appendScalar(_ bytes: UnsafePointer<UInt8>, _ count: Int, to buffer: UnsafeMutablePointer<ByteBuffer>) -> Int {
+    private static func appendScalar(_ bytes: UnsafePointer<UInt8>, _ count: Int, to buffer: UnsafeMutablePointer<GrowingBytes>) -> Int {
         let lead = unsafe bytes[0]
         // Table 3-7 of the Unicode standard: the second byte's range depends on the first, so that overlong forms, surrogates and
         // what lies beyond U+10FFFF are not well-formed.

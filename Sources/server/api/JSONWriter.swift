@@ -15,11 +15,11 @@
 /// access), and to keep one. Optionals that are nil become `null`. Names that occur twice are written twice.
 @safe
 public struct JSONObject: ~Copyable, ~Escapable {
-    let buffer: UnsafeMutablePointer<ByteBuffer>
+    let buffer: UnsafeMutablePointer<GrowingBytes>
 
     /// The writer's maker keeps `buffer` in place until the closure that receives the writer has returned.
     @_lifetime(immortal)
-    init(_ buffer: UnsafeMutablePointer<ByteBuffer>) { unsafe self.buffer = buffer }
+    init(_ buffer: UnsafeMutablePointer<GrowingBytes>) { unsafe self.buffer = buffer }
 
     /// The setters are inlined into the caller, where names and values are borrowed: a literal then costs no reference counting.
     public subscript(name: String) -> String? {
@@ -118,7 +118,7 @@ public struct JSONObject: ~Copyable, ~Escapable {
     }
 
     /// Takes back what was written when `members` throws, so that a caught error does not leave half a text.
-    static func write(to buffer: UnsafeMutablePointer<ByteBuffer>, _ members: (inout JSONObject) throws -> Void) rethrows {
+    static func write(to buffer: UnsafeMutablePointer<GrowingBytes>, _ members: (inout JSONObject) throws -> Void) rethrows {
         let before = unsafe buffer.pointee.count
         unsafe buffer.pointee.append(UInt8(ascii: "{"))
         var object = unsafe JSONObject(buffer)
@@ -135,10 +135,10 @@ public struct JSONObject: ~Copyable, ~Escapable {
 /// Writes the elements of one JSON array. See `JSONObject`.
 @safe
 public struct JSONArray: ~Copyable, ~Escapable {
-    let buffer: UnsafeMutablePointer<ByteBuffer>
+    let buffer: UnsafeMutablePointer<GrowingBytes>
 
     @_lifetime(immortal)
-    init(_ buffer: UnsafeMutablePointer<ByteBuffer>) { unsafe self.buffer = buffer }
+    init(_ buffer: UnsafeMutablePointer<GrowingBytes>) { unsafe self.buffer = buffer }
 
     /// Appends an element.
     public mutating func append(_ value: String) {
@@ -204,7 +204,7 @@ public struct JSONArray: ~Copyable, ~Escapable {
 
     private func begin() { unsafe JSONText.separate(buffer) }
 
-    static func write(to buffer: UnsafeMutablePointer<ByteBuffer>, _ elements: (inout JSONArray) throws -> Void) rethrows {
+    static func write(to buffer: UnsafeMutablePointer<GrowingBytes>, _ elements: (inout JSONArray) throws -> Void) rethrows {
         let before = unsafe buffer.pointee.count
         unsafe buffer.pointee.append(UInt8(ascii: "["))
         var array = unsafe JSONArray(buffer)
@@ -217,7 +217,7 @@ public struct JSONArray: ~Copyable, ~Escapable {
         unsafe buffer.pointee.append(UInt8(ascii: "]"))
     }
 
-    static func append(_ value: some BinaryInteger, to buffer: UnsafeMutablePointer<ByteBuffer>) {
+    static func append(_ value: some BinaryInteger, to buffer: UnsafeMutablePointer<GrowingBytes>) {
         if let small = Int64(exactly: value) {
             unsafe JSONText.append(small, to: buffer)
         } else if let large = UInt64(exactly: value) {
@@ -247,7 +247,7 @@ extension Response {
 
     /// SAFETY: `state` lies behind a pointer and stays in place until the handler has returned, and so does its part; exclusive access to the
     /// response keeps others off it while a writer is at work.
-    private var body: UnsafeMutablePointer<ByteBuffer> { unsafe withUnsafeMutablePointer(to: &state.pointee.body) { unsafe $0 } }
+    private var body: UnsafeMutablePointer<GrowingBytes> { unsafe withUnsafeMutablePointer(to: &state.pointee.body) { unsafe $0 } }
 
     private func setJSONType() {
         guard unsafe !state.pointee.setFields.contains(.contentType) else { return }

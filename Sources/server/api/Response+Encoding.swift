@@ -11,7 +11,7 @@ package protocol ContentEncoder: AnyObject {
     /// - Returns: false when there is no memory.
     func begin(size: Int?) -> Bool
     /// Appends what comes of `bytes` to `out`. False when the stream is lost.
-    func encode(_ bytes: UnsafeBufferPointer<UInt8>, _ piece: ContentPiece, into out: inout ByteBuffer) -> Bool
+    func encode(_ bytes: UnsafeBufferPointer<UInt8>, _ piece: ContentPiece, into out: inout GrowingBytes) -> Bool
     /// The stream is over, or nobody wants the rest of it. Called once for each `begin`.
     func end()
 }
@@ -150,7 +150,7 @@ private final class EncodingStage {
 
     private let source: ResponseProducer
     private let encoder: any ContentEncoder
-    private let plain: UnsafeMutablePointer<ByteBuffer>
+    private let plain: UnsafeMutablePointer<GrowingBytes>
     /// Of the length that the producer announced.
     private var remaining: UInt64?
     /// The encoder holds bytes that the client does not have.
@@ -159,7 +159,7 @@ private final class EncodingStage {
     init(_ source: ResponseProducer, _ encoder: any ContentEncoder, length: UInt64?) {
         (self.source, self.encoder, remaining) = (source, encoder, length)
         unsafe plain = .allocate(capacity: 1)
-        unsafe plain.initialize(to: ByteBuffer(capacity: 4096))
+        unsafe plain.initialize(to: GrowingBytes(capacity: 4096))
     }
 
     deinit {

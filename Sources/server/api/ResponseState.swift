@@ -22,8 +22,8 @@ enum ResponseContent {
 @unsafe
 struct ResponseState {
     /// Text of the header fields, `name: value\r\n` each; rendered when they are set, copied once into the output.
-    var fields: ByteBuffer
-    var body: ByteBuffer
+    var fields: GrowingBytes
+    var body: GrowingBytes
     /// Room for the name of a file while it is looked for: `PathNormalizer.resultBytesMax` bytes.
     let pathRoom: UnsafeMutablePointer<UInt8>
     var status: HTTPStatus = .ok
@@ -63,8 +63,8 @@ struct ResponseState {
     }
 
     init() {
-        unsafe fields = ByteBuffer(capacity: 2048)
-        unsafe body = ByteBuffer(capacity: 8192)
+        unsafe fields = GrowingBytes(capacity: 2048)
+        unsafe body = GrowingBytes(capacity: 8192)
         unsafe pathRoom = .allocate(capacity: PathNormalizer.resultBytesMax)
     }
 
@@ -129,7 +129,7 @@ struct ResponseState {
 
 /// A growing run of bytes on the heap that keeps its memory from request to request.
 @unsafe
-package struct ByteBuffer {
+package struct GrowingBytes {
     package private(set) var base: UnsafeMutablePointer<UInt8>
     package internal(set) var count = 0
     package private(set) var capacity: Int

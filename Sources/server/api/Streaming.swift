@@ -17,11 +17,11 @@ public enum StreamStep: Sendable {
 /// Takes the pieces of a streamed response. Valid during the call it is passed to.
 @safe
 public struct ResponseWriter: ~Copyable, ~Escapable {
-    let buffer: UnsafeMutablePointer<ByteBuffer>
-    let trailers: UnsafeMutablePointer<ByteBuffer>
+    let buffer: UnsafeMutablePointer<GrowingBytes>
+    let trailers: UnsafeMutablePointer<GrowingBytes>
 
     @_lifetime(immortal)
-    init(_ buffer: UnsafeMutablePointer<ByteBuffer>, _ trailers: UnsafeMutablePointer<ByteBuffer>) {
+    init(_ buffer: UnsafeMutablePointer<GrowingBytes>, _ trailers: UnsafeMutablePointer<GrowingBytes>) {
         unsafe self.buffer = buffer
         unsafe self.trailers = trailers
     }

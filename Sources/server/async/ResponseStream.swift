@@ -65,7 +65,7 @@ final class AsyncStreamSource: @unchecked Sendable {
     private static let heldMax = 64 * 1024
 
     private let executor: LoopExecutor
-    private var held = unsafe ByteBuffer(capacity: 1024)
+    private var held = unsafe GrowingBytes(capacity: 1024)
     private var trailers: [(name: String, value: String)] = []
     private var hasEnded = false
     private var error: (any Error)?

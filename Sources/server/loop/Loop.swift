@@ -34,7 +34,7 @@ package final class Loop {
     let arena: UnsafeMutablePointer<Arena>
     /// Trailer fields of the body under way, and of the response that a producer is ending.
     let trailers: UnsafeMutablePointer<FieldSlot>
-    let trailerText: UnsafeMutablePointer<ByteBuffer>
+    let trailerText: UnsafeMutablePointer<GrowingBytes>
     /// Where HTTP/2 puts the text of a request's head, in place of a receive buffer.
     let headText: UnsafeMutablePointer<UInt8>
     let http2Head: HTTP2Head
@@ -44,7 +44,7 @@ package final class Loop {
     /// Most connections; the slab has room for streams of HTTP/2 beside them.
     let connectionsMax: Int
     /// For the pieces that producers write.
-    let scratch: UnsafeMutablePointer<ByteBuffer>
+    let scratch: UnsafeMutablePointer<GrowingBytes>
     /// What the request context points to before the first request, and that of a handler whose client has gone: no connection, never opened.
     let nobody: UnsafeMutablePointer<Connection>
     let index: Int
@@ -114,8 +114,8 @@ package final class Loop {
                 base: UnsafePointer(batch.pointee.base), head: UnsafePointer(head), fields: UnsafePointer(fields),
                 body: UnsafePointer(batch.pointee.base), captures: captures, trailerBase: UnsafePointer(batch.pointee.base), trailerFields: UnsafePointer(trailers), connection: nobody,
                 loop: Unmanaged.passUnretained(self)))
-        unsafe trailerText.initialize(to: ByteBuffer(capacity: 256))
-        unsafe scratch.initialize(to: ByteBuffer(capacity: 16 * 1024))
+        unsafe trailerText.initialize(to: GrowingBytes(capacity: 256))
+        unsafe scratch.initialize(to: GrowingBytes(capacity: 16 * 1024))
         executor.loop = self
         unsafe state.pointee.install(handler, ticksPerSecond: kernel.ticksPerSecond, stallNs: configuration.stallThresholdNs)
         let (nowhere, policy) = unsafe (Handle(index: .max, generation: 0), settings.pointee.policy)

@@ -108,7 +108,7 @@ extension ByteView {
     }
 }
 
-extension ByteBuffer {
+extension GrowingBytes {
     /// Exactly 16 digits.
     fileprivate mutating func appendHexadecimal(_ number: UInt64) {
         for shift in stride(from: 60, through: 0, by: -4) {
