@@ -29,10 +29,19 @@ public final class HTTPClient: Sendable {
         number = Self.clients.add(1, ordering: .relaxed).newValue
     }
 
+    /// Sends a GET request; see `send(_:on:)`.
+    /// - Parameters:
+    ///   - url: `http://host[:port]/path?query`, or `https://`.
+    ///   - headers: fields beside the client's own.
     public func get(_ url: String, headers: [(String, String)] = []) async throws -> HTTPClientResponse {
         try await send(HTTPClientRequest(.get, url, headers: headers))
     }
 
+    /// Sends a POST request with a body of known length; see `send(_:on:)`.
+    /// - Parameters:
+    ///   - url: `http://host[:port]/path?query`, or `https://`.
+    ///   - headers: fields beside the client's own; `Content-Type` is not guessed.
+    ///   - body: the content, whole.
     public func post(_ url: String, headers: [(String, String)] = [], body: [UInt8]) async throws -> HTTPClientResponse {
         try await send(HTTPClientRequest(.post, url, headers: headers, body: .bytes(body)))
     }
@@ -72,19 +81,24 @@ public final class HTTPClient: Sendable {
 public struct HTTPClientRequest: Sendable {
     /// What follows the head.
     public enum Body: Sendable {
+        /// Nothing. POST, PUT and PATCH announce a length of 0.
         case none
+        /// These bytes, with their length.
         case bytes([UInt8])
         /// In pieces, as they come, while the server takes them; length: when known, else chunked coding. A stream can be sent once: such a request is never repeated.
         case stream(length: UInt64?, AsyncThrowingStream<[UInt8], any Error>)
     }
 
+    /// Any but `.other`.
     public var method: HTTPMethod
-    /// `http://host[:port]/path?query`.
+    /// `http://host[:port]/path?query`, or `https://`.
     public var url: String
     /// `Host`, the framing and `Connection` are the client's own.
     public var headers: [(String, String)]
+    /// Default: none.
     public var body: Body
 
+    /// A request; what is wrong with it is found when it is sent.
     public init(_ method: HTTPMethod, _ url: String, headers: [(String, String)] = [], body: Body = .none) {
         (self.method, self.url, self.headers, self.body) = (method, url, headers, body)
     }
