@@ -47,7 +47,9 @@ public final class HTTPClient: Sendable {
     }
 
     /// Sends a request and waits for the head of its response.
-    /// - Parameter loop: whose connections are used; nil: the loop that the caller runs on.
+    /// - Parameters:
+    ///   - request: what is sent.
+    ///   - loop: whose connections are used; nil: the loop that the caller runs on.
     /// - Throws: `HTTPClientError`; `CancellationError`; `AsyncUseError` outside of the server's loops.
     public func send(_ request: HTTPClientRequest, on loop: ServerLoop? = nil) async throws -> HTTPClientResponse {
         guard let executor = loop?.executor ?? LoopExecutor.current else {
