@@ -6,7 +6,11 @@ import PackageDescription
 let package = Package(
     name: "examples",
     dependencies: [.package(name: "uring-server", path: "..", traits: [])],
-    targets: ["hello", "json", "transfer", "events"].map { name in
+    targets: ["hello", "json", "transfer", "events", "proxy", "chat"].map { name in
         .executableTarget(name: name, dependencies: [.product(name: "UringServer", package: "uring-server")], path: name)
-    }
+    } + [
+        .executableTarget(
+            name: "jwt",
+            dependencies: [.product(name: "UringServer", package: "uring-server"), .product(name: "UringServerJWT", package: "uring-server")], path: "jwt")
+    ]
 )

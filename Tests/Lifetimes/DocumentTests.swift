@@ -74,12 +74,12 @@ enum Documents {
     /// The user documentation is there, and the blocks are found.
     @Test func documentsAreFound() {
         let files = Set(Documents.snippets().map(\.file))
-        for name in ["start", "handlers", "async", "bodies", "routing", "middleware", "testing", "tls-and-http2", "websocket"] { #expect(files.contains("docs/users/\(name).md")) }
+        for name in ["start", "handlers", "async", "client", "bodies", "routing", "middleware", "testing", "tls-and-http2", "websocket"] { #expect(files.contains("docs/users/\(name).md")) }
     }
 
     /// Links between documents lead somewhere.
     @Test func linksLead() throws {
-        for name in ["start", "handlers", "async", "bodies", "routing", "middleware", "testing", "tls-and-http2", "websocket"] {
+        for name in ["start", "handlers", "async", "client", "bodies", "routing", "middleware", "testing", "tls-and-http2", "websocket"] {
             let text = try String(contentsOf: Documents.root.appending(path: "docs/users/\(name).md"), encoding: .utf8)
             for match in text.matches(of: /\]\(([^)#: ]+\.md)\)/) {
                 let target = Documents.root.appending(path: "docs/users/\(match.1)").path

@@ -20,6 +20,7 @@ internal import Synchronization
 public struct RequestKey<Value>: Sendable {
     let number: UInt64
 
+    /// A key like no other.
     public init() { number = RequestKeyNumbers.next() }
 }
 

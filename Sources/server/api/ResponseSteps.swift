@@ -18,6 +18,7 @@ public final class ResponseStep: Sendable {
 
     let run: Run
 
+    /// A step; `run` is called on the response's loop.
     public init(_ run: @escaping Run) { self.run = run }
 }
 

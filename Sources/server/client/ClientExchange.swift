@@ -8,6 +8,7 @@ internal import UringHTTP1
 ///
 /// The body must be read to its end, or the response dropped; a connection with a body that nobody reads is closed.
 public struct HTTPClientResponse: Sendable {
+    /// The final one: interim responses (1xx) are read and left out.
     public let status: HTTPStatus
     /// In the order they came, names as they were sent.
     public let headers: [(name: String, value: String)]

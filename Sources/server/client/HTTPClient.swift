@@ -29,16 +29,27 @@ public final class HTTPClient: Sendable {
         number = Self.clients.add(1, ordering: .relaxed).newValue
     }
 
+    /// Sends a GET request; see `send(_:on:)`.
+    /// - Parameters:
+    ///   - url: `http://host[:port]/path?query`, or `https://`.
+    ///   - headers: fields beside the client's own.
     public func get(_ url: String, headers: [(String, String)] = []) async throws -> HTTPClientResponse {
         try await send(HTTPClientRequest(.get, url, headers: headers))
     }
 
+    /// Sends a POST request with a body of known length; see `send(_:on:)`.
+    /// - Parameters:
+    ///   - url: `http://host[:port]/path?query`, or `https://`.
+    ///   - headers: fields beside the client's own; `Content-Type` is not guessed.
+    ///   - body: the content, whole.
     public func post(_ url: String, headers: [(String, String)] = [], body: [UInt8]) async throws -> HTTPClientResponse {
         try await send(HTTPClientRequest(.post, url, headers: headers, body: .bytes(body)))
     }
 
     /// Sends a request and waits for the head of its response.
-    /// - Parameter loop: whose connections are used; nil: the loop that the caller runs on.
+    /// - Parameters:
+    ///   - request: what is sent.
+    ///   - loop: whose connections are used; nil: the loop that the caller runs on.
     /// - Throws: `HTTPClientError`; `CancellationError`; `AsyncUseError` outside of the server's loops.
     public func send(_ request: HTTPClientRequest, on loop: ServerLoop? = nil) async throws -> HTTPClientResponse {
         guard let executor = loop?.executor ?? LoopExecutor.current else {
@@ -72,19 +83,24 @@ public final class HTTPClient: Sendable {
 public struct HTTPClientRequest: Sendable {
     /// What follows the head.
     public enum Body: Sendable {
+        /// Nothing. POST, PUT and PATCH announce a length of 0.
         case none
+        /// These bytes, with their length.
         case bytes([UInt8])
         /// In pieces, as they come, while the server takes them; length: when known, else chunked coding. A stream can be sent once: such a request is never repeated.
         case stream(length: UInt64?, AsyncThrowingStream<[UInt8], any Error>)
     }
 
+    /// Any but `.other`.
     public var method: HTTPMethod
-    /// `http://host[:port]/path?query`.
+    /// `http://host[:port]/path?query`, or `https://`.
     public var url: String
     /// `Host`, the framing and `Connection` are the client's own.
     public var headers: [(String, String)]
+    /// Default: none.
     public var body: Body
 
+    /// A request; what is wrong with it is found when it is sent.
     public init(_ method: HTTPMethod, _ url: String, headers: [(String, String)] = [], body: Body = .none) {
         (self.method, self.url, self.headers, self.body) = (method, url, headers, body)
     }

@@ -28,6 +28,7 @@ public struct HTTPClientOptions: Sendable {
     /// Connects here, whatever the URL says: `HOST:PORT`, `[V6]:PORT` or `unix:PATH`. nil: where the URL says.
     public var connectsTo: String?
 
+    /// The defaults.
     public init() {}
 
     var connectTimeoutNs: UInt64 { max(1_000_000, connectTimeout.nanosecondsClamped) }
@@ -76,6 +77,7 @@ public struct HTTPClientTLS: Sendable {
 
 /// Why a request of an `HTTPClient` failed.
 public struct HTTPClientError: Error, CustomStringConvertible, Sendable {
+    /// What happened.
     public enum Reason: Sendable, Equatable {
         /// The URL, method or a field cannot be sent as it is.
         case invalidRequest
@@ -94,7 +96,9 @@ public struct HTTPClientError: Error, CustomStringConvertible, Sendable {
         /// What the server sent is no HTTP, or more than the limits.
         case malformedResponse
     }
+    /// For programs.
     public let reason: Reason
+    /// For people: a sentence that names the server or the limit.
     public let description: String
     /// The server cannot have acted on the request: it may be sent again, whatever it asks for.
     public let wasNotSent: Bool

@@ -4,6 +4,7 @@ internal import UringHTTP
 
 /// Which scripts of other origins may use the responses.
 public struct CORSOptions: Sendable {
+    /// Who may read.
     public enum Origins: Sendable, Equatable {
         /// `*`: right for what anybody may read. Not with credentials.
         case any
@@ -12,6 +13,7 @@ public struct CORSOptions: Sendable {
         case these([String])
     }
 
+    /// Who may read responses.
     public var origins: Origins
     /// For preflights: what `Access-Control-Allow-Methods` lists. GET, HEAD and POST need no permission.
     public var methods = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
@@ -24,6 +26,7 @@ public struct CORSOptions: Sendable {
     /// How long browsers may remember a preflight's answer; they have limits of their own, 2 hours and 24 hours.
     public var maximumAge: Duration? = .seconds(600)
 
+    /// The defaults, for these origins.
     public init(origins: Origins) { self.origins = origins }
 }
 

@@ -6,6 +6,7 @@ internal import UringHTTP
 public struct RateLimitOptions: Sendable {
     /// `requests` in each `period`, at an even pace; `burst` of them may come at once.
     public var requests: Int
+    /// See `requests`.
     public var period: Duration
     /// nil: `requests`.
     public var burst: Int?
@@ -14,6 +15,7 @@ public struct RateLimitOptions: Sendable {
     /// Clients that each loop remembers, rounded up to a power of two; 16 bytes each. Beyond it those that were quiet longest are forgotten, and begin anew.
     public var clientsPerLoop = 65_536
 
+    /// The defaults, for this rate.
     public init(requests: Int, per period: Duration) { (self.requests, self.period) = (requests, period) }
 }
 
@@ -23,8 +25,10 @@ extension Middleware {
     /// Each loop counts for itself, without locks: one connection is on one loop and is held to the limit exactly; a client with connections on several loops gets up to the limit on each, so at
     /// most as many times the limit as there are loops. Where that matters, use one loop's share (`requests` divided by the loops), which in turn is all that a single connection gets.
     ///
-    /// - Parameter key: which client a request counts for: hash what identifies it, an API key or a user; nil: not limited. By default the peer's address, of IPv6 the /64; unix sockets
-    ///   are not limited. Behind a proxy all clients have the proxy's address: give a key.
+    /// - Parameters:
+    ///   - options: rate, burst and memory.
+    ///   - key: which client a request counts for: hash what identifies it, an API key or a user; nil: not limited. By default the peer's address, of IPv6 the /64; unix sockets
+    ///     are not limited. Behind a proxy all clients have the proxy's address: give a key.
     public static func rateLimit(
         _ options: RateLimitOptions, key: (@Sendable (borrowing Request, borrowing Response) -> UInt64?)? = nil
     ) -> Middleware {

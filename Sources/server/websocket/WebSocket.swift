@@ -31,14 +31,17 @@ public struct WebSocket: ~Escapable {
         case closed(Close)
     }
 
+    /// What a message is (RFC 6455 section 5.6).
     public enum Kind: UInt8, Sendable {
         /// UTF-8.
         case text = 1
+        /// Any bytes.
         case binary = 2
     }
 
     /// A message of the client. Valid during the call it is passed to.
     public struct Message: ~Escapable {
+        /// Text or binary.
         public let kind: Kind
         /// The content, where it arrived. Of text it is known to be UTF-8.
         public let bytes: ByteView
@@ -52,6 +55,7 @@ public struct WebSocket: ~Escapable {
 
     /// Why a WebSocket has ended.
     public struct Close: ~Escapable {
+        /// The status code; see `CloseCode.noStatus` and `.abnormal` for those that nobody has sent.
         public let code: CloseCode
         /// UTF-8 that the client gave with its code; mostly empty.
         public let reason: ByteView
@@ -64,22 +68,34 @@ public struct WebSocket: ~Escapable {
 
     /// A status code (RFC 6455 section 7.4). 3000 to 3999 belong to libraries, 4000 to 4999 to applications.
     public struct CloseCode: RawRepresentable, Hashable, Sendable {
+        /// As on the wire.
         public let rawValue: UInt16
+        /// A code by its number.
         public init(rawValue: UInt16) { self.rawValue = rawValue }
 
+        /// 1000: the purpose is fulfilled.
         public static let normal = CloseCode(rawValue: 1000)
+        /// 1001: the server stops, or the page is left.
         public static let goingAway = CloseCode(rawValue: 1001)
+        /// 1002: a rule of the protocol was broken.
         public static let protocolError = CloseCode(rawValue: 1002)
+        /// 1003: a kind of message that is not taken.
         public static let unsupportedData = CloseCode(rawValue: 1003)
         /// Never sent: the client's Close had no code.
         public static let noStatus = CloseCode(rawValue: 1005)
         /// Never sent: there was no Close.
         public static let abnormal = CloseCode(rawValue: 1006)
+        /// 1007: text that is not UTF-8, or content that makes no sense.
         public static let invalidData = CloseCode(rawValue: 1007)
+        /// 1008: not allowed, or too much.
         public static let policyViolation = CloseCode(rawValue: 1008)
+        /// 1009: a message beyond a limit.
         public static let messageTooBig = CloseCode(rawValue: 1009)
+        /// 1011: the server failed.
         public static let internalError = CloseCode(rawValue: 1011)
+        /// 1012: connect again.
         public static let serviceRestart = CloseCode(rawValue: 1012)
+        /// 1013: too busy.
         public static let tryAgainLater = CloseCode(rawValue: 1013)
     }
 
@@ -123,6 +139,7 @@ public struct WebSocket: ~Escapable {
     @discardableResult
     public func send(_ bytes: ByteView, as kind: Kind = .binary) -> Sent { send(bytes.span, as: kind) }
 
+    /// Sends bytes. With `.text` they must be UTF-8; nobody looks.
     @discardableResult
     public func send(_ bytes: [UInt8], as kind: Kind = .binary) -> Sent { send(bytes.span, as: kind) }
 

@@ -9,11 +9,13 @@ internal import UringBase
 public struct WebSocketHandle: Sendable, Hashable {
     let exchange: ExchangeHandle
 
+    /// Whether both name the same socket.
     public static func == (a: WebSocketHandle, b: WebSocketHandle) -> Bool {
         a.exchange.port === b.exchange.port && a.exchange.id == b.exchange.id && a.exchange.connection == b.exchange.connection
             && a.exchange.request == b.exchange.request
     }
 
+    /// By the socket's name.
     public func hash(into hasher: inout Hasher) {
         hasher.combine(exchange.id)
         hasher.combine(exchange.connection.index)

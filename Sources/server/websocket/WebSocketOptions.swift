@@ -5,11 +5,13 @@ internal import UringWebSocket
 
 /// Limits, times and extensions of the WebSockets of one handler. The defaults suit text messages between browsers and an application.
 public struct WebSocketOptions: Sendable {
+    /// Sizes and counts.
     public var limits = Limits()
     /// Subprotocols that are spoken, by name (RFC 6455 section 1.9). The first in the client's order is chosen; when none is, the socket opens without.
     public var protocols: [String] = []
     /// Whose pages may connect.
     public var origins = Origins.sameHost
+    /// Default: off.
     public var compression = Compression.off
     /// Silence after which a client is asked by PING whether it is there. `.zero` = never.
     public var pingInterval = Duration.seconds(30)
@@ -20,8 +22,10 @@ public struct WebSocketOptions: Sendable {
     /// Closes a socket (1000) without a message in either direction for so long, however well the client answers PING. `.zero` = never.
     public var idleTimeout = Duration.zero
 
+    /// The defaults.
     public init() {}
 
+    /// What clients may do, and how much is kept for them.
     public struct Limits: Sendable {
         /// Bytes of a message, after decompression: 1009 beyond. A message in pieces is kept in memory until it is whole.
         public var messageBytes = 1 << 20
@@ -36,9 +40,11 @@ public struct WebSocketOptions: Sendable {
         public var queuedBytes = 1 << 20
         /// What becomes of such a client.
         public var slowClients = SlowClients.close
+        /// The defaults.
         public init() {}
     }
 
+    /// What becomes of a client that reads too slowly.
     public enum SlowClients: Sendable {
         /// It is told 1008, and is gone when it has not read that within `closeTimeout`.
         case close
@@ -60,6 +66,7 @@ public struct WebSocketOptions: Sendable {
 
     /// permessage-deflate (RFC 7692), where the client offers it.
     public struct Compression: Sendable, Equatable {
+        /// Whether it is agreed to.
         public var isOn: Bool
         /// Whether messages to the client may refer to earlier ones: smaller, and up to 170 KiB for each open socket. Without it the loop's compressors
         /// are shared, and an idle socket holds none.
@@ -69,6 +76,7 @@ public struct WebSocketOptions: Sendable {
         /// The most that the windows may be, 9 to 15: 2 to that power bytes of history.
         public var windowBits = 15
 
+        /// On or off, with the defaults.
         public init(isOn: Bool) { self.isOn = isOn }
         /// Messages are sent as they are.
         public static var off: Compression { Compression(isOn: false) }
