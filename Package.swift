@@ -192,6 +192,12 @@ let package = Package(
             path: "Tests/adapters", swiftSettings: swiftSettings),
         // What async handlers cost (bench/async/run).
         .executableTarget(name: "async-bench", dependencies: ["UringServer"], path: "bench/async", exclude: ["run"], swiftSettings: swiftSettings),
+        // A token and a JSON answer, beside Go's servers (bench/jwtjson/run).
+        .executableTarget(name: "jwtjson-bench", dependencies: ["UringServer", "UringServerJWT"], path: "bench/jwtjson", exclude: ["go", "run"], swiftSettings: swiftSettings),
+        // What compressors take and hold (bench/compression/run).
+        .executableTarget(
+            name: "compression-bench", dependencies: ["UringCompression", "UringHTTP", "CAllocationCount"], path: "bench/compression", exclude: ["run"], swiftSettings: swiftSettings,
+            linkerSettings: [.linkedLibrary("crypto")]),
         .testTarget(name: "LayeringTests", dependencies: ["TestSupport"], path: "Tests/Layering", swiftSettings: swiftSettings),
     ],
     cLanguageStandard: .gnu11
@@ -200,7 +206,7 @@ let package = Package(
 // For runs that need a part of the tests (sanitizers, release mode): URING_TEST_TARGETS=A,B builds these test targets and the library, without `uringd` and what it
 // depends on. Half the build. With a scratch path of its own, as in Tests/run.
 if let wanted = Context.environment["URING_TEST_TARGETS"]?.split(separator: ",").map(String.init) {
-    var unneeded: Set<String> = ["UringGateway", "uringd", "alloc-probe", "websocket-probe", "async-bench", "CAllocationCount", "CUringYAML"]
+    var unneeded: Set<String> = ["UringGateway", "uringd", "alloc-probe", "websocket-probe", "async-bench", "jwtjson-bench", "compression-bench", "CAllocationCount", "CUringYAML"]
     // Its tests run the program.
     if wanted.contains("UringWebSocketTests") { unneeded.subtract(["websocket-probe", "CAllocationCount"]) }
     let adapters: Set<String> = ["UringLog", "UringMetrics", "UringTracing", "UringLifecycle", "UringHTTPTypes", "UringHummingbird"]

@@ -5,6 +5,9 @@ internal import CUringCompression
 /// The library cannot begin anew with an encoder: each stream makes one, of the same few blocks, which are kept between streams.
 @unsafe
 struct BrotliStream {
+    /// From 1 MiB on level 4 takes a table of 4 MiB, which has no use with our window and has to be cleared for each stream.
+    private static let sizeHintMax: UInt32 = (1 << 20) - 1
+
     private let level: UInt32
     private var encoder: OpaquePointer?
     private let blocks: UnsafeMutablePointer<BlockCache>
@@ -30,7 +33,7 @@ struct BrotliStream {
         guard let encoder = unsafe encoder else { return false }
         unsafe BrotliEncoderSetParameter(encoder, BROTLI_PARAM_QUALITY, level)
         unsafe BrotliEncoderSetParameter(encoder, BROTLI_PARAM_LGWIN, UInt32(CompressorSettings.windowBits))
-        if let size { unsafe BrotliEncoderSetParameter(encoder, BROTLI_PARAM_SIZE_HINT, UInt32(clamping: size)) }
+        if let size { unsafe BrotliEncoderSetParameter(encoder, BROTLI_PARAM_SIZE_HINT, min(UInt32(clamping: size), Self.sizeHintMax)) }
         return true
     }
 

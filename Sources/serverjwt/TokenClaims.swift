@@ -7,8 +7,8 @@ public import UringServer
 public struct TokenClaims: ~Escapable {
     private let claims: JWTClaims
 
-    /// The memory that the claims lie in belongs to the response.
-    @_lifetime(borrow response)
+    /// The memory that the claims lie in is kept for the whole request (`valueMemory`), whatever is written or set meanwhile: not a borrow, which would forbid that.
+    @_lifetime(copy response)
     fileprivate init(_ claims: JWTClaims, _ response: borrowing Response) { self.claims = claims }
 
     /// `sub`, `iss` and `jti`, when they are strings.
@@ -84,9 +84,9 @@ public struct TokenValue: ~Escapable {
 }
 
 extension Response {
-    /// The claims that `Middleware.jwt` has verified for this request; nil when there was no token.
+    /// The claims that `Middleware.jwt` has verified for this request; nil when there was no token. The response may be written to while they are at hand.
     public var claims: TokenClaims? {
-        @_lifetime(borrow self) get {
+        @_lifetime(copy self) get {
             guard let claims = self[TokenKey.claims] else { return nil }
             return TokenClaims(claims, self)
         }

@@ -14,10 +14,11 @@ struct Refused: CustomTestStringConvertible, Sendable {
     }
 
     /// A handler that stores something in a variable of the program.
-    static func kept(_ type: String, _ name: String, saying diagnostic: String = "escapes its scope", _ statement: String) -> Refused {
+    static func kept(_ type: String, _ name: String, saying diagnostic: String = "escapes its scope", _ statement: String, importing module: String = "UringServer") -> Refused {
         Refused(
             name, saying: diagnostic,
             """
+            import \(module)
             nonisolated(unsafe) var kept: \(type)? = nil
             let server = Server(listen: []) { request, response in
                 \(statement)
@@ -128,6 +129,10 @@ struct Refused: CustomTestStringConvertible, Sendable {
             "    Task { response.write(\"x\") }\n    await Task.yield()"),
         .asyncHandler(
             "an async handler's path in a variable of the program", "    await Task.yield()\n    kept = request.path", before: "nonisolated(unsafe) var kept: ByteView? = nil\n"),
+        // claims of a token, which do not borrow the response
+        .kept("ByteView", "a subject", "kept = response.claims?.subject", importing: "UringServerJWT"),
+        .kept("ByteView", "a claim's text", #"kept = response.claims?["name"]?.string"#, importing: "UringServerJWT"),
+        .kept("TokenClaims", "claims", "kept = response.claims", importing: "UringServerJWT"),
         // writers
         .handler(
             "an outer JSON writer while an inner one is open", saying: "overlapping accesses",

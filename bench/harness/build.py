@@ -56,12 +56,16 @@ def load_generators():
 
 
 def go_peer(name):
+    go(name, BENCH / "peers" / f"go-{name}")
+
+
+def go(name, directory):
     """Debian's Go libraries lie in a GOPATH, hence module mode off."""
     OUT.mkdir(exist_ok=True)
     env = dict(os.environ, GO111MODULE="off", GOPATH="/usr/share/gocode", GOFLAGS="")
     env.setdefault("HOME", str(OUT))
     env.setdefault("GOCACHE", str(OUT / "go-cache"))
-    command(["go", "build", "-o", OUT / f"go-{name}", "."], cwd=BENCH / "peers" / f"go-{name}", env=env)
+    command(["go", "build", "-o", OUT / f"go-{name}", "."], cwd=directory, env=env)
 
 
 def uringd():

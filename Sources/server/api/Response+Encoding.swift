@@ -50,7 +50,7 @@ extension Response {
     /// No response but the beginning of another protocol.
     package var isUpgrade: Bool { unsafe state.pointee.upgrade != nil || state.pointee.tunnel != nil }
 
-    /// Up to here content in memory is encoded at once: 128 KiB take 1 to 3 ms. More is encoded while the client takes it, so that other connections have their turn.
+    /// Up to here content in memory is encoded at once: 128 KiB of text take 0.7 to 3.5 ms with the default levels. More is encoded while the client takes it, so that other connections have their turn.
     package static var encodedAtOnceMax: Int { 128 * 1024 }
 
     /// Replaces content that is in memory, of at most `encodedAtOnceMax` bytes, by what `encoder` makes of it.

@@ -6,6 +6,7 @@
 #include "CAllocationCount.h"
 #include <dlfcn.h>
 #include <errno.h>
+#include <malloc.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -15,6 +16,11 @@ static _Atomic uint64_t allocations, frees, retains, releases, openssl;
 #define COUNT(counter) atomic_fetch_add_explicit(&counter, 1, memory_order_relaxed)
 
 struct ac_counts ac_read(void) { return (struct ac_counts){allocations, frees, retains, releases, openssl}; }
+
+uint64_t ac_held_bytes(void) {
+  struct mallinfo2 info = mallinfo2();
+  return info.uordblks + info.hblkhd;
+}
 
 // The sanitizers bring a malloc of their own.
 #if !__has_feature(address_sanitizer) && !__has_feature(thread_sanitizer)

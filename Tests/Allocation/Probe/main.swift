@@ -4,7 +4,8 @@
 //   alloc-probe               `GET /counts` answers with what the process has counted (CAllocationCount), and how many requests it has had; `/socket` is a
 //                             WebSocket that sends every message back, which counts as a request
 //   alloc-probe --tls         has a second port, with TLS and a certificate made at start
-//   alloc-probe --middleware  has a router: /step/ with middleware that sets a value and registers a step, /coded/ compressed
+//   alloc-probe --middleware  has a router: /step/ with middleware that sets a value and registers a step, /coded/ compressed,
+//                             /token/ behind `Middleware.jwt` with HS256
 //   alloc-probe --waste       the handler makes a String of the header: what the counters must notice
 //   alloc-probe --async       the same handlers, async, without anything to wait for
 
@@ -12,6 +13,7 @@ import CAllocationCount
 import Glibc
 import UringServer
 import UringServerCompression
+import UringServerJWT
 
 let arguments = Set(CommandLine.arguments.dropFirst())
 guard arguments.isSubset(of: ["--tls", "--waste", "--async", "--middleware"]) else { fatalError("usage: alloc-probe [--tls] [--waste] [--async | --middleware]") }
@@ -62,7 +64,7 @@ unsafe requests.initialize(to: 0)
     }
 }
 
-func router() -> Router {
+func router() throws -> Router {
     let (user, step) = (RequestKey<UInt64>(), ResponseStep { response, note in if note == 0 { response.status = .internalServerError } })
     let page = String(repeating: "<li>an item of a list</li>\n", count: 150)
     var router = Router()
@@ -86,12 +88,22 @@ func router() -> Router {
             response.write(page)
         }
     }
+    // Tests/Allocation/run signs with the same secret.
+    let gate = try Middleware.jwt(try .secret(Array("0123456789abcdef0123456789abcdef".utf8)), JWTOptions(audience: .oneOf(["orders"])))
+    router.group("/token") { group in
+        group.use(gate)
+        group.get("/") { _, response in
+            unsafe requests.pointee &+= 1
+            guard let subject = response.claims?.subject else { throw HTTPError(.forbidden) }
+            response.json { json in json["subject"] = subject }
+        }
+    }
     return router
 }
 
 let application =
     if arguments.contains("--middleware") {
-        try Application(router: router())
+        try Application(router: try router())
     } else if arguments.contains("--async") {
         Application(async: { request, response in answer(request, &response) })
     } else {

@@ -1,4 +1,4 @@
-// Counts heap allocations and Swift's reference counting of the process it is linked into. For `alloc-probe` only: no product links it.
+// Counts heap allocations and Swift's reference counting of the process it is linked into. For probes and benchmarks only: no product links it.
 #pragma once
 #include <features.h>
 #include <stdbool.h>
@@ -17,6 +17,9 @@ struct ac_counts {
 
 // Since the process began. Exact while no other thread runs Swift code.
 struct ac_counts ac_read(void);
+
+// Bytes that malloc has given out and not got back, from its heap and mapped, as it counts itself.
+uint64_t ac_held_bytes(void);
 
 // Has OpenSSL allocate by functions that count apart. Before its first allocation; false when it is too late.
 bool ac_separate_openssl(void);
