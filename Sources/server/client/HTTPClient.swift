@@ -70,7 +70,7 @@ public final class HTTPClient: Sendable {
             do {
                 return try await exchange.response()
             } catch let failure as ClientFailure {
-                guard mayTryAgain, failure.isReused, failure.progress.mayRetry(isIdempotent: request.method.isIdempotent, canRepeatBody: prepared.canRepeatBody) else {
+                guard mayTryAgain, failure.isStale, failure.progress.mayRetry(isIdempotent: request.method.isIdempotent, canRepeatBody: prepared.canRepeatBody) else {
                     throw HTTPClientError(failure)
                 }
                 mayTryAgain = false
@@ -166,6 +166,17 @@ struct PreparedRequest {
         }
         if let fault { throw HTTPClientError(.invalidRequest, "\(fault.reason)") }
         return head
+    }
+}
+
+extension ClientFailure {
+    /// The kept connection was gone, as far as can be seen: not a server that is slow or sends nonsense, which another attempt would meet again.
+    fileprivate var isStale: Bool {
+        guard isReused else { return false }
+        return switch reason {
+        case .closed, .transport: true
+        case .truncated, .malformed, .timeout, .unexpectedUpgrade, .tooManyInterimResponses: false
+        }
     }
 }
 
