@@ -28,7 +28,7 @@ final class ClientPool: @unchecked Sendable {
     /// Open ones and those that are being made.
     private var count = 0
     private typealias Waiter = UnsafeContinuation<Result<ClientConnection, any Error>, Never>
-    /// In the order they came; nil: has given up.
+    /// In the order they came.
     private var waiting = unsafe [(id: UInt64, waiter: Waiter)]()
     private var nextWaiter: UInt64 = 0
     /// Who waits for a connection that is being made.

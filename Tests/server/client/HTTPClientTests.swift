@@ -224,6 +224,27 @@ import UringServer
         #expect(try ask(server, peer.url) == #"["200 ok", "200 ok", "200 ok", "closed"]"#)
     }
 
+    /// Each limit, met: head and body of a response, requests on a connection.
+    @Test func limits() throws {
+        let peer = try ScriptedPeer("HTTP/1.1 200 OK\r\nX-Long: \(String(repeating: "a", count: 300))\r\nContent-Length: 20\r\n\r\n\(String(repeating: "b", count: 20))", byByte: false, closes: false)
+        var (head, body) = (HTTPClientOptions(), HTTPClientOptions())
+        head.headerBytesMax = 200
+        body.bodyBytesMax = 19
+        for (options, result) in [(HTTPClientOptions(), "200 " + String(repeating: "b", count: 20)), (head, "malformedResponse"), (body, "malformedResponse")] {
+            let server = try Self.asking(options) { client, url in await Self.reason(client, HTTPClientRequest(.get, url)) }
+            #expect(try ask(server, peer.url) == result)
+        }
+        let other = try TestServer { request, response in response.write("\(request.connectionID)") }
+        var requests = HTTPClientOptions()
+        requests.requestsPerConnectionMax = 2
+        let server = try Self.asking(requests) { client, url in
+            var connections: [String] = []
+            for _ in 0..<4 { connections.append(await Self.reason(client, HTTPClientRequest(.get, url))) }
+            return "\(connections[0] == connections[1]) \(connections[1] == connections[2]) \(connections[2] == connections[3])"
+        }
+        #expect(try ask(server, Self.url(other)) == "true false true")
+    }
+
     @Test func timeouts() throws {
         let peer = try ScriptedPeer("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nok", byByte: false, closes: false)
         let silent = try ScriptedPeer("", byByte: false, closes: false)
