@@ -76,6 +76,7 @@ let package = Package(
         .target(name: "UringHTTP2", dependencies: ["UringBase", "UringHTTP", "UringHPACK", "CUringBase"], path: "Sources/http2", swiftSettings: swiftSettings),
         // libcrypto for SHA-1, zlib for permessage-deflate.
         .target(name: "UringWebSocket", dependencies: ["UringHTTP", "CUringTLS", "CUringZ"], path: "Sources/websocket", swiftSettings: swiftSettings),
+        .target(name: "UringPolicy", dependencies: ["UringBase"], path: "Sources/policy", swiftSettings: swiftSettings),
         .target(name: "UringJWT", dependencies: ["CUringJWT"], path: "Sources/jwt", swiftSettings: swiftSettings),
         .target(
             name: "UringServer",
@@ -94,7 +95,7 @@ let package = Package(
         .target(
             name: "UringGateway",
             dependencies: [
-                "UringBase", "UringTLS", "UringHTTP", "UringServer", "CUringBase", "CUringYAML",
+                "UringBase", "UringTLS", "UringHTTP", "UringPolicy", "UringServer", "UringServerJWT", "UringJWT", "CUringBase", "CUringYAML",
                 .product(name: "Logging", package: "swift-log", condition: .when(traits: ["Uringd"])),
             ],
             path: "Sources/gateway", swiftSettings: swiftSettings),
@@ -134,7 +135,7 @@ let package = Package(
                 .product(name: "UnixSignals", package: "swift-service-lifecycle", condition: .when(traits: ["Hummingbird"])),
             ],
             path: "Sources/adapters/hummingbird", swiftSettings: swiftSettings),
-        // Layer 6
+        // Layer 7
         .executableTarget(
             name: "uringd",
             dependencies: [
@@ -157,6 +158,7 @@ let package = Package(
         .testTarget(name: "UringHTTP2Tests", dependencies: ["UringHTTP2", "UringHPACK", "UringHTTP", "UringBase", "CNGHTTP2", "TestSupport"], path: "Tests/http2", swiftSettings: swiftSettings),
         .testTarget(name: "UringWebSocketTests", dependencies: ["UringWebSocket", "UringHTTP1", "UringHTTP", "CUringZ"], path: "Tests/websocket", exclude: ["peer.py"], swiftSettings: swiftSettings),
         .testTarget(name: "UringJWTTests", dependencies: ["UringJWT", "CUringJWT"], path: "Tests/jwt", exclude: ["oracle.py"], swiftSettings: swiftSettings),
+        .testTarget(name: "UringPolicyTests", dependencies: ["UringPolicy", "UringBase", "TestSupport"], path: "Tests/policy", swiftSettings: swiftSettings),
         .testTarget(name: "UringCompressionTests", dependencies: ["UringCompression", "UringHTTP"], path: "Tests/compression", swiftSettings: swiftSettings),
         .testTarget(
             name: "UringServerCompressionTests", dependencies: ["UringServerCompression", "UringServer", "UringHTTP", "TestSupport"],

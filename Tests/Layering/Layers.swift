@@ -41,6 +41,8 @@ enum Layers {
         Layer(
             module: "UringWebSocket", directory: "websocket", level: 3, imports: ["UringBase", "UringHTTP"],
             foreign: ["CUringBase", "CUringTLS", "CUringZ"], system: []),
+        // What decides about requests and servers: time and events in, decisions out.
+        Layer(module: "UringPolicy", directory: "policy", level: 3, imports: ["UringBase"], foreign: [], system: ["Synchronization"]),
         // OpenSSL computes; nothing here does I/O or asks for the time.
         Layer(module: "UringJWT", directory: "jwt", level: 3, imports: [], foreign: ["CUringJWT"], system: []),
         Layer(
@@ -60,7 +62,8 @@ enum Layers {
             module: "UringTesting", directory: "testing", level: 5, imports: ["UringRing", "UringSimulation", "UringHTTP", "UringServer"], foreign: [],
             system: platform),
         Layer(
-            module: "UringGateway", directory: "gateway", level: 5, imports: ["UringBase", "UringTLS", "UringHTTP", "UringServer"],
+            module: "UringGateway", directory: "gateway", level: 6,
+            imports: ["UringBase", "UringTLS", "UringHTTP", "UringPolicy", "UringServer", "UringServerJWT", "UringJWT"],
             foreign: ["CUringBase", "CUringYAML", "Logging"], system: platform),
         Layer(module: "UringLog", directory: "adapters/log", level: 5, imports: ["UringServer"], foreign: ["Logging"], system: platform),
         Layer(module: "UringMetrics", directory: "adapters/metrics", level: 5, imports: ["UringServer"], foreign: ["CoreMetrics"], system: platform),
@@ -72,7 +75,7 @@ enum Layers {
             foreign: ["Hummingbird", "HummingbirdCore", "HTTPTypes", "Logging", "NIOCore", "NIOConcurrencyHelpers", "NIOPosix", "ServiceLifecycle", "UnixSignals"],
             system: platform),
         Layer(
-            module: "uringd", directory: "uringd", level: 6, imports: ["UringBase", "UringHTTP", "UringServer", "UringGateway"],
+            module: "uringd", directory: "uringd", level: 7, imports: ["UringBase", "UringHTTP", "UringServer", "UringGateway"],
             foreign: ["ArgumentParser", "Logging"], system: platform),
     ]
 
