@@ -13,15 +13,25 @@ package enum RequestPeer: Sendable, Hashable {
 }
 
 extension Request {
-    /// Asks the kernel: a system call.
+    /// Asks the kernel, once for each connection.
     package var peer: RequestPeer {
         // SAFETY: connection and loop outlive the handler call that this request belongs to.
-        let address = unsafe context.pointee.liveLoop?._withUnsafeGuaranteedRef { loop in unsafe transport.flatMap { transport in unsafe loop.kernel.peerAddress(transport.pointee.fd) } }
-        guard let address = address ?? nil else { return .local }
-        switch address.family {
-        case .unix: return .local
-        case .ipv4: return .ipv4(UInt32(truncatingIfNeeded: address.low), port: address.port)
-        case .ipv6: return .ipv6(high: address.high, low: address.low, port: address.port)
-        }
+        guard let transport = unsafe transport else { return .local }
+        if let known = unsafe transport.pointee.peer { return known }
+        guard let address = unsafe context.pointee.liveLoop?._withUnsafeGuaranteedRef({ unsafe $0.kernel.peerAddress(transport.pointee.fd) }) else { return .local }
+        let peer = RequestPeer(address)
+        unsafe transport.pointee.peer = peer
+        return peer
+    }
+}
+
+extension RequestPeer {
+    init(_ address: SocketAddress) {
+        self =
+            switch address.family {
+            case .unix: .local
+            case .ipv4: .ipv4(UInt32(truncatingIfNeeded: address.low), port: address.port)
+            case .ipv6: .ipv6(high: address.high, low: address.low, port: address.port)
+            }
     }
 }

@@ -122,8 +122,8 @@ public struct Request: ~Escapable {
 /// The header fields, or the trailer fields, of one request.
 @safe
 public struct RequestHeaders: ~Escapable {
-    private let base: UnsafePointer<UInt8>
-    private let fields: UnsafePointer<FieldSlot>
+    let base: UnsafePointer<UInt8>
+    let fields: UnsafePointer<FieldSlot>
     /// Number of field lines.
     public let count: Int
 

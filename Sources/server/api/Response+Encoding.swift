@@ -40,7 +40,7 @@ extension Response {
         case .written: unsafe .memory(bytes: state.pointee.body.count)
         case .shared(let bytes): .memory(bytes: bytes.count)
         case .file, .tunnel: .file
-        case .produced: .produced
+        case .produced, .relayed: .produced
         }
     }
 
@@ -89,7 +89,8 @@ extension Response {
         let source: ResponseProducer
         let content = unsafe state.pointee.hasSpecialContent ? state.pointee.content : .written
         switch content {
-        case .file, .tunnel: return false
+        // What is relayed has been encoded where it comes from, or is not ours to encode.
+        case .file, .tunnel, .relayed: return false
         case .produced(let producer, let announced): (source, length) = (producer, announced)
         case .shared(let bytes): source = MemorySource(bytes).producer
         case .written: source = unsafe MemorySource(SharedBytes(UnsafeBufferPointer(start: state.pointee.body.base, count: state.pointee.body.count))).producer

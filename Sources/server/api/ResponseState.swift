@@ -13,6 +13,8 @@ enum ResponseContent {
     case file(FileContent)
     /// Produced piece by piece while the connection takes it.
     case produced(ResponseProducer, length: UInt64?)
+    /// Comes by `ResponderLink.relay` while the connection takes it.
+    case relayed(length: UInt64?)
     /// None: the protocol changes behind the head.
     case tunnel(any Tunnel)
 }
@@ -39,6 +41,8 @@ struct ResponseState {
     var upgrade: UpgradeHandler?
     /// What goes on with the request when its handler has returned. `hasSpecialContent` is set with it.
     var asyncHandler: AsyncHandlerBox?
+    /// Who answers in place of the handler. `hasSpecialContent` is set with it.
+    var responder: Responder?
     var untimed = false
     var requestIsStreaming = false
     var routeName: RouteName?
@@ -101,6 +105,7 @@ struct ResponseState {
     mutating func forgetContent() {
         unsafe content = .written
         unsafe asyncHandler = nil
+        unsafe responder = nil
         unsafe hasSpecialContent = false
     }
 
@@ -169,6 +174,11 @@ package struct GrowingBytes {
 
     @inline(__always)
     mutating func append(_ literal: StaticString) { unsafe append(literal.utf8Start, literal.utf8CodeUnitCount) }
+
+    mutating func append(_ view: ByteView) {
+        // SAFETY: the view's memory is readable during this call; its bytes are copied.
+        unsafe view.span.withUnsafeBufferPointer { if $0.count > 0 { unsafe append($0.baseAddress!, $0.count) } }
+    }
 
     mutating func append(_ text: String) {
         // A span borrows the string where withUTF8 would copy it. SAFETY: readable during this call; its bytes are copied.

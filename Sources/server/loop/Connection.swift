@@ -56,6 +56,8 @@ struct Connection {
     var fastBytes: UInt64 = 0
 
     var exchange: Unmanaged<Exchange>?
+    /// Who is at the other end, once somebody has asked (`Request.peer`).
+    var peer: RequestPeer?
     /// The protocol that a response has switched to, from then to the end.
     var tunnel: Unmanaged<TunnelBox>?
     var tls: UnsafeMutablePointer<TLSTransport>?

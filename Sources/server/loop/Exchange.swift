@@ -11,6 +11,10 @@ final class Exchange {
     var upgrade: UpgradeHandler?
     /// An async handler that waits.
     var worker: AsyncWorker?
+    /// Who answers, of a request that was left to one (`Response.leave`).
+    var responder: Responder?
+    /// Its answer has begun, and its content comes by `relay`.
+    var isRelayed = false
     /// The body that it reads.
     var body: AsyncBodySource?
     /// Where an outgoing connection is going.

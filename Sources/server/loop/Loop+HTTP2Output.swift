@@ -80,6 +80,7 @@ extension Loop {
     func finishStream(_ stream: UnsafeMutablePointer<Connection>, _ elapsed: UInt64) {
         var elapsed = elapsed
         if goesOnAsync, let worker = startAsync(&elapsed) { return unsafe attach(worker, stream) }
+        if isLeft { return unsafe leave(stream) }
         if unsafe response.pointee.needsColdFile { return unsafe suspendStream(stream) }
         unsafe stream.pointee.coldRetries = 0
         let status = unsafe response.pointee.status.code
@@ -150,6 +151,10 @@ extension Loop {
             exchange.producer = producer
             exchange.isChunked = false
             exchange.remaining = length
+            ended = false
+        case .relayed(let length):
+            let exchange = unsafe makeExchange(stream)
+            (exchange.isRelayed, exchange.isChunked, exchange.remaining) = (true, false, length)
             ended = false
         case .tunnel: preconditionFailure("BUG: a tunnel is no content")
         }

@@ -35,7 +35,7 @@ extension Loop {
             guard let stream = unsafe openStream(connection, http2, slot) else { return cancelAsync(worker) }
             return unsafe attach(worker, stream)
         }
-        if unsafe response.pointee.hasSteps { runStepsEarly() }
+        if unsafe response.pointee.hasSteps, !isLeft { runStepsEarly() }
         let count = unsafe response.pointee.body.count
         if unsafe response.pointee.isPlain, unsafe http2.pointee[slot] == nil, unsafe http2.pointee.engine.canSendWhole(slot, count) {
             let bytes = unsafe writeWhole(connection, http2, slot)

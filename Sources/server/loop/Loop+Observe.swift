@@ -57,6 +57,8 @@ extension Loop {
             logged.route = unsafe response.pointee.routeName
             logged.headBytes = unsafe response.pointee.headBytes
             if ended { unsafe observe(logged, connection) }
+        } else if unsafe connection.pointee.exchange?.takeUnretainedValue().responder != nil {
+            // Nobody watched when the request came, and its bytes are gone.
         } else if ended {
             observe(written, elapsed)
         } else {

@@ -136,7 +136,7 @@ extension Loop {
             unsafe connection.pointee.machine.handlerStarted(now: state.pointee.now, policy)
             return unsafe attach(worker, connection)
         }
-        if unsafe response.pointee.hasSteps { runStepsEarly() }
+        if unsafe response.pointee.hasSteps, !isLeft { runStepsEarly() }
         guard unsafe response.pointee.isPlain else {
             unsafe connection.pointee.machine.headParsed(
                 hasBody: false, clientKeepsAlive: head.pointee.keepAlive, expectsContinue: false, now: state.pointee.now, policy)

@@ -73,6 +73,7 @@ extension Loop {
         if unsafe connection.pointee.flags.contains(.stream) { return unsafe finishStream(connection, elapsed) }
         var elapsed = elapsed
         if goesOnAsync, let worker = startAsync(&elapsed) { return unsafe attach(worker, connection) }
+        if isLeft { return unsafe leave(connection) }
         if unsafe response.pointee.needsColdFile, let base = unsafe base {
             let body = unsafe (context.pointee.body - UnsafePointer(base), context.pointee.bodyCount)
             return unsafe suspend(connection, Array(UnsafeBufferPointer(start: base, count: used)), body: body)
@@ -122,6 +123,13 @@ extension Loop {
                 exchange.remaining = length
                 ended = false
             }
+        case .relayed(let length):
+            written = unsafe UInt64(writeHead(connection, plan.framing, persistence, following: 0))
+            if plan.sendsBody, written > 0 {
+                let exchange = unsafe makeExchange(connection)
+                (exchange.isRelayed, exchange.isChunked, exchange.remaining) = (true, plan.framing == .chunked, length)
+                ended = false
+            }
         case .tunnel: written = unsafe UInt64(writeHead(connection, plan.framing, persistence, following: 0))
         }
         // The connection has it now. Here it would live until the loop's next request, and with it whatever a closure captured.
@@ -146,7 +154,7 @@ extension Loop {
             if unsafe response.pointee.setFields.contains(.contentLength) { _ = unsafe ResponseHeaders(response).removeContentLength() }
             length = UInt64(bytes.count)
         case .file(let file): length = file.length
-        case .produced(_, let announced): length = announced
+        case .produced(_, let announced), .relayed(let announced): length = announced
         case .tunnel: return ResponsePlan(framing: .none, sendsBody: false, mustClose: false)
         }
         if unsafe response.pointee.upgrade != nil { return ResponsePlan(framing: .none, sendsBody: false, mustClose: false) }
@@ -172,7 +180,9 @@ extension Loop {
 
     /// Calls the producer while there is room for what it makes.
     func produce(_ connection: UnsafeMutablePointer<Connection>) {
-        guard let exchange = unsafe connection.pointee.exchange?.takeUnretainedValue(), let producer = exchange.producer else { return }
+        guard let exchange = unsafe connection.pointee.exchange?.takeUnretainedValue() else { return }
+        if let responder = exchange.responder { return unsafe wake(responder, connection) }
+        guard let producer = exchange.producer else { return }
         let policy = unsafe settings.pointee.policy
         unsafe connection.pointee.producerWakeAt = .max
         while unsafe connection.pointee.machine.hasRoom(policy), unsafe !connection.pointee.flags.contains(.closing) {
@@ -186,7 +196,7 @@ extension Loop {
                 unsafe state.pointee.reporter?.handlerFailed("", error)
                 return unsafe perform(connection, connection.pointee.machine.abort())
             }
-            guard unsafe queuePiece(connection, exchange) else {
+            guard unsafe queuePiece(connection, exchange, scratch.pointee.base, scratch.pointee.count) else {
                 unsafe state.pointee.reporter?.lengthMismatch()
                 return unsafe perform(connection, connection.pointee.machine.abort())
             }
@@ -206,9 +216,8 @@ extension Loop {
         unsafe armTimer(connection)
     }
 
-    /// False when the producer wrote more than it had announced.
-    private func queuePiece(_ connection: UnsafeMutablePointer<Connection>, _ exchange: Exchange) -> Bool {
-        let count = unsafe scratch.pointee.count
+    /// Sends a piece of content. False when there is more than was announced.
+    func queuePiece(_ connection: UnsafeMutablePointer<Connection>, _ exchange: Exchange, _ piece: UnsafePointer<UInt8>, _ count: Int) -> Bool {
         guard count > 0 else { return true }
         var bytes = count
         if let remaining = exchange.remaining {
@@ -218,14 +227,14 @@ extension Loop {
         if exchange.isChunked {
             guard let out = unsafe reserve(connection, count &+ 20) else { return true }
             var at = unsafe ResponseEncoder.writeChunkHeader(size: UInt64(count), to: out)
-            unsafe memcpy(out + at, scratch.pointee.base, count)
+            unsafe memcpy(out + at, piece, count)
             at &+= count
             unsafe out[at] = 13
             unsafe out[at &+ 1] = 10
             bytes = at &+ 2
             unsafe commit(connection, bytes)
         } else {
-            unsafe appendOutput(connection, scratch.pointee.base, count)
+            unsafe appendOutput(connection, piece, count)
             if unsafe connection.pointee.flags.contains(.closing) { return true }
         }
         unsafe connection.pointee.machine.outputQueued(UInt64(bytes), now: state.pointee.now, settings.pointee.policy)
@@ -233,7 +242,8 @@ extension Loop {
         return true
     }
 
-    private func endProduced(_ connection: UnsafeMutablePointer<Connection>, _ exchange: Exchange) {
+    /// All content is queued; `trailerText` holds the fields behind it.
+    func endProduced(_ connection: UnsafeMutablePointer<Connection>, _ exchange: Exchange) {
         if let remaining = exchange.remaining, remaining > 0 {
             unsafe state.pointee.reporter?.lengthMismatch()
             return unsafe perform(connection, connection.pointee.machine.abort())

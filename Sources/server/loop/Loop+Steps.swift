@@ -26,7 +26,7 @@ extension Loop {
                 unsafe resume(connection)
             } else if unsafe connection.pointee.body.mode == .tunnel {
                 unsafe tunnelWritable(connection)
-            } else if unsafe connection.pointee.producerWakeAt == .max {
+            } else if unsafe connection.pointee.producerWakeAt == .max || isRelaying(connection) {
                 unsafe produce(connection)
             }
         case .respond(let status): unsafe respondAndClose(connection, HTTPStatus(status))
@@ -53,7 +53,7 @@ extension Loop {
         case .resumeHandler:
             if unsafe stream.pointee.body.mode == .tunnel {
                 unsafe tunnelWritable(stream)
-            } else if unsafe stream.pointee.producerWakeAt == .max {
+            } else if unsafe stream.pointee.producerWakeAt == .max || isRelaying(stream) {
                 unsafe produce(stream)
             }
         case .respond(let status): unsafe respondAndClose(stream, HTTPStatus(status))
@@ -72,6 +72,7 @@ extension Loop {
 
     func resumeConnections() {
         feedStarved()
+        resumePausedBodies()
         resumeAcceptingIfDue()
         let count = unsafe state.pointee.resuming.count
         guard count > 0 else { return }

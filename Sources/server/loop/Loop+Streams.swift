@@ -32,6 +32,14 @@ extension Loop {
                 return
             }
         }
+        if isLeft {
+            let expectsContinue = unsafe head.pointee.expectContinue
+            unsafe leave(connection)
+            // Not behind an answer, which may have been given at once.
+            guard let exchange = unsafe connection.pointee.exchange?.takeUnretainedValue(), exchange.responder != nil, !exchange.isRelayed else { return }
+            if expectsContinue { unsafe sendContinue(connection) }
+            return
+        }
         if let receiver = unsafe response.pointee.receiver {
             let exchange = unsafe makeExchange(connection)
             exchange.receiver = receiver
@@ -107,6 +115,10 @@ extension Loop {
             if unsafe body.take(bytes, count, isLast: isLast, trailerFields) { unsafe pauseBody(connection) }
             return
         }
+        if let responder = exchange.responder {
+            if unsafe self.body(responder, connection, bytes, count, isLast: isLast) { unsafe pauseBody(connection) }
+            return
+        }
         guard let receiver = exchange.receiver, let pending = exchange.pendingResponse else { return }
         unsafe pending.exchange(response)
         unsafe context.pointee.connection = unsafe connection
@@ -171,6 +183,7 @@ extension Loop {
         unsafe connection.pointee.exchange = nil
         if unsafe connection.pointee.tunnel == nil { unsafe connection.pointee.producerWakeAt = .max }
         if let worker = unsafe exchange.takeUnretainedValue().worker { cancelAsync(worker) }
+        if let responder = unsafe exchange.takeUnretainedValue().responder { cancel(responder) }
         unsafe exchange.release()
     }
 }

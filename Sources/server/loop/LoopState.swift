@@ -134,6 +134,8 @@ struct LoopState {
     var waitsExpireAt = UInt64.max
     /// Async workers without a request.
     var parkedWorkers: [AsyncWorker] = []
+    /// Bodies that responders have room for again: read on at the end of the turn.
+    var pausedBodies: [Handle] = []
     var handledInTurn: UInt64 = 0
     /// Bytes of files that were sent since this half of the turn began.
     var fileBytesInTurn = 0

@@ -1,0 +1,83 @@
+// ProxyDirector: who decides for a proxied request where it goes and what its outcome means. The gateway's business; the exchange (ProxyExchange) only carries out. The loop's
+// thread.
+
+package import UringHTTP
+
+/// Why an attempt failed.
+package enum ProxyFailure: Sendable, Equatable {
+    /// The server could not be reached: refused, unreachable, name without address, TLS handshake.
+    case connect
+    /// It took too long to connect.
+    case connectTimeout
+    /// As many requests wait for its connections as may.
+    case overloaded
+    /// The connection was closed or reset before a response head came.
+    case reset
+    /// No response head in time.
+    case timeout
+    /// What came is no HTTP response.
+    case malformed
+    /// The response's body broke off; its head was sent to the client already.
+    case truncated
+
+    /// A word for logs and metrics.
+    package var word: StaticString {
+        switch self {
+        case .connect: "connect-failure"
+        case .connectTimeout: "connect-timeout"
+        case .overloaded: "overloaded"
+        case .reset: "reset"
+        case .timeout: "timeout"
+        case .malformed: "malformed-response"
+        case .truncated: "truncated-response"
+        }
+    }
+
+    /// What the client is told when there is no further attempt (RFC 9110 section 15.6).
+    package var status: HTTPStatus {
+        switch self {
+        case .connect, .reset, .malformed, .truncated: .badGateway
+        case .connectTimeout, .timeout: .gatewayTimeout
+        case .overloaded: .serviceUnavailable
+        }
+    }
+}
+
+/// What an attempt came to.
+package enum ProxyOutcome: Sendable, Equatable {
+    /// A response head came.
+    case status(HTTPStatus)
+    case failed(ProxyFailure)
+    /// The client left, or nobody wants the response any more.
+    case cancelled
+}
+
+/// An attempt's server, by the director's own numbering.
+package struct ProxyChoice {
+    let pool: ClientPool
+    package let server: Int
+    package init(pool: ClientPool, server: Int) { (self.pool, self.server) = (pool, server) }
+}
+
+package enum ProxyDecision {
+    case to(ProxyChoice)
+    /// There is none: answer this.
+    case answer(HTTPStatus, reason: StaticString)
+}
+
+/// One per loop and upstream. All calls on its loop's thread.
+package protocol ProxyDirector: AnyObject {
+    /// Chooses a server for the next attempt.
+    func choose(_ exchange: ProxyExchange) -> ProxyDecision
+    /// An attempt has its outcome: a response's head, or why there is none. `nanoseconds` since the attempt began.
+    func attempted(_ exchange: ProxyExchange, _ outcome: ProxyOutcome, nanoseconds: UInt64)
+    /// The attempt's server is done with: its response has ended, or nothing more will come of it.
+    func released(_ exchange: ProxyExchange, server: Int)
+    /// Whether to try again: because there was no response, or because another server may do better than this status. The exchange itself has seen to it that it may: nothing of the request is lost, and nothing has gone to the client.
+    /// - Parameter isSafe: sending it again cannot do a thing twice (RFC 9110 section 9.2.2).
+    func retries(_ exchange: ProxyExchange, _ outcome: ProxyOutcome, isSafe: Bool) -> Bool
+    /// The exchange is over and may be used for another.
+    func finished(_ exchange: ProxyExchange)
+    /// Edits the response before it goes to the client: its status and fields are there.
+    func edit(_ exchange: ProxyExchange, _ response: inout Response)
+}

@@ -1,0 +1,132 @@
+// What comes of the server: the response's head, written anew for the client; its content, handed on as it comes; its end. The loop's thread.
+//
+// Pointers: what a server sends is readable during the call that hands it over; the responder's state lives as long as the exchange.
+
+internal import Glibc
+internal import UringBase
+internal import UringHTTP
+internal import UringHTTP1
+
+extension ProxyExchange: ClientConsumer {
+    func head(_ head: ResponseHead, _ fields: RequestHeaders) {
+        guard phase == .awaiting, let director else { return }
+        let outcome = ProxyOutcome.status(head.status)
+        director.attempted(self, outcome, nanoseconds: sinceAttempt)
+        if mayTryElsewhere, director.retries(self, outcome, isSafe: request.method.isIdempotent) { return retryElsewhere() }
+        guard loop.link(self) != nil else { return }
+        take(head, fields)
+        edit()
+        phase = .held
+        switch head.framing {
+        // All of it comes with the head as a rule, and then leaves with it.
+        case .length(let length) where length <= UInt64(ResponseState.copiedBodyMax): announced = length
+        case .length(let length): beginRelay(length)
+        case .chunked, .untilClose: beginRelay(nil)
+        // A head without content says what GET would have had (RFC 9110 section 9.3.2).
+        case .none: unsafe (state.pointee.content, state.pointee.hasSpecialContent) = (.relayed(length: head.contentLength), true)
+        case .tunnel: break
+        }
+    }
+
+    func body(_ bytes: UnsafePointer<UInt8>, _ count: Int) -> Bool {
+        if phase == .held {
+            if UInt64(count) == announced {
+                unsafe state.pointee.body.append(bytes, count)
+                return false
+            }
+            beginRelay(announced)
+        }
+        guard phase == .relaying, let link = loop.link(self) else { return false }
+        holdsServer = unsafe !link.relay(self, bytes, count)
+        return holdsServer
+    }
+
+    func ended(_ trailers: RequestHeaders) {
+        connection = nil
+        guard let link = loop.link(self) else { return finish() }
+        switch phase {
+        case .held where trailers.count > 0:
+            // Fields behind content need a coding that has a place for them (RFC 9112 section 7.1.2).
+            let content = unsafe Array(UnsafeBufferPointer(start: state.pointee.body.base, count: state.pointee.body.count))
+            unsafe state.pointee.body.count = 0
+            beginRelay(nil)
+            guard phase == .relaying else { return finish() }
+            _ = unsafe content.withUnsafeBufferPointer { unsafe $0.count > 0 ? link.relay(self, $0.baseAddress!, $0.count) : true }
+            link.endRelay(self, trailers)
+        case .held: link.answer(self)
+        case .relaying: link.endRelay(self, trailers)
+        case .free, .begun, .waiting, .awaiting: break
+        }
+        finish()
+    }
+
+    func failed(_ failure: ClientFailure) {
+        let wasWaitingForHead = phase == .awaiting
+        connection = nil
+        guard wasWaitingForHead else {
+            // The client sees that something is missing: its connection, or stream, ends without an end of the content.
+            director?.attempted(self, .failed(.truncated), nanoseconds: sinceAttempt)
+            loop.link(self)?.abort(self)
+            return finish()
+        }
+        if failure.isStale, staleConnections < Self.staleConnectionsMax, mayRepeat(failure.progress), loop.link(self) != nil { return retryStale() }
+        attemptEnded(.failed(ProxyFailure(failure)), isSafe: mayRepeat(failure.progress))
+    }
+
+    func maySend() {
+        guard let link = loop.link(self) else { return }
+        link.resumeBody()
+    }
+
+    func stopSending() {
+        dropsBody = true
+        loop.link(self)?.resumeBody()
+    }
+
+    // MARK: the head
+
+    /// Writes status and fields of the response for the client, without what is of the server's connection only (RFC 9110 section 7.6.1).
+    private func take(_ head: ResponseHead, _ headers: RequestHeaders) {
+        unsafe state.pointee.status = head.status
+        let (base, slots, count) = unsafe (headers.base, headers.fields, headers.count)
+        let listed = unsafe ConnectionOptions(base, slots, count)
+        let switches = head.framing == .tunnel
+        for index in 0..<count {
+            let slot = unsafe slots[index]
+            switch slot.known {
+            case .connection, .keepAlive, .proxyConnection, .transferEncoding, .contentLength, .te: continue
+            case .upgrade: guard switches else { continue }
+            case .date: unsafe state.pointee.setFields.insert(.date)
+            case .server: unsafe state.pointee.setFields.insert(.server)
+            case .contentType: unsafe state.pointee.setFields.insert(.contentType)
+            default: if unsafe listed.hasOthers && listed.lists(base + Int(slot.nameOffset), Int(slot.nameLength)) { continue }
+            }
+            unsafe state.pointee.fields.append(base + Int(slot.nameOffset), Int(slot.nameLength))
+            unsafe state.pointee.fields.append(": ")
+            unsafe state.pointee.fields.append(base + Int(slot.valueOffset), Int(slot.valueLength))
+            unsafe state.pointee.fields.append("\r\n")
+        }
+    }
+
+    /// The head goes to the client, and content follows as it comes.
+    private func beginRelay(_ length: UInt64?) {
+        guard let link = loop.link(self) else { return }
+        unsafe (state.pointee.content, state.pointee.hasSpecialContent) = (.relayed(length: length), true)
+        phase = .relaying
+        link.answer(self)
+        // Content that the client must not get: a response to HEAD has none, so none comes either.
+        if !isRelaying { phase = .begun }
+    }
+}
+
+extension ProxyFailure {
+    init(_ failure: ClientFailure) {
+        self =
+            switch failure.reason {
+            case .closed, .transport: .reset
+            case .truncated: .truncated
+            case .malformed, .unexpectedUpgrade, .tooManyInterimResponses: .malformed
+            case .timeout: .timeout
+            }
+    }
+}
