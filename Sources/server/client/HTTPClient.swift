@@ -26,8 +26,11 @@ public final class HTTPClient: Sendable {
     /// A client without connections yet.
     public init(options: HTTPClientOptions = HTTPClientOptions()) {
         self.options = options
-        number = Self.clients.add(1, ordering: .relaxed).newValue
+        number = Self.nextNumber()
     }
+
+    /// No other client of the process has it.
+    static func nextNumber() -> UInt64 { clients.add(1, ordering: .relaxed).newValue }
 
     /// Sends a GET request; see `send(_:on:)`.
     /// - Parameters:
@@ -171,7 +174,7 @@ struct PreparedRequest {
 
 extension ClientFailure {
     /// The kept connection was gone, as far as can be seen: not a server that is slow or sends nonsense, which another attempt would meet again.
-    fileprivate var isStale: Bool {
+    var isStale: Bool {
         guard isReused else { return false }
         return switch reason {
         case .closed, .transport: true

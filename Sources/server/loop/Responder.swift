@@ -17,7 +17,7 @@ internal import UringRing
 
 /// Subclasses answer. One request at a time; it may be used for another when `isFree`.
 @safe
-class Responder {
+package class Responder {
     /// The response under construction, while the handler's call is over and the answer is not given. Empty otherwise; it keeps its memory.
     let state: UnsafeMutablePointer<ResponseState>
     /// Of the request, for the framing of the answer. Its offsets name bytes that are gone.

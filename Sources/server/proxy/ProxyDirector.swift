@@ -56,7 +56,7 @@ package enum ProxyOutcome: Sendable, Equatable {
 package struct ProxyChoice {
     let pool: ClientPool
     package let server: Int
-    package init(pool: ClientPool, server: Int) { (self.pool, self.server) = (pool, server) }
+    package init(_ pool: UpstreamPool, server: Int) { (self.pool, self.server) = (pool.pool, server) }
 }
 
 package enum ProxyDecision {

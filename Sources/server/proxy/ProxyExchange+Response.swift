@@ -19,7 +19,7 @@ extension ProxyExchange: ClientConsumer {
         phase = .held
         switch head.framing {
         // All of it comes with the head as a rule, and then leaves with it.
-        case .length(let length) where length <= UInt64(ResponseState.copiedBodyMax): announced = length
+        case .length(let length) where unsafe length <= UInt64(ResponseState.copiedBodyMax): announced = length
         case .length(let length): beginRelay(length)
         case .chunked, .untilClose: beginRelay(nil)
         // A head without content says what GET would have had (RFC 9110 section 9.3.2).

@@ -11,7 +11,7 @@
 
 internal import Glibc
 internal import UringBase
-package import UringHTTP
+internal import UringHTTP
 internal import UringHTTP1
 
 @safe
@@ -302,5 +302,32 @@ extension ProxyExchange: ClientWaiter {
             default: .connect
             }
         attemptEnded(.failed(failure), isSafe: true)
+    }
+}
+
+extension ProxyExchange {
+    /// Sends the request, with as much of its content as is here. False when the connection has gone.
+    private func start(on connection: ClientConnection) -> Bool {
+        let target = unsafe request.target.pointee
+        let room = unsafe request.methodName.pointee.count + target.count + request.authority.pointee.count + RequestEncoder.headBytesBeside + request.fields.pointee.count + 2
+        var isValid = true
+        let head = unsafe [UInt8](unsafeUninitializedCapacity: room) { buffer, count in
+            guard let out = buffer.baseAddress else { return }
+            let outcome = unsafe RequestEncoder.encodeHead(
+                into: out, capacity: room, method: UnsafeBufferPointer(start: request.methodName.pointee.base, count: request.methodName.pointee.count),
+                target: UnsafeBufferPointer(start: target.base, count: target.count),
+                authority: UnsafeBufferPointer(start: request.authority.pointee.base, count: request.authority.pointee.count), framing: request.framing,
+                expectsContinue: false, connection: [])
+            guard case .written(let bytes) = outcome else {
+                isValid = false
+                return
+            }
+            unsafe memcpy(out + bytes, request.fields.pointee.base, request.fields.pointee.count)
+            count = unsafe bytes + request.fields.pointee.count
+            unsafe count += ResponseEncoder.endHead(out + count)
+        }
+        guard isValid else { return false }
+        let content = unsafe Array(UnsafeBufferPointer(start: request.content.pointee.base, count: request.content.pointee.count))
+        return connection.start(self, method: request.method, head: head, content: content, request.isStreamed ? .body : .whole)
     }
 }

@@ -41,16 +41,21 @@ package final class ProxyRequest {
     }
 
     deinit {
-        for buffer in unsafe [methodName, target, authority, fields, content] {
+        func free(_ buffer: UnsafeMutablePointer<GrowingBytes>) {
             unsafe buffer.pointee.destroy()
             unsafe buffer.deallocate()
         }
+        unsafe free(methodName)
+        unsafe free(target)
+        unsafe free(authority)
+        unsafe free(fields)
+        unsafe free(content)
     }
 
     /// Takes what is forwarded as it came: method, target, authority, content. Fields are `copyFields`' business.
     package func begin(_ request: borrowing Request) {
         method = request.method
-        for buffer in unsafe [methodName, target, authority, fields] { unsafe buffer.pointee.count = 0 }
+        unsafe (methodName.pointee.count, target.pointee.count, authority.pointee.count, fields.pointee.count) = (0, 0, 0, 0)
         unsafe methodName.pointee.append(request.methodName)
         unsafe target.pointee.append(request.path)
         if let query = request.query {
@@ -78,9 +83,9 @@ package final class ProxyRequest {
     // MARK: edits
 
     /// Replaces the target: a path with its query. Of bytes that a request line may have; others make the request fail when it is sent.
-    package func setTarget(_ bytes: Span<UInt8>) { replace(target, bytes) }
+    package func setTarget(_ bytes: Span<UInt8>) { unsafe replace(target, bytes) }
     /// Replaces the authority, which becomes Host or `:authority`.
-    package func setAuthority(_ bytes: Span<UInt8>) { replace(authority, bytes) }
+    package func setAuthority(_ bytes: Span<UInt8>) { unsafe replace(authority, bytes) }
 
     private func replace(_ buffer: UnsafeMutablePointer<GrowingBytes>, _ bytes: Span<UInt8>) {
         unsafe buffer.pointee.count = 0
