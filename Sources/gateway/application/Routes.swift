@@ -81,6 +81,8 @@ package final class Routes: Sendable {
         case .files(let files):
             return unsafe .files(.passRetained(try StaticFiles(root: files.root, options: StaticFilesOptions(files))))
         case .redirect(let redirect): return unsafe .redirect(.passRetained(Redirect(redirect)))
+        // The loader refuses it: `ConfigSchema.unwired`.
+        case .proxy(let proxy): throw GatewayError("a route with a proxy to \(proxy.upstream) is not supported by this version yet")
         }
     }
 

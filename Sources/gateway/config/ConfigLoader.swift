@@ -44,7 +44,7 @@ package enum ConfigLoader {
         if document.root == nil && diagnostics.hasErrors {
             return ConfigLoadResult(configuration: nil, diagnostics: diagnostics.sorted(), file: file, source: bytes)
         }
-        var validator = ConfigValidator(diagnostics: diagnostics)
+        var validator = ConfigValidator(diagnostics: diagnostics, unwired: ConfigSchema.unwired)
         let table = validator.root(document.root)
         var builder = ConfigurationBuilder(directory: directory, files: checks, diagnostics: validator.diagnostics)
         let configuration = builder.build(table)
@@ -63,10 +63,55 @@ struct ConfigFileChecks: Sendable {
     var appendProblem: @Sendable (String) -> String?
     /// What is wrong with the files of a listener's `tls`.
     var tlsProblems: @Sendable (TLSSettings) -> [TLSFileProblem]
+    /// Whether a file can be read, and by whom.
+    var fileJudgement: @Sendable (String) -> FileJudgement
+    /// The bytes of a secret's file, without the line break at their end.
+    var secret: @Sendable (String) -> Result<[UInt8], TextProblem>
+    /// The paths that a pattern stands for, in alphabetical order.
+    var glob: @Sendable (String) -> [String]
+    /// The bytes of a file that is included.
+    var include: @Sendable (String) -> Result<[UInt8], TextProblem>
 
-    static let none = ConfigFileChecks(directoryProblem: { _ in nil }, appendProblem: { _ in nil }, tlsProblems: { _ in [] })
+    struct FileJudgement: Sendable {
+        var problem: String?
+        var isReadableByOthers = false
+    }
+
+    /// No file is looked at. A secret that is not read is as good as one can be.
+    static let none = ConfigFileChecks(
+        directoryProblem: { _ in nil }, appendProblem: { _ in nil }, tlsProblems: { _ in [] }, fileJudgement: { _ in FileJudgement() },
+        secret: { _ in .success(Array(repeating: 0x78, count: 64)) }, glob: { _ in [] },
+        include: { _ in .failure(TextProblem(reason: "no file is looked at")) })
     static let system = ConfigFileChecks(
-        directoryProblem: directoryProblem, appendProblem: appendProblem, tlsProblems: TLSFileChecks.problems)
+        directoryProblem: directoryProblem, appendProblem: appendProblem, tlsProblems: TLSFileChecks.problems, fileJudgement: fileJudgement,
+        secret: secret, glob: glob, include: { read($0) })
+
+    private static func fileJudgement(_ path: String) -> FileJudgement {
+        guard let mode = mode(path) else { return FileJudgement(problem: "cannot look at `\(path)`: \(reason(errno))") }
+        if mode & S_IFMT == S_IFDIR { return FileJudgement(problem: "`\(path)` is a directory") }
+        let isReadableByOthers = mode & S_IROTH != 0
+        if unsafe access(path, R_OK) == 0 { return FileJudgement(isReadableByOthers: isReadableByOthers) }
+        return FileJudgement(problem: "cannot read `\(path)`: \(reason(errno))", isReadableByOthers: isReadableByOthers)
+    }
+
+    /// Longer than any key or password; shorter than what is given by mistake.
+    private static let secretBytesMax = 64 << 10
+
+    private static func secret(_ path: String) -> Result<[UInt8], TextProblem> {
+        read(path, "the secret `\(path)`").flatMap { bytes in
+            guard bytes.count <= secretBytesMax else { return .failure(TextProblem(reason: "`\(path)` has more than \(secretBytesMax) bytes")) }
+            let end = bytes.hasSuffix([0x0d, 0x0a]) ? 2 : bytes.hasSuffix([0x0a]) ? 1 : 0
+            return .success(Array(bytes.dropLast(end)))
+        }
+    }
+
+    private static func glob(_ pattern: String) -> [String] {
+        var found = unsafe glob_t()
+        // `found` owns the paths until globfree; they are copied before.
+        defer { unsafe globfree(&found) }
+        guard unsafe Glibc.glob(pattern, 0, nil, &found) == 0, let paths = unsafe found.gl_pathv else { return [] }
+        return unsafe (0..<Int(found.gl_pathc)).compactMap { unsafe paths[$0].map { unsafe String(cString: $0) } }
+    }
 
     private static func directoryProblem(_ path: String) -> String? {
         guard let mode = mode(path) else { return "cannot look at `\(path)`: \(reason(errno))" }
@@ -102,9 +147,9 @@ struct ConfigFileChecks: Sendable {
     }
 
     /// The bytes of a file, up to one more than the parser accepts; or why they cannot be had.
-    static func read(_ path: String) -> Result<[UInt8], TextProblem> {
+    static func read(_ path: String, _ what: String = "the configuration") -> Result<[UInt8], TextProblem> {
         let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY)
-        guard descriptor >= 0 else { return .failure(TextProblem(reason: "cannot open the configuration: \(reason(errno))")) }
+        guard descriptor >= 0 else { return .failure(TextProblem(reason: "cannot open \(what): \(reason(errno))")) }
         defer { close(descriptor) }
         var bytes: [UInt8] = []
         var chunk = [UInt8](repeating: 0, count: 64 << 10)
@@ -113,11 +158,15 @@ struct ConfigFileChecks: Sendable {
             let count = unsafe Glibc.read(descriptor, &chunk, chunk.count)
             if count < 0 {
                 if errno == EINTR { continue }
-                return .failure(TextProblem(reason: "cannot read the configuration: \(reason(errno))"))
+                return .failure(TextProblem(reason: "cannot read \(what): \(reason(errno))"))
             }
             if count == 0 { break }
             bytes += chunk[..<count]
         }
         return .success(bytes)
     }
+}
+
+extension [UInt8] {
+    fileprivate func hasSuffix(_ suffix: [UInt8]) -> Bool { suffix.count <= count && self[(count - suffix.count)...].elementsEqual(suffix) }
 }

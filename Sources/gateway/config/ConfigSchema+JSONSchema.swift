@@ -15,10 +15,10 @@ extension ConfigSchema {
     }
 
     private static func schema(_ group: ConfigGroup) -> JSONValue {
-        let required = group.supported.filter(\.isRequired).map { JSONValue.string($0.key) }
+        let required = group.options.filter(\.isRequired).map { JSONValue.string($0.key) }
         return .object([
             "type": .string("object"),
-            "properties": .object(group.supported.map { .init(name: $0.key, value: schema($0)) }),
+            "properties": .object(group.options.map { .init(name: $0.key, value: schema($0)) }),
             "required": required.isEmpty ? nil : .array(required),
             "additionalProperties": .boolean(false),
             "allOf": group.rules.isEmpty ? nil : .array(group.rules.map { schema($0, group) }),
@@ -27,7 +27,7 @@ extension ConfigSchema {
 
     private static func schema(_ rule: ConfigGroup.Rule, _ group: ConfigGroup) -> JSONValue {
         func requires(_ keys: [String]) -> [JSONValue] {
-            keys.filter { group.option($0)?.later == nil }.map { .object(["required": .array([.string($0)])]) }
+            keys.map { .object(["required": .array([.string($0)])]) }
         }
         switch rule {
         case .exactlyOne(let keys): return .object(["oneOf": .array(requires(keys))])
@@ -64,6 +64,10 @@ extension ConfigSchema {
         case .wordOrGroup(let words, let group):
             .object(["anyOf": .array([.object(["enum": .array(words.map { .string($0) })]), schema(group)])])
         case .headers: headersSchema
+        case .map(let key, let element, let counts): mapSchema(key, element, counts)
+        case .shorthand(let key, let group): .object(["anyOf": .array([group.option(key).map { schema($0.type) } ?? .object([]), schema(group)])])
+        case .wordOr(let words, let type): .object(["anyOf": .array([.object(["enum": .array(words.map { .string($0) })]), schema(type)])])
+        case .secret: secretSchema
         case .json: .object([])
         }
     }
@@ -106,6 +110,26 @@ extension ConfigSchema {
             "type": .string("array"), "items": schema(element),
             "minItems": counts.lowerBound > 0 ? .number(String(counts.lowerBound)) : nil,
             "maxItems": .number(String(counts.upperBound)),
+        ])
+    }
+
+    private static func mapSchema(_ key: ConfigText, _ element: ConfigType, _ counts: ClosedRange<Int>) -> JSONValue {
+        .object([
+            "type": .string("object"), "propertyNames": .object(["pattern": key.pattern.map { .string($0) }]),
+            "additionalProperties": schema(element), "minProperties": counts.lowerBound > 0 ? .number(String(counts.lowerBound)) : nil,
+            "maxProperties": .number(String(counts.upperBound)),
+        ])
+    }
+
+    private static var secretSchema: JSONValue {
+        .object([
+            "anyOf": .array([
+                .object(["type": .array([.string("string"), .string("number")])]),
+                .object([
+                    "type": .string("object"), "properties": .object(["file": .object(["type": .string("string"), "pattern": .string("^.+$")])]),
+                    "required": .array([.string("file")]), "additionalProperties": .boolean(false),
+                ]),
+            ])
         ])
     }
 

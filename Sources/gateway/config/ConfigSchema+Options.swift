@@ -10,7 +10,9 @@ private let gib: UInt64 = 1 << 30
 private let tib: UInt64 = 1 << 40
 
 extension ConfigSchema {
-    static let root = ConfigGroup([
+    static let root = ConfigGroup(serverOptions + gatewayOptions)
+
+    static let serverOptions: [ConfigOption] = [
         ConfigOption(
             "loops", .loops, default: "auto",
             "How many event loops, each a thread pinned to one core. `auto` follows the affinity mask and the CPU quota of the control group; a list names the cores.",
@@ -38,10 +40,7 @@ extension ConfigSchema {
             "routes", .list(.group(route), counts: 0...ConfigLimits.routesMax), required: true,
             "What answers which request. The first route that matches wins; a request that none matches gets 404, or 405 when only the method was wrong.",
             example: "[{ name: health, match: { path: /healthz }, respond: { body: ok } }]"),
-        ConfigOption(later: "addresses", "address lists"),
-        ConfigOption(later: "upstreams", "proxying"),
-        ConfigOption(later: "surge", "surge protection"),
-    ])
+    ]
 
     static let listener = ConfigGroup([
         ConfigOption(
@@ -65,14 +64,20 @@ extension ConfigSchema {
             "http2", .booleanOr("only"), default: "true",
             "Whether the listener speaks HTTP/2: chosen by ALPN over TLS, by prior knowledge in clear. With false `alpn` is `[http/1.1]`. With `only` nothing else is spoken: `alpn` is `[h2]`, a client that does not offer it is refused, and in clear a connection that does not begin with the HTTP/2 preface gets GOAWAY.",
             example: "only"),
-        ConfigOption(later: "proxy-protocol", "the PROXY protocol"),
+        ConfigOption(
+            "proxy-protocol", .boolean, default: "false",
+            "Whether connections begin with a PROXY protocol header (version 1 or 2) that says who the client is; one without is closed. When there are `trusted-proxies`, only they may connect.",
+            example: "true"),
     ])
 
     static let admin = ConfigGroup([
         ConfigOption(
             "address", .text(.address), required: true,
-            "Where to listen, written as in `listen`. Whoever reaches it needs no password: keep it on a loopback address or a Unix socket.",
-            example: "127.0.0.1:9901")
+            "Where to listen, written as in `listen`. Without `tokens` whoever reaches it needs no password: keep it on a loopback address or a Unix socket.",
+            example: "127.0.0.1:9901"),
+        ConfigOption(
+            "tokens", .list(.secret, counts: 1...16),
+            "Requests must carry one of these, as `Authorization: Bearer TOKEN`; `/livez` and `/readyz` need none. 16 bytes at least.", example: "[{ file: admin.token }]"),
     ])
 
     static let timeouts = ConfigGroup([
@@ -151,6 +156,9 @@ extension ConfigSchema {
         ConfigOption(
             "flush", .unit(.duration, ConfigRange(10 * ms, 60 * second)), default: "1s",
             "The longest time a line waits in the buffer.", example: "100ms"),
+        ConfigOption(
+            "sample", .unit(.percent, ConfigRange(1, 10_000)), default: "100%",
+            "The share of requests that are written, drawn at random. Those answered with 5xx always are.", example: "10%"),
     ])
 
     static let log = ConfigGroup([
@@ -162,7 +170,7 @@ extension ConfigSchema {
     static let route = ConfigGroup(
         [
             ConfigOption(
-                "name", .text(.routeName), required: true,
+                "name", .text(.name), required: true,
                 "The name in logs and metrics. Each name occurs once.", example: "health"),
             ConfigOption(
                 "match", .group(match), required: true,
@@ -176,11 +184,8 @@ extension ConfigSchema {
                 "hsts", .group(hsts),
                 "Adds Strict-Transport-Security (RFC 6797) to the route's responses over TLS, so that browsers come by HTTPS from then on. Never sent in clear.",
                 example: "{ max-age: 365d }"),
-            ConfigOption(later: "proxy", "proxying"),
-            ConfigOption(later: "jwt", "JWT checks"),
-            ConfigOption(later: "rate-limit", "rate limits"),
-            ConfigOption(later: "breaker", "circuit breakers"),
-        ],
+            ConfigOption("proxy", .group(proxy), "Lets an upstream answer.", example: "{ upstream: orders }"),
+        ] + filterOptions,
         rules: [.exactlyOne(["respond", "files", "redirect", "proxy"])])
 
     static let match = ConfigGroup([
@@ -201,7 +206,7 @@ extension ConfigSchema {
         [
             ConfigOption("status", .integer(ConfigRange(200, 599)), default: "200", "The status code.", example: "404"),
             ConfigOption(
-                "headers", .headers,
+                "headers", .headers(.response),
                 "Header fields of the response; a list gives the same field several times. The server writes those that frame the message.",
                 example: "{ cache-control: no-store }"),
             ConfigOption(

@@ -12,8 +12,6 @@ struct ConfigOption: Sendable {
     let meaning: String
     /// YAML text of a good value.
     let example: String
-    /// Set for names of the contract that this version only knows: the feature they belong to.
-    let later: String?
 
     init(
         _ key: String, _ type: ConfigType, default defaultText: String? = nil, required: Bool = false, _ meaning: String,
@@ -25,18 +23,6 @@ struct ConfigOption: Sendable {
         isRequired = required
         self.meaning = meaning
         self.example = example
-        later = nil
-    }
-
-    /// A reserved name: known, refused with a message of its own, and not part of the schema.
-    init(later key: String, _ feature: String) {
-        self.key = key
-        type = .json
-        defaultText = nil
-        isRequired = false
-        meaning = ""
-        example = ""
-        later = feature
     }
 }
 
@@ -55,7 +41,8 @@ struct ConfigGroup: Sendable {
         self.rules = rules
     }
 
-    var supported: [ConfigOption] { options.filter { $0.later == nil } }
+    /// Its one choice is how to answer.
+    var isRoute: Bool { option("match") != nil }
     func option(_ key: String) -> ConfigOption? { options.first { $0.key == key } }
 }
 
@@ -90,7 +77,15 @@ indirect enum ConfigType: Sendable {
     /// A mapping, or one of some words in its place.
     case wordOrGroup([String], ConfigGroup)
     /// Header names to a value or a list of values.
-    case headers
+    case headers(HeaderDirection)
+    /// Names of one's own to values.
+    case map(ConfigText, ConfigType, counts: ClosedRange<Int>)
+    /// A mapping, or the value of one of its keys alone.
+    case shorthand(String, ConfigGroup)
+    /// One of some words, or a value.
+    case wordOr([String], ConfigType)
+    /// Text that must not be printed, or a mapping that names the file it is in.
+    case secret
     /// Any value.
     case json
 
@@ -106,10 +101,25 @@ indirect enum ConfigType: Sendable {
         case .loops: "auto, a number from 1 to \(ConfigLimits.loopsMax), or a list of cores such as [0, 2]"
         case .list(let type, _): "a list; each entry \(type.accepted)"
         case .oneOrMany(let type, _): "\(type.accepted), or a list of such"
-        case .group(let group): "a mapping with the keys \(group.supported.map(\.key).joined(separator: ", "))"
+        case .group(let group): "a mapping with the keys \(group.options.map(\.key).joined(separator: ", "))"
         case .wordOrGroup(let words, let group): "\(words.joined(separator: ", ")), or \(ConfigType.group(group).accepted)"
         case .headers: "a mapping of header names to values"
+        case .map(let key, let value, _): "a mapping; each key \(key.accepted); each value \(value.accepted)"
+        case .shorthand(let key, let group): "\(group.option(key)?.type.accepted ?? ""), or \(ConfigType.group(group).accepted)"
+        case .wordOr(let words, let type): "\(words.joined(separator: ", ")), or \(type.accepted)"
+        case .secret: "text, or { file: PATH }"
         case .json: "any value"
+        }
+    }
+
+    /// The mapping that the type has in it, and what stands for the step to it in paths such as `routes[].match`.
+    var inner: (step: String, group: ConfigGroup)? {
+        switch self {
+        case .integer, .unit, .boolean, .booleanOr, .choice, .text, .loops, .headers, .secret, .json: nil
+        case .group(let group), .wordOrGroup(_, let group), .shorthand(_, let group): ("", group)
+        case .list(let type, _): type.inner.map { ("[]" + $0.step, $0.group) }
+        case .oneOrMany(let type, _), .wordOr(_, let type): type.inner
+        case .map(_, let type, _): type.inner.map { (".NAME" + $0.step, $0.group) }
         }
     }
 
@@ -142,6 +152,9 @@ enum ConfigLimits {
     static let certificatesMax = 1000
     /// Tickets live through one rotation more than their key; TLS keeps 16 keys.
     static let ticketKeysMax = 16
+    /// As routes: beyond what a person maintains.
+    static let upstreamsMax = 1000
+    static let serversMax = 1000
 }
 
 package enum ConfigSchema {}

@@ -2,12 +2,14 @@
 
 /// A format that a text value has to follow.
 enum ConfigText: Sendable {
-    case address, routeName, hostPattern, pathPattern, method, path, fileName, headerValue, body, fileMode, redirectTarget
+    case address, name, hostPattern, pathPattern, method, path, fileName, headerValue, body, fileMode, redirectTarget
+    case upstreamAddress, addressPrefix, hostName, hostRewrite, hashKey, rateKey, requestRate, statusRange, retryReason, banReason, headerName
+    case claimName, certificateSubject, origin, mediaType, url, pathOrURL, requestTarget, requestLine, pathPrefix, pathTemplate, line, realm
 
     var accepted: String {
         switch self {
         case .address: "HOST:PORT, [V6]:PORT or unix:PATH"
-        case .routeName: "1 to 64 letters, digits, `.`, `_` or `-`"
+        case .name: "1 to 64 letters, digits, `.`, `_` or `-`"
         case .hostPattern: "a host name such as api.example.com, or *.example.com"
         case .pathPattern: "a path such as /health, /v1/orders/* or /users/{id}"
         case .method: "a method such as GET, in capitals"
@@ -17,6 +19,7 @@ enum ConfigText: Sendable {
         case .body: "text"
         case .fileMode: "an octal mode in quotes such as \"0660\""
         case .redirectTarget: "https, or a URL such as https://www.example.com{path}{query}"
+        default: gatewayAccepted
         }
     }
 
@@ -24,7 +27,7 @@ enum ConfigText: Sendable {
     var pattern: String? {
         switch self {
         case .address: "^(unix:.+|\\[[^\\]]+\\]:[0-9]+|[^:\\[\\]]+:[0-9]+)$"
-        case .routeName: "^[A-Za-z0-9._-]{1,64}$"
+        case .name: "^[A-Za-z0-9._-]{1,64}$"
         case .hostPattern: "^(\\*\\.)?[A-Za-z0-9_.-]+$"
         case .pathPattern: "^/[^?#]*$"
         case .method: "^[!#$%&'*+.^_`|~0-9A-Z-]{1,16}$"
@@ -34,6 +37,7 @@ enum ConfigText: Sendable {
         case .body: nil
         case .fileMode: "^0?[0-7]{3}$"
         case .redirectTarget: "^(https|https?://[^ ]+|/[^ ]*)$"
+        default: gatewayPattern
         }
     }
 
@@ -41,7 +45,7 @@ enum ConfigText: Sendable {
     func problem(in text: String) -> String? {
         switch self {
         case .address: return ListenAddress.parse(text).problem
-        case .routeName:
+        case .name:
             let isValid = !text.isEmpty && text.utf8.count <= 64 && text.utf8.allSatisfy(Self.isNameByte)
             return isValid ? nil : (text.isEmpty ? "no name" : text.utf8.count > 64 ? "too long" : "other characters")
         case .hostPattern: return HostPattern.parse(text).problem
@@ -55,6 +59,7 @@ enum ConfigText: Sendable {
         case .body: return nil
         case .fileMode: return Self.fileMode(text) == nil ? "not an octal mode" : nil
         case .redirectTarget: return text == "https" ? nil : RedirectTemplate.parse(text).problem
+        default: return gatewayProblem(in: text)
         }
     }
 
@@ -65,7 +70,7 @@ enum ConfigText: Sendable {
         return UInt32(digits, radix: 8)
     }
 
-    private static func methodProblem(_ text: String) -> String? {
+    static func methodProblem(_ text: String) -> String? {
         if text.isEmpty { return "no method" }
         if text.utf8.count > MethodSet.nameBytesMax { return "longer than \(MethodSet.nameBytesMax) bytes" }
         if !text.utf8.allSatisfy(HeaderSyntax.isTokenByte) { return "not a token" }
@@ -73,49 +78,12 @@ enum ConfigText: Sendable {
         return text.utf8.contains { $0 >= UInt8(ascii: "a") && $0 <= UInt8(ascii: "z") } ? "methods are case-sensitive" : nil
     }
 
-    private static func isNameByte(_ byte: UInt8) -> Bool {
+    static func isNameByte(_ byte: UInt8) -> Bool {
         switch byte {
         case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "0")...UInt8(ascii: "9"),
             UInt8(ascii: "."), UInt8(ascii: "_"), UInt8(ascii: "-"):
             true
         default: false
         }
-    }
-}
-
-/// Header fields that a configuration may set on a response.
-enum HeaderSyntax {
-    /// Fields that say how the message is framed or what the connection does: the server alone writes them.
-    static let owned: Set<String> = [
-        "connection", "content-length", "date", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
-    ]
-
-    /// RFC 9110 section 5.6.2.
-    static func isTokenByte(_ byte: UInt8) -> Bool {
-        switch byte {
-        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "0")...UInt8(ascii: "9"):
-            true
-        case UInt8(ascii: "!"), UInt8(ascii: "#"), UInt8(ascii: "$"), UInt8(ascii: "%"), UInt8(ascii: "&"), UInt8(ascii: "'"),
-            UInt8(ascii: "*"), UInt8(ascii: "+"), UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: "^"), UInt8(ascii: "_"),
-            UInt8(ascii: "`"), UInt8(ascii: "|"), UInt8(ascii: "~"):
-            true
-        default: false
-        }
-    }
-
-    static func nameProblem(_ name: String) -> String? {
-        if name.isEmpty { return "empty" }
-        if !name.utf8.allSatisfy(isTokenByte) { return "a header name has letters, digits and hyphens, no colon and no space" }
-        return owned.contains(name.lowercased()) ? "the server itself writes this header" : nil
-    }
-
-    /// RFC 9110 section 5.5: no control characters but tab, no white space at the ends.
-    static func valueProblem(_ value: String) -> String? {
-        let bytes = value.utf8
-        if bytes.contains(where: { $0 == 0x0d || $0 == 0x0a }) { return "a line break would start another header" }
-        if bytes.contains(where: { ($0 < 0x20 && $0 != 0x09) || $0 == 0x7f }) { return "a control character" }
-        let isBlank: (UInt8) -> Bool = { $0 == 0x20 || $0 == 0x09 }
-        if let first = bytes.first, let last = bytes.last, isBlank(first) || isBlank(last) { return "white space at the ends" }
-        return nil
     }
 }

@@ -8,6 +8,8 @@ enum ConfigUnit: Sendable {
     case size
     /// Value in bytes per second.
     case rate
+    /// Value in hundredths of a percent.
+    case percent
 
     /// Multiples from the smallest to the largest.
     var suffixes: [(name: String, factor: UInt64)] {
@@ -19,6 +21,7 @@ enum ConfigUnit: Sendable {
             [("B", 1), ("KB", 1_000), ("KiB", 1 << 10), ("MB", 1_000_000), ("MiB", 1 << 20),
              ("GB", 1_000_000_000), ("GiB", 1 << 30), ("TB", 1_000_000_000_000), ("TiB", 1 << 40)]
         case .rate: Self.size.suffixes.map { ($0.name + "/s", $0.factor) }
+        case .percent: [("%", 100)]
         }
     }
 
@@ -27,6 +30,7 @@ enum ConfigUnit: Sendable {
         case .duration: "a duration such as 500ms, 10s, 2m or 1h30m"
         case .size: "a size such as 4096, 32KiB, 10MiB or 1MB"
         case .rate: "a rate such as 240B/s or 10KiB/s"
+        case .percent: "a share such as 5% or 0.5%"
         }
     }
 
@@ -36,6 +40,7 @@ enum ConfigUnit: Sendable {
         case .duration: "^(0|([0-9]+(ns|us|ms|s|m|h|d))+)$"
         case .size: "^[0-9]+(B|KB|KiB|MB|MiB|GB|GiB|TB|TiB)?$"
         case .rate: "^(0|[0-9]+(B|KB|KiB|MB|MiB|GB|GiB|TB|TiB)/s)$"
+        case .percent: "^(0|[0-9]+(\\.[0-9]{1,2})?%)$"
         }
     }
 
@@ -47,6 +52,7 @@ enum ConfigUnit: Sendable {
     }
 
     func parse(_ text: String) -> Parsed {
+        if self == .percent { return Self.parsePercent(text) }
         var rest = Array(text.utf8)[...]
         var total: UInt64 = 0
         var lastFactor = UInt64.max
@@ -67,9 +73,38 @@ enum ConfigUnit: Sendable {
         return .value(total)
     }
 
+    private static func parsePercent(_ text: String) -> Parsed {
+        if text == "0" { return .value(0) }
+        var rest = Array(text.utf8)[...]
+        guard let whole = takeNumber(&rest) else { return .malformed(suggestion: nil) }
+        var hundredths: UInt64 = 0
+        var decimals = 0
+        if rest.first == UInt8(ascii: ".") {
+            let digits = rest.dropFirst().prefix(while: isDigit)
+            decimals = digits.count
+            rest = rest.dropFirst(1 + decimals)
+            guard (1...2).contains(decimals) else { return .malformed(suggestion: nil) }
+            for digit in digits { hundredths = hundredths * 10 + UInt64(digit &- UInt8(ascii: "0")) }
+            if decimals == 1 { hundredths *= 10 }
+        }
+        if rest.isEmpty {
+            // 5 means 5%, and 0.05 too.
+            return .malformed(suggestion: decimals == 0 ? "\(whole)%" : whole == 0 && hundredths > 0 ? "\(hundredths)%" : nil)
+        }
+        guard rest.elementsEqual([UInt8(ascii: "%")]) else { return .malformed(suggestion: nil) }
+        let (product, overflow) = whole.multipliedReportingOverflow(by: 100)
+        let (sum, carry) = product.addingReportingOverflow(hundredths)
+        return .value(overflow || carry ? .max : sum)
+    }
+
     /// The largest unit that says the value exactly.
     func format(_ value: UInt64) -> String {
         guard value > 0 else { return "0" }
+        if self == .percent {
+            let (whole, hundredths) = (value / 100, value % 100)
+            let decimals = hundredths == 0 ? "" : hundredths % 10 == 0 ? ".\(hundredths / 10)" : ".\(hundredths < 10 ? "0" : "")\(hundredths)"
+            return "\(whole)\(decimals)%"
+        }
         // Powers of two first: 1024 is 1KiB, and 1000000 is 1MB.
         let fitting = suffixes.filter { value % $0.factor == 0 }
         let best = fitting.max { value / $0.factor > value / $1.factor } ?? suffixes[0]
@@ -91,6 +126,7 @@ enum ConfigUnit: Sendable {
                          "minutes": "m", "hour": "h", "hours": "h", "day": "d", "days": "d", "msec": "ms", "µs": "us"]
             let unit = known.contains(bare) ? bare : words[bare] ?? known.first { $0 == bare.lowercased() }
             return unit.map { "\(number)\($0)" }
+        case .percent: return nil
         case .size, .rate:
             if bare.isEmpty { return "\(number)B/s" }
             let folded = bare.lowercased()

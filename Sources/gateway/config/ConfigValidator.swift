@@ -3,6 +3,15 @@
 
 struct ConfigValidator {
     var diagnostics = DiagnosticList()
+    /// Paths of keys that are refused as not supported yet (`ConfigSchema.unwired`).
+    var unwired: Set<String> = []
+    /// The place in the table: `routes[].match`.
+    var path = ""
+
+    init(diagnostics: DiagnosticList = DiagnosticList(), unwired: Set<String> = []) {
+        self.diagnostics = diagnostics
+        self.unwired = unwired
+    }
 
     /// Judges the whole document; a missing root (an empty file) counts as an empty mapping.
     mutating func root(_ node: YAMLNode?) -> ConfigTable {
@@ -34,21 +43,22 @@ struct ConfigValidator {
                 continue
             }
             table.given[entry.key] = entry.keyPosition
-            if let feature = option.later {
+            let outer = path
+            path = Self.join(path, entry.key)
+            if unwired.contains(path) {
                 diagnostics.error(
-                    entry.keyPosition,
-                    "the key `\(entry.key)`\(Self.place(label)) is not supported by this version (\(feature) will come with a later one); remove it")
-                continue
+                    entry.keyPosition, "the key `\(entry.key)`\(Self.place(label)) is not supported by this version yet; remove it")
             }
             table.items[entry.key] = value(entry.value, option.type, label: Self.join(label, entry.key), at: entry.keyPosition)
+            path = outer
         }
         complete(&table, group, label)
         return table
     }
 
     /// Defaults, required keys and rules.
-    private mutating func complete(_ table: inout ConfigTable, _ group: ConfigGroup, _ label: String) {
-        for option in group.supported where table.items[option.key] == nil {
+    mutating func complete(_ table: inout ConfigTable, _ group: ConfigGroup, _ label: String) {
+        for option in group.options where table.items[option.key] == nil {
             if let text = option.defaultText {
                 table.items[option.key] = defaultItem(option, text, at: table.given[option.key] ?? table.position)
             } else if option.isRequired, table.given[option.key] == nil, !table.guessed.contains(option.key) {
@@ -75,8 +85,8 @@ struct ConfigValidator {
         }
         let given = keys.compactMap { key in table.given[key].map { (key: key, position: $0) } }.sorted { $0.position < $1.position }
         if given.isEmpty, table.guessed.isDisjoint(with: keys), case .exactlyOne = rule {
-            let supported = keys.filter { group.option($0)?.later == nil }.map { "`\($0)`" }
-            diagnostics.error(table.position, "nothing says how to answer\(Self.place(label)); accepted: \(supported.joinedWithOr)")
+            diagnostics.error(
+                table.position, "\(group.isRoute ? "nothing says how to answer" : "a key is missing")\(Self.place(label)); accepted: \(keys.map { "`\($0)`" }.joinedWithOr)")
         }
         for extra in given.dropFirst() {
             diagnostics.error(extra.position, "`\(extra.key)` stands beside `\(given[0].key)`\(Self.place(label)); only one of them is possible")
@@ -87,7 +97,7 @@ struct ConfigValidator {
     private mutating func unknownKey(_ entry: YAMLNode.Entry, in group: ConfigGroup, _ label: String) -> String? {
         // Merge keys and empty keys were reported by the parser.
         if entry.key == "<<" || entry.key.isEmpty { return nil }
-        let names = group.supported.map(\.key)
+        let names = group.options.map(\.key)
         let guess = NearMiss.find(entry.key, in: names)
         let question = guess.map { ", did you mean `\($0)`?" } ?? ";"
         let accepted = names.joined(separator: ", ")
@@ -99,7 +109,7 @@ struct ConfigValidator {
     // MARK: Values
 
     /// `position` is the key's: an empty value has no place of its own worth showing.
-    private mutating func value(_ node: YAMLNode, _ type: ConfigType, label: String, at position: SourcePosition) -> ConfigItem? {
+    mutating func value(_ node: YAMLNode, _ type: ConfigType, label: String, at position: SourcePosition) -> ConfigItem? {
         if node.isNull, case .json = type {} else if node.isNull {
             diagnostics.error(position, "\(label): found \(node.found), accepted: \(type.accepted)")
             return nil
@@ -117,10 +127,14 @@ struct ConfigValidator {
             case .oneOrMany(let element, let counts): oneOrMany(node, element, counts, type, label)
             case .group(let group): self.group(node, group, label: label).map { .group($0) }
             case .wordOrGroup(let words, let group): wordOrGroup(node, words, group, type, label)
-            case .headers: headers(node, label)
+            case .headers(let direction): headers(node, direction, label)
+            case .map(let key, let element, let counts): map(node, key, element, counts, type, label)
+            case .shorthand(let key, let group): shorthand(node, key, group, type, label)
+            case .wordOr(let words, let type): wordOr(node, words, type, label, at: position)
+            case .secret: secret(node, label)
             case .json: .json(json(node, label))
             }
-        return value.map { ConfigItem(value: $0, position: node.position) }
+        return value.map { ConfigItem(value: $0, position: node.position, node: node) }
     }
 
     private mutating func integer(_ node: YAMLNode, _ range: ConfigRange, _ type: ConfigType, _ label: String) -> ConfigValue? {
@@ -176,7 +190,7 @@ struct ConfigValidator {
         return nil
     }
 
-    private mutating func choice(_ node: YAMLNode, _ names: [String], _ label: String) -> ConfigValue? {
+    mutating func choice(_ node: YAMLNode, _ names: [String], _ label: String) -> ConfigValue? {
         guard case .scalar(let scalar) = node.content, names.contains(scalar.text) else {
             var hint = ""
             if case .scalar(let scalar) = node.content, let guess = NearMiss.find(scalar.text, in: names) { hint = "; did you mean `\(guess)`?" }
@@ -264,9 +278,12 @@ struct ConfigValidator {
             return nil
         }
         var items: [ConfigItem] = []
+        let outer = path
+        path += "[]"
         for (index, node) in nodes.enumerated() {
             if let item = value(node, element, label: "\(label)[\(index)]", at: node.position) { items.append(item) }
         }
+        path = outer
         reportRepeated(items, element, label)
         return .list(items)
     }
@@ -278,6 +295,7 @@ struct ConfigValidator {
         case .sequence: return list(node, element, counts, type, label)
         case .scalar: return value(node, element, label: label, at: node.position).map { .list([$0]) }
         case .mapping:
+            if element.inner != nil { return value(node, element, label: label, at: node.position).map { .list([$0]) } }
             refuse(node, label, type)
             return nil
         }
@@ -293,16 +311,16 @@ struct ConfigValidator {
         }
     }
 
-    private mutating func headers(_ node: YAMLNode, _ label: String) -> ConfigValue? {
+    private mutating func headers(_ node: YAMLNode, _ direction: HeaderDirection, _ label: String) -> ConfigValue? {
         guard case .mapping(let entries) = node.content else {
-            refuse(node, label, .headers)
+            refuse(node, label, .headers(direction))
             return nil
         }
         var headers: [ConfigHeader] = []
         var seen: [String: String] = [:]
         for entry in entries {
             let shown = YAMLScalar.shown(entry.key)
-            if let problem = HeaderSyntax.nameProblem(entry.key) {
+            if let problem = HeaderSyntax.nameProblem(entry.key, direction) {
                 diagnostics.error(entry.keyPosition, "\(label): found the header name `\(shown)` (\(problem))")
                 continue
             }
@@ -311,7 +329,7 @@ struct ConfigValidator {
                     entry.keyPosition, "\(label): `\(shown)` is the same header as `\(first)`; give one of them a list of values")
                 continue
             }
-            headers += headerValues(entry, Self.join(label, entry.key)).map { ConfigHeader(name: entry.key, value: $0) }
+            headers += headerValues(entry, Self.join(label, entry.key)).map { ConfigHeader(name: entry.key, value: $0.value, raw: $0.raw) }
         }
         if headers.count > ConfigLimits.headersMax {
             diagnostics.error(node.position, "\(label): found \(headers.count) header fields, accepted: up to \(ConfigLimits.headersMax)")
@@ -319,25 +337,25 @@ struct ConfigValidator {
         return .headers(headers)
     }
 
-    private mutating func headerValues(_ entry: YAMLNode.Entry, _ label: String) -> [String] {
+    private mutating func headerValues(_ entry: YAMLNode.Entry, _ label: String) -> [(value: String, raw: String?)] {
         let type = ConfigType.oneOrMany(.text(.headerValue), counts: 1...ConfigLimits.headersMax)
         guard let item = value(entry.value, type, label: label, at: entry.keyPosition), case .list(let items) = item.value else { return [] }
         return items.compactMap { item in
-            if case .text(let text) = item.value { return text }
+            if case .text(let text) = item.value { return (text, item.node?.rawText) }
             return nil
         }
     }
 
     // MARK: Messages
 
-    private mutating func refuse(_ node: YAMLNode, _ label: String, _ type: ConfigType, reason: String? = nil, hint: String = "") {
+    mutating func refuse(_ node: YAMLNode, _ label: String, _ type: ConfigType, reason: String? = nil, hint: String = "") {
         let prefix = label.isEmpty ? "" : "\(label): "
         let why = reason.map { " (\($0))" } ?? ""
         diagnostics.error(node.position, "\(prefix)found \(node.found)\(why), accepted: \(type.accepted)\(hint)")
     }
 
-    private static func join(_ label: String, _ key: String) -> String { label.isEmpty ? key : "\(label).\(key)" }
-    private static func place(_ label: String) -> String { label.isEmpty ? "" : " in `\(label)`" }
+    static func join(_ label: String, _ key: String) -> String { label.isEmpty ? key : "\(label).\(key)" }
+    static func place(_ label: String) -> String { label.isEmpty ? "" : " in `\(label)`" }
 
     private static func firstRepeated(_ values: [Int]) -> Int? {
         var seen: Set<Int> = []

@@ -5,6 +5,20 @@ struct ConfigItem: Sendable {
     let value: ConfigValue
     let position: SourcePosition
     var isDefault = false
+    /// What the file has; nil for a default.
+    var node: YAMLNode?
+}
+
+/// An entry of a mapping whose keys are names of one's own.
+struct ConfigMember: Sendable {
+    let name: String
+    let position: SourcePosition
+    let item: ConfigItem
+}
+
+enum SecretSource: Sendable {
+    case text(String)
+    case file(String)
 }
 
 indirect enum ConfigValue: Sendable {
@@ -16,12 +30,16 @@ indirect enum ConfigValue: Sendable {
     case list([ConfigItem])
     case group(ConfigTable)
     case headers([ConfigHeader])
+    case map([ConfigMember])
+    case secret(SecretSource)
     case json(JSONValue)
 }
 
 struct ConfigHeader: Sendable {
     let name: String
     let value: String
+    /// What may be shown in place of the value, when the environment gave it.
+    var raw: String?
 }
 
 /// The values of one mapping. An accessor that asks for a key or type the table does not have is a bug of this module.
@@ -70,6 +88,32 @@ struct ConfigTable: Sendable {
     func group(_ key: String) -> ConfigTable? {
         guard let item = items[key] else { return nil }
         guard case .group(let value) = item.value else { preconditionFailure("BUG: `\(key)` is no mapping") }
+        return value
+    }
+
+    func members(_ key: String) -> [ConfigMember] {
+        guard let item = items[key] else { return [] }
+        guard case .map(let value) = item.value else { preconditionFailure("BUG: `\(key)` is no mapping of names") }
+        return value
+    }
+
+    func percentage(_ key: String) -> Percentage { Percentage(hundredths: UInt32(clamping: number(key))) }
+
+    func headers(_ key: String) -> [HeaderField] {
+        guard let item = items[key] else { return [] }
+        guard case .headers(let value) = item.value else { preconditionFailure("BUG: `\(key)` has no headers") }
+        return value.map { HeaderField(name: $0.name, value: $0.value) }
+    }
+
+    /// The mapping of a key that takes a word in its place; nil for a word or nothing.
+    func groupUnlessWord(_ key: String) -> ConfigTable? {
+        guard case .group(let value)? = items[key]?.value else { return nil }
+        return value
+    }
+
+    /// The number of a key that has no default.
+    func numberIfGiven(_ key: String) -> UInt64? {
+        guard case .number(let value)? = items[key]?.value else { return nil }
         return value
     }
 

@@ -14,6 +14,24 @@ package struct Configuration: Sendable, Equatable {
     package var accessLog: AccessLogConfiguration?
     package var logLevel: LogLevel
     package var routes: [RouteConfiguration]
+    /// In the order of the file; each name once.
+    package var upstreams: [UpstreamConfiguration] = []
+    package var addresses = AddressConfiguration()
+    package var trustedProxies: [AddressPrefix] = []
+    /// Nil: connections may grow as they like.
+    package var surge: SurgeConfiguration?
+    /// In the order of the file; each name once.
+    package var redis: [RedisConfiguration] = []
+    /// Nil: no spans are sent.
+    package var tracing: TracingConfiguration?
+    /// Nil: requests have no id.
+    package var requestID: RequestIdentifierConfiguration?
+    package var deadline: DeadlineConfiguration
+    /// Takes effect at start.
+    package var hasSupervisor = false
+    package var expectations: [ExpectationConfiguration] = []
+    /// What the file and the defaults say, secrets left out; nil when no file was read.
+    package var effective: EffectiveConfiguration?
 
     /// A configuration with the table's defaults: what the commands without a file start from.
     package init(listeners: [ListenerConfiguration], routes: [RouteConfiguration]) {
@@ -27,7 +45,11 @@ package struct Configuration: Sendable, Equatable {
         accessLog = nil
         logLevel = .info
         self.routes = routes
+        deadline = DeadlineConfiguration(defaults.group("deadline"))
     }
+
+    package func upstream(_ name: String) -> UpstreamConfiguration? { upstreams.first { $0.name == name } }
+    package func redis(_ name: String) -> RedisConfiguration? { redis.first { $0.name == name } }
 }
 
 package enum LoopSelection: Sendable, Equatable {
@@ -51,6 +73,8 @@ package struct ListenerConfiguration: Sendable, Equatable {
     package var tls: TLSSettings?
     /// With TLS only where ALPN offers it too.
     package var http2: HTTP2Versions
+    /// Whether connections begin with a PROXY protocol header; only from `trustedProxies` when there are any.
+    package var expectsProxyProtocol: Bool
 
     package init(address: ListenAddress) {
         self.init(address: address, ConfigurationBuilder.listenerDefaults)
@@ -59,6 +83,8 @@ package struct ListenerConfiguration: Sendable, Equatable {
 
 package struct AdminConfiguration: Sendable, Equatable {
     package var address: ListenAddress
+    /// Empty: everybody who reaches the address may.
+    package var tokens: [Secret] = []
 }
 
 package struct TimeoutConfiguration: Sendable, Equatable {
@@ -91,6 +117,8 @@ package struct AccessLogConfiguration: Sendable, Equatable {
     package var format: Format
     package var bufferBytes: Int
     package var flushNs: UInt64
+    /// Of the requests that were not answered with 5xx.
+    package var sample = Percentage.hundred
 }
 
 /// The names of swift-log, which this type does not depend on.
@@ -103,6 +131,7 @@ package struct RouteConfiguration: Sendable, Equatable {
         case respond(RespondConfiguration)
         case files(FilesConfiguration)
         case redirect(RedirectConfiguration)
+        case proxy(ProxyConfiguration)
     }
 
     package var name: String
@@ -110,6 +139,7 @@ package struct RouteConfiguration: Sendable, Equatable {
     package var action: Action
     /// Nil: no Strict-Transport-Security.
     package var hsts: HSTSConfiguration?
+    package var filters = RouteFilters()
 
     package init(name: String, match: RouteMatchRule = RouteMatchRule(), action: Action, hsts: HSTSConfiguration? = nil) {
         self.name = name

@@ -6,6 +6,9 @@ struct ConfigurationBuilder {
     let directory: String
     let files: ConfigFileChecks
     var diagnostics: DiagnosticList
+    /// By the numbers in positions.
+    var fileNames: [String] = []
+    var names = ConfigNames()
 
     mutating func build(_ table: ConfigTable) -> Configuration {
         var configuration = Configuration(listeners: [], routes: [])
@@ -17,8 +20,14 @@ struct ConfigurationBuilder {
         configuration.limits = limits(table)
         configuration.accessLog = accessLog(table.group("access-log"))
         configuration.logLevel = table.group("log")?.text("level").flatMap(LogLevel.init) ?? .info
+        gateway(&configuration, table)
         configuration.routes = routes(table.groups("routes"))
         checkHTTPS(table.groups("routes"), table.groups("listen"))
+        checkRoutes(table, configuration)
+        lintUnused(table)
+        lintTimeouts(table.group("timeouts"), ["header", "body", "handler", "write", "idle"], "timeouts")
+        configuration.effective = EffectiveConfiguration(table, ConfigSchema.root)
+        diagnostics.allow(Set(table.group("lint")?.texts("allow").compactMap(ConfigLint.init) ?? []))
         return configuration
     }
 
@@ -35,7 +44,7 @@ struct ConfigurationBuilder {
             guard let item = entry["address"], let address = address(entry) else { return nil }
             // Port 0 gives each listener a port of its own.
             if !address.hasPortZero, let first = seen.updateValue(item.position, forKey: address) {
-                diagnostics.error(item.position, "listen: the address \(address) appears twice; first in line \(first.line)")
+                diagnostics.error(item.position, "listen: the address \(address) appears twice; first in \(place(first, from: item.position))")
             }
             warnAboutUnused("mode", in: entry, unless: address.isUnix, "only a Unix socket has permissions")
             warnAboutUnused("ipv6-only", in: entry, unless: address.isIPv6, "the address is not an IPv6 address")
@@ -50,10 +59,9 @@ struct ConfigurationBuilder {
         diagnostics.warning(position, "listen: `\(key)` has no effect here: \(why)")
     }
 
-    private func address(_ table: ConfigTable) -> ListenAddress? {
+    func address(_ table: ConfigTable) -> ListenAddress? {
         guard let text = table.text("address"), case .success(let address) = ListenAddress.parse(text) else { return nil }
-        guard case .unix(let path) = address else { return address }
-        return .unix(path: resolve(path))
+        return resolved(address)
     }
 
     private mutating func admin(_ table: ConfigTable, besides listeners: [ListenerConfiguration]) -> AdminConfiguration? {
@@ -61,12 +69,22 @@ struct ConfigurationBuilder {
         if !address.hasPortZero, listeners.contains(where: { $0.address == address }) {
             diagnostics.error(item.position, "admin.address: \(address) is in `listen` too; the administration needs an address of its own")
         }
-        if !address.isLocal {
-            diagnostics.warning(
-                item.position,
+        let tokens = adminTokens(group)
+        if !address.isLocal, tokens.isEmpty {
+            diagnostics.lint(
+                .adminExposed, item.position,
                 "admin.address: \(address) can be reached from other machines, and the administration asks for no password; 127.0.0.1 or a Unix socket is safer")
         }
-        return AdminConfiguration(address: address)
+        return AdminConfiguration(address: address, tokens: tokens)
+    }
+
+    private mutating func adminTokens(_ group: ConfigTable) -> [Secret] {
+        group.list("tokens").enumerated().compactMap { index, item in
+            guard let token = secret(item, "admin.tokens[\(index)]") else { return nil }
+            // 128 bits, when they are random: beyond guessing over a network.
+            if token.bytes.count < 16 { diagnostics.error(item.position, "admin.tokens[\(index)]: it has \(token.bytes.count) bytes, accepted: 16 at least") }
+            return token
+        }
     }
 
     // MARK: Limits and logs
@@ -80,6 +98,9 @@ struct ConfigurationBuilder {
                 position ?? group.position,
                 "limits: request-line-bytes (\(ConfigUnit.size.format(UInt64(limits.requestLineBytes)))) is larger than header-bytes (\(ConfigUnit.size.format(UInt64(limits.headerBytes)))), which includes the request line")
         }
+        if limits.bodyBytes == 0, let item = group?["body-bytes"], !item.isDefault {
+            diagnostics.lint(.bodyUnlimited, item.position, "limits.body-bytes: one client may send as much as it likes")
+        }
         return limits
     }
 
@@ -90,7 +111,8 @@ struct ConfigurationBuilder {
         let resolved = resolve(text)
         if let problem = files.appendProblem(resolved) { diagnostics.error(path.position, "access-log.path: \(problem)") }
         return AccessLogConfiguration(
-            path: resolved, format: format, bufferBytes: table.integer("buffer"), flushNs: table.number("flush"))
+            path: resolved, format: format, bufferBytes: table.integer("buffer"), flushNs: table.number("flush"),
+            sample: table.percentage("sample"))
     }
 
     // MARK: Routes
@@ -99,29 +121,36 @@ struct ConfigurationBuilder {
         var names: [String: SourcePosition] = [:]
         var shadows = RouteShadows()
         checkMethodCount(tables)
+        breakerGroups(tables)
         return tables.compactMap { route($0, &names, &shadows) }
     }
 
     private mutating func route(
         _ table: ConfigTable, _ names: inout [String: SourcePosition], _ shadows: inout RouteShadows
     ) -> RouteConfiguration? {
-        let action = action(table)
+        let match = table.group("match").map(rule) ?? RouteMatchRule()
+        let action = action(table, match)
+        let filters = filters(table, table.text("name") ?? "")
         let security = table.group("hsts").map { hsts($0) }
         checkHSTS(table, action)
-        var rule = table.group("match").map(rule) ?? RouteMatchRule()
+        var rule = match
         // Over TLS such a route would send the client in a circle.
         rule.isClearOnly = table.group("redirect")?.text("to") == "https"
         guard let name = table.text("name"), let nameItem = table["name"] else { return nil }
         if let first = names[name] {
-            diagnostics.error(nameItem.position, "routes: the name `\(name)` appears twice; first in line \(first.line)")
+            diagnostics.error(nameItem.position, "routes: the name `\(name)` appears twice; first in \(place(first, from: nameItem.position))")
         }
         names[name] = names[name] ?? nameItem.position
         if table["match"] != nil, let earlier = shadows.add(rule, name: name) {
-            diagnostics.warning(
-                nameItem.position,
+            diagnostics.lint(
+                .routeUnreachable, nameItem.position,
                 "routes: `\(name)` is never reached: the earlier route `\(earlier)` takes everything that it matches")
         }
-        return action.map { RouteConfiguration(name: name, match: rule, action: $0, hsts: security) }
+        return action.map {
+            var route = RouteConfiguration(name: name, match: rule, action: $0, hsts: security)
+            route.filters = filters
+            return route
+        }
     }
 
     private mutating func checkMethodCount(_ tables: [ConfigTable]) {
@@ -141,18 +170,22 @@ struct ConfigurationBuilder {
             methods: MethodSet(table.texts("methods")))
     }
 
-    private mutating func action(_ table: ConfigTable) -> RouteConfiguration.Action? {
+    private mutating func action(_ table: ConfigTable, _ match: RouteMatchRule) -> RouteConfiguration.Action? {
         if let group = table.group("respond") { return .respond(respond(group)) }
         if let group = table.group("files") { return fileAction(group).map { .files($0) } }
         if let group = table.group("redirect") { return redirect(group).map { .redirect($0) } }
+        if let group = table.group("proxy") { return proxy(group, match).map { .proxy($0) } }
         return nil
     }
 
     private mutating func respond(_ table: ConfigTable) -> RespondConfiguration {
         var result = RespondConfiguration(status: table.integer("status"))
-        if case .headers(let headers)? = table["headers"]?.value {
-            result.headers = headers.map { .init(name: $0.name, value: $0.value) }
-        }
+        content(&result, table)
+        return result
+    }
+
+    mutating func content(_ result: inout RespondConfiguration, _ table: ConfigTable) {
+        result.headers = table.headers("headers").map { .init(name: $0.name, value: $0.value) }
         var contentType: String?
         if case .json(let value)? = table["json"]?.value {
             result.body = value.compactBytes
@@ -165,7 +198,6 @@ struct ConfigurationBuilder {
             result.headers.append(.init(name: "content-type", value: contentType))
         }
         checkBody(result, table)
-        return result
     }
 
     /// RFC 9110 sections 15.3.5, 15.3.6 and 15.4.5.
@@ -189,23 +221,6 @@ struct ConfigurationBuilder {
     }
 }
 
-extension ListenAddress {
-    fileprivate var isUnix: Bool {
-        if case .unix = self { true } else { false }
-    }
-
-    fileprivate var isIPv6: Bool {
-        if case .ipv6 = self { true } else { false }
-    }
-
-    fileprivate var hasPortZero: Bool {
-        switch self {
-        case .ipv4(_, let port), .ipv6(_, _, let port), .name(_, let port): port == 0
-        case .unix: false
-        }
-    }
-}
-
 extension ListenerConfiguration {
     init(address: ListenAddress, _ table: ConfigTable) {
         self.address = address
@@ -213,6 +228,7 @@ extension ListenerConfiguration {
         isIPv6Only = table.boolean("ipv6-only")
         unixMode = table.text("mode").flatMap(ConfigText.fileMode) ?? 0o660
         http2 = HTTP2Versions(table)
+        expectsProxyProtocol = table.boolean("proxy-protocol")
     }
 }
 

@@ -3,10 +3,13 @@
 
 /// A place in a file. Lines and columns count from 1; columns count characters, as editors do.
 package struct SourcePosition: Sendable, Hashable, Comparable {
+    /// Which of the files: 0 is the one that was asked for, others are what it includes.
+    package var file: Int
     package var line: Int
     package var column: Int
 
-    package init(line: Int, column: Int) {
+    package init(file: Int = 0, line: Int, column: Int) {
+        self.file = file
         self.line = line
         self.column = column
     }
@@ -15,7 +18,7 @@ package struct SourcePosition: Sendable, Hashable, Comparable {
     package static let fileStart = SourcePosition(line: 1, column: 1)
 
     package static func < (a: Self, b: Self) -> Bool {
-        (a.line, a.column) < (b.line, b.column)
+        (a.file, a.line, a.column) < (b.file, b.line, b.column)
     }
 }
 
@@ -30,6 +33,8 @@ package struct Diagnostic: Sendable, Hashable {
     package var severity: Severity
     package var position: SourcePosition
     package var message: String
+    /// The name by which a warning is allowed.
+    package var lint: ConfigLint?
 
     package static func error(_ position: SourcePosition, _ message: String) -> Diagnostic {
         Diagnostic(severity: .error, position: position, message: message)
@@ -39,10 +44,16 @@ package struct Diagnostic: Sendable, Hashable {
         Diagnostic(severity: .warning, position: position, message: message)
     }
 
-    /// `FILE:LINE:COL: message`; warnings say so before the message. This first line is a stable interface for editors.
+    package static func lint(_ lint: ConfigLint, _ position: SourcePosition, _ message: String) -> Diagnostic {
+        Diagnostic(severity: .warning, position: position, message: message, lint: lint)
+    }
+
+    /// `FILE:LINE:COL: message`; warnings say so before the message, and behind it by which name they are allowed. This first line is a
+    /// stable interface for editors.
     package func line(file: String) -> String {
         let mark = severity == .warning ? "warning: " : ""
-        return "\(file):\(position.line):\(position.column): \(mark)\(message)"
+        let name = lint.map { " [\($0.rawValue)]" } ?? ""
+        return "\(file):\(position.line):\(position.column): \(mark)\(message)\(name)"
     }
 }
 
@@ -63,6 +74,8 @@ struct DiagnosticList {
 
     mutating func error(_ position: SourcePosition, _ message: String) { add(.error(position, message)) }
     mutating func warning(_ position: SourcePosition, _ message: String) { add(.warning(position, message)) }
+    mutating func lint(_ lint: ConfigLint, _ position: SourcePosition, _ message: String) { add(.lint(lint, position, message)) }
+    mutating func allow(_ lints: Set<ConfigLint>) { all.removeAll { $0.lint.map(lints.contains) ?? false } }
 
     /// In the order of the file, each once (an alias brings the same node to several places).
     func sorted() -> [Diagnostic] {

@@ -108,6 +108,15 @@ private struct JSONText {
 }
 
 extension YAMLNode {
+    /// As `json`, with the environment's values left out.
+    var redactedJSON: JSONValue {
+        switch content {
+        case .sequence(let items): return .array(items.map(\.redactedJSON))
+        case .mapping(let entries): return .object(entries.map { .init(name: $0.key, value: $0.value.redactedJSON) })
+        case .scalar(let scalar): return scalar.raw.map { .string($0) } ?? json { _, _ in }
+        }
+    }
+
     /// The node as JSON under YAML's core schema: plain scalars may be numbers, booleans or null, quoted ones are text.
     /// Values JSON cannot say (`.inf`, `.nan`) go to `onProblem` and become null.
     func json(onProblem: (YAMLNode, String) -> Void) -> JSONValue {

@@ -94,6 +94,21 @@ extension ListenAddress: CustomStringConvertible {
         }
     }
 
+    var isUnix: Bool {
+        if case .unix = self { true } else { false }
+    }
+
+    var isIPv6: Bool {
+        if case .ipv6 = self { true } else { false }
+    }
+
+    var hasPortZero: Bool {
+        switch self {
+        case .ipv4(_, let port), .ipv6(_, _, let port), .name(_, let port): port == 0
+        case .unix: false
+        }
+    }
+
     /// Can only this machine connect? Names count as open, since their address is not known yet; `localhost` does not.
     package var isLocal: Bool {
         switch self {

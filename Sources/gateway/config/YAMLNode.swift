@@ -56,10 +56,13 @@ package struct YAMLScalar: Sendable {
 
     package let text: String
     package let style: Style
+    /// What the file has where the environment put something else: only this may be shown.
+    package let raw: String?
 
-    package init(text: String, style: Style) {
+    package init(text: String, style: Style, raw: String? = nil) {
         self.text = text
         self.style = style
+        self.raw = raw
     }
 
     /// The value under the core schema of YAML 1.2 (section 10.3.2), in which `yes`, `on` and `12:30` are text.
@@ -155,8 +158,19 @@ extension YAMLNode {
     }
 }
 
+extension YAMLNode {
+    /// The text before the environment's values were put in; nil when none were.
+    var rawText: String? {
+        if case .scalar(let scalar) = content { return scalar.raw }
+        return nil
+    }
+
+    var isSubstituted: Bool { rawText != nil }
+}
+
 extension YAMLScalar {
     var found: String {
+        if let raw { return "the value of `\(Self.shown(raw))`\(text.isEmpty ? ", which is empty" : "")" }
         switch resolved {
         case .null: return text.isEmpty ? "nothing" : "nothing (`\(text)` is null)"
         case .boolean, .integer, .float, .notFinite: return "`\(text)`"

@@ -40,6 +40,14 @@ package struct PathPattern: Sendable, Hashable {
 
     package var isExact: Bool { !hasTail && !segments.contains(.parameter) }
 
+    /// Names in braces, with the numbers of their segments.
+    package var parameters: [String: Int] {
+        let parts = text.dropFirst().split(separator: "/", omittingEmptySubsequences: false)
+        return Dictionary(
+            parts.enumerated().filter { $0.element.hasPrefix("{") }.map { (String($0.element.dropFirst().dropLast()), $0.offset) },
+            uniquingKeysWith: { first, _ in first })
+    }
+
     package static func parse(_ text: String) -> Result<PathPattern, TextProblem> {
         guard text.hasPrefix("/") else { return failure("a path begins with a slash") }
         // A space is fine: requests say %20, and are compared after decoding.
