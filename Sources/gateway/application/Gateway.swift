@@ -87,7 +87,7 @@ package final class Gateway: Sendable {
     /// - Throws: what cannot be opened; then the old configuration goes on as it was.
     package func reload(_ new: Configuration) throws -> [String] {
         try state.withLock { state in
-            let application = try GatewayApplication(new, loops: server.plan.cores.count)
+            let application = try GatewayApplication(new, loops: server.plan.cores.count, previous: state.application)
             let listeners = try new.serverListeners()
             let keepsAdmin = new.admin == state.configuration.admin
             let admin = keepsAdmin ? state.admin : try new.admin.map { try Self.startAdmin($0, readiness, reporter) }
@@ -102,6 +102,8 @@ package final class Gateway: Sendable {
             for remark in Self.remarks(from: state.configuration, to: new) { log.warning(remark) }
             for change in Self.transportChanges(from: state.configuration, to: new) { log.notice(change) }
             for address in change.removed { log.info("no longer listening on \(address)") }
+            let gone = state.application.upstreams.filter { old in !application.upstreams.contains { $0 === old } }
+            if !gone.isEmpty { server.onEachLoop { loop in for upstream in gone { upstream.retire(loop: loop) } } }
             let oldAdmin = keepsAdmin ? nil : state.admin
             state = State(configuration: new, application: application, admin: admin)
             log.level = new.logLevel

@@ -6,12 +6,18 @@ package import UringServer
 
 package struct GatewayApplication: Sendable {
     package let routes: Routes
+    /// In the order of the configuration.
+    package let upstreams: [Upstream]
     /// nil: no access log.
     package let logs: AccessLogs?
 
     /// - Throws: what cannot be opened: a directory of `files`, the access log.
-    package init(_ configuration: Configuration, loops: Int) throws {
-        routes = try Routes(configuration.routes)
+    /// - Parameter previous: what goes on with the same connections where its configuration is the same.
+    package init(_ configuration: Configuration, loops: Int, previous: GatewayApplication? = nil) throws {
+        upstreams = configuration.upstreams.map { wanted in
+            previous?.upstreams.first { $0.configuration == wanted && $0.loops == loops } ?? Upstream(wanted, loops: loops)
+        }
+        routes = try Routes(configuration.routes, ProxyParts(upstreams, trusted: configuration.trustedProxies))
         logs = try configuration.accessLog.map { log throws in
             do throws(TextProblem) { return try AccessLogs(log, loops: loops) } catch { throw GatewayError(error.reason) }
         }
@@ -21,6 +27,7 @@ package struct GatewayApplication: Sendable {
     package func application(reporter: any ServerReporter) -> Application {
         let routes = routes
         var application = Application { request, response in routes.respond(to: request, &response) }
+        if routes.hasProxies { application.wantsStream = { request in routes.wantsStream(request) } }
         if let logs {
             application.observe = { request, record in logs.record(request, record) }
             application.flush = { loop in logs.flush(loop) }

@@ -21,27 +21,31 @@ package final class Routes: Sendable {
         case prepared(Unmanaged<PreparedResponse>)
         case files(Unmanaged<StaticFiles>)
         case redirect(Unmanaged<Redirect>)
+        case proxy(Unmanaged<ProxyRoute>)
     }
 
     private let table: RouteTable
     /// Freed in deinit; never written after init.
     nonisolated(unsafe) private let entries: UnsafeMutableBufferPointer<Entry>
+    /// Some route proxies: bodies may be handed on as they come.
+    package let hasProxies: Bool
     /// The first route takes every request, so nothing needs to be compared.
     private let takesAll: Bool
 
     /// - Throws: when a directory cannot be opened any more, or a header cannot be sent.
-    package init(_ routes: [RouteConfiguration]) throws {
+    package init(_ routes: [RouteConfiguration], _ proxies: ProxyParts = ProxyParts()) throws {
+        hasProxies = routes.contains { if case .proxy = $0.action { true } else { false } }
         table = RouteTable(routes.map(\.match))
         takesAll = routes.first.map { $0.match == RouteMatchRule() } ?? false
-        let made = try Self.entries(routes)
+        let made = try Self.entries(routes, proxies)
         unsafe entries = .allocate(capacity: made.count)
         _ = unsafe entries.initialize(from: made)
     }
 
-    private static func entries(_ routes: [RouteConfiguration]) throws -> [Entry] {
+    private static func entries(_ routes: [RouteConfiguration], _ proxies: ProxyParts) throws -> [Entry] {
         var made: [Entry] = []
         do {
-            for route in routes { made.append(try entry(route)) }
+            for route in routes { made.append(try entry(route, proxies)) }
             return made
         } catch {
             for entry in made { release(entry) }
@@ -60,20 +64,21 @@ package final class Routes: Sendable {
         case .prepared(let prepared): unsafe prepared.release()
         case .files(let files): unsafe files.release()
         case .redirect(let redirect): unsafe redirect.release()
+        case .proxy(let proxy): unsafe proxy.release()
         }
         unsafe entry.hsts.deallocate()
     }
 
-    private static func entry(_ route: RouteConfiguration) throws -> Entry {
-        let answer = try answer(route.action)
+    private static func entry(_ route: RouteConfiguration, _ proxies: ProxyParts) throws -> Entry {
+        let answer = try answer(route, proxies)
         let value = Array((route.hsts?.fieldValue ?? "").utf8)
         let hsts = UnsafeMutableBufferPointer<UInt8>.allocate(capacity: value.count)
         _ = unsafe hsts.initialize(from: value)
         return unsafe Entry(name: RouteName(registering: route.name), answer: answer, hsts: hsts)
     }
 
-    private static func answer(_ action: RouteConfiguration.Action) throws -> Answer {
-        switch action {
+    private static func answer(_ route: RouteConfiguration, _ proxies: ProxyParts) throws -> Answer {
+        switch route.action {
         case .respond(let respond):
             let prepared = try PreparedResponse(
                 status: HTTPStatus(UInt16(clamping: respond.status)), headers: respond.headers.map { ($0.name, $0.value) }, body: respond.body)
@@ -81,6 +86,7 @@ package final class Routes: Sendable {
         case .files(let files):
             return unsafe .files(.passRetained(try StaticFiles(root: files.root, options: StaticFilesOptions(files))))
         case .redirect(let redirect): return unsafe .redirect(.passRetained(Redirect(redirect)))
+        case .proxy(let proxy): return unsafe .proxy(.passRetained(try proxies.route(route, proxy)))
         // The loader refuses it: `ConfigSchema.unwired`.
         case .proxy(let proxy): throw GatewayError("a route with a proxy to \(proxy.upstream) is not supported by this version yet")
         }
@@ -100,6 +106,19 @@ package final class Routes: Sendable {
         case .methodNotAllowed(let allowed): refuse(request, &response, allowed: allowed)
         case nil: response.fail(.badRequest)
         }
+    }
+
+    /// Whether the request's body is handed on as it comes, and does not wait here until it is whole. On a loop's thread.
+    package func wantsStream(_ request: borrowing Request) -> Bool {
+        guard request.method != .connect else { return false }
+        let index: Int
+        if takesAll { index = 0 } else {
+            guard case .route(let found) = match(request, request.path) else { return false }
+            index = found
+        }
+        // SAFETY: as in `answer`.
+        guard case .proxy(let proxy) = unsafe entries[index].answer else { return false }
+        return unsafe proxy._withUnsafeGuaranteedRef { $0.wantsStream(request) }
     }
 
     /// nil: the path is malformed.
@@ -124,6 +143,7 @@ package final class Routes: Sendable {
         case .prepared(let prepared): unsafe prepared._withUnsafeGuaranteedRef { response.send($0) }
         case .files(let files): unsafe files._withUnsafeGuaranteedRef { $0.respond(to: request, &response) }
         case .redirect(let redirect): unsafe redirect._withUnsafeGuaranteedRef { $0.respond(to: request, &response) }
+        case .proxy(let proxy): unsafe proxy._withUnsafeGuaranteedRef { $0.respond(to: request, &response) }
         }
         // Last: what fails begins its response anew. In clear anybody could have put the header there (RFC 6797 section 7.2).
         if unsafe !entry.hsts.isEmpty, request.cameOverTLS {

@@ -143,10 +143,6 @@ final class ClientConnection: OutgoingTunnel, @unchecked Sendable {
         return true
     }
 
-    func sendBody(_ bytes: UnsafePointer<UInt8>, _ count: Int, isChunked: Bool) -> Bool {
-        unsafe sendBody(Array(UnsafeBufferPointer(start: bytes, count: count)), isChunked: isChunked)
-    }
-
     /// Sends a piece of the request's body.
     /// - Returns: whether there is room for more now; `maySend` tells when there is again.
     func sendBody(_ bytes: [UInt8], isChunked: Bool) -> Bool {

@@ -8,7 +8,7 @@ internal import UringRing
 internal import UringTLS
 
 @safe
-package final class ClientPool: @unchecked Sendable {
+final class ClientPool: @unchecked Sendable {
     /// Connections are shared by what is the same client and the same server; `client` is the client's number.
     struct Key: Hashable {
         let client: UInt64
@@ -39,11 +39,6 @@ package final class ClientPool: @unchecked Sendable {
         policy = options.policy
         limits = options.parserLimits
         bodyBytesMax = options.bodyBytesMax
-    }
-
-    func takeIdle() -> ClientConnection? {
-        while let connection = idle.popLast() { if connection.isIdle { return connection } }
-        return nil
     }
 
     // MARK: for exchanges

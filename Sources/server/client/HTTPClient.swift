@@ -26,11 +26,8 @@ public final class HTTPClient: Sendable {
     /// A client without connections yet.
     public init(options: HTTPClientOptions = HTTPClientOptions()) {
         self.options = options
-        number = Self.nextNumber()
+        number = Self.clients.add(1, ordering: .relaxed).newValue
     }
-
-    /// No other client of the process has it.
-    static func nextNumber() -> UInt64 { clients.add(1, ordering: .relaxed).newValue }
 
     /// Sends a GET request; see `send(_:on:)`.
     /// - Parameters:
@@ -174,7 +171,7 @@ struct PreparedRequest {
 
 extension ClientFailure {
     /// The kept connection was gone, as far as can be seen: not a server that is slow or sends nonsense, which another attempt would meet again.
-    var isStale: Bool {
+    fileprivate var isStale: Bool {
         guard isReused else { return false }
         return switch reason {
         case .closed, .transport: true

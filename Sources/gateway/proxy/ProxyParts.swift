@@ -1,0 +1,65 @@
+// ProxyParts: what routes with `proxy` are made of: the upstreams by name, and whom to believe about clients. Made when an application is; plain values.
+
+internal import UringPolicy
+internal import UringServer
+
+package struct ProxyParts {
+    private let upstreams: [Upstream]
+    private let trusted: TrustedProxies
+
+    package init(_ upstreams: [Upstream] = [], trusted: [AddressPrefix] = []) {
+        self.upstreams = upstreams
+        self.trusted = TrustedProxies(trusted)
+    }
+
+    func route(_ route: RouteConfiguration, _ proxy: ProxyConfiguration) throws -> ProxyRoute {
+        guard let upstream = upstreams.first(where: { $0.configuration.name == proxy.upstream }) else {
+            throw GatewayError("the route \(route.name) proxies to the upstream \(proxy.upstream), which does not exist")
+        }
+        return ProxyRoute(proxy, upstream, trusted: trusted)
+    }
+}
+
+/// Peers that are believed about the clients behind them. Few prefixes: they are tried one after the other.
+struct TrustedProxies: Sendable {
+    private struct Prefix: Sendable {
+        let address: IPAddress
+        let length: Int
+    }
+
+    private let prefixes: [Prefix]
+    /// Peers on Unix sockets are on this machine, put there by its administrator.
+    private let trustsLocal: Bool
+
+    init(_ prefixes: [AddressPrefix]) {
+        self.prefixes = prefixes.map { prefix in
+            if prefix.isIPv4 {
+                let number = prefix.bytes.reduce(UInt32(0)) { $0 << 8 | UInt32($1) }
+                return Prefix(address: IPAddress(ipv4: number), length: prefix.bits + 96)
+            }
+            let high = prefix.bytes[..<8].reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
+            let low = prefix.bytes[8...].reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
+            return Prefix(address: IPAddress(high: high, low: low), length: prefix.bits)
+        }
+        trustsLocal = !prefixes.isEmpty
+    }
+
+    func contains(_ peer: RequestPeer) -> Bool {
+        guard !prefixes.isEmpty else { return false }
+        guard let address = peer.address else { return trustsLocal }
+        return contains(address)
+    }
+
+    func contains(_ address: IPAddress) -> Bool { prefixes.contains { address.masked($0.length) == $0.address } }
+}
+
+extension RequestPeer {
+    /// Nil for Unix sockets.
+    var address: IPAddress? {
+        switch self {
+        case .local: nil
+        case .ipv4(let number, _): IPAddress(ipv4: number)
+        case .ipv6(let high, let low, _): IPAddress(high: high, low: low)
+        }
+    }
+}
