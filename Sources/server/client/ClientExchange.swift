@@ -51,7 +51,7 @@ final class ClientExchange: ClientConsumer, @unchecked Sendable {
     private let executor: LoopExecutor
     private let request: PreparedRequest
     private let source: AsyncBodySource
-    private var connection: ClientConnection?
+    private var handle: ClientRequestHandle?
     private var head: Result<Head, any Error>?
     private var waiter: UnsafeContinuation<Result<Head, any Error>, Never>?
     private var writer: Task<Void, Never>?
@@ -62,20 +62,22 @@ final class ClientExchange: ClientConsumer, @unchecked Sendable {
     init(_ executor: LoopExecutor, _ request: PreparedRequest) {
         (self.executor, self.request) = (executor, request)
         source = AsyncBodySource(executor)
-        source.onResume = { [weak self] in self?.connection?.resumeBody() }
+        source.onResume = { [weak self] in self?.handle?.resumeBody() }
     }
 
     // MARK: the task's side
 
     /// False when the connection is gone: nothing was sent.
-    func start(on connection: ClientConnection) -> Bool {
-        self.connection = connection
-        guard connection.start(self, method: request.method, head: request.head, content: request.content, request.stream == nil ? .whole : .body) else {
-            self.connection = nil
-            return false
+    func start(on connection: ClientConnection) throws -> Bool {
+        switch request.start(self, on: connection) {
+        case .gone: return false
+        case .refused(let error): throw error
+        case .started(let handle): self.handle = handle
         }
         if let stream = request.stream {
             writer = Task(executorPreference: executor) { [self] in await send(stream) }
+        } else if !request.content.isEmpty {
+            handle?.sendBody(request.content, isLast: true)
         }
         return true
     }
@@ -97,12 +99,12 @@ final class ClientExchange: ClientConsumer, @unchecked Sendable {
         do {
             for try await piece in stream {
                 if Task.isCancelled || isOver { return }
-                if connection?.sendBody(piece, isChunked: request.isChunked) ?? false { continue }
+                if handle?.sendBody(piece) ?? false { continue }
                 if Task.isCancelled || isOver { return }
                 // Resumed once: by `maySend` or the end, which take it.
                 unsafe await withUnsafeContinuation { unsafe room = $0 }
             }
-            if !Task.isCancelled, !isOver { connection?.endBody(isChunked: request.isChunked) }
+            if !Task.isCancelled, !isOver { handle?.endBody() }
         } catch {
             // Only a cut connection can tell the server that the request is not whole.
             cancel(error)
@@ -119,7 +121,7 @@ final class ClientExchange: ClientConsumer, @unchecked Sendable {
 
     private func end() {
         isOver = true
-        connection = nil
+        handle = nil
         writer?.cancel()
         writer = nil
         maySend()
@@ -127,9 +129,9 @@ final class ClientExchange: ClientConsumer, @unchecked Sendable {
 
     private func cancel(_ error: any Error) {
         guard !isOver else { return }
-        let connection = self.connection
+        let handle = self.handle
         end()
-        connection?.cancel(self)
+        handle?.cancel()
         answer(.failure(error))
         source.fail(error)
     }
@@ -141,7 +143,7 @@ final class ClientExchange: ClientConsumer, @unchecked Sendable {
 
     // MARK: the connection's side
 
-    func head(_ head: ResponseHead, _ fields: RequestHeaders) {
+    func head(_ head: ClientResponseHead, _ fields: RequestHeaders) {
         answer(.success(Head(status: head.status, headers: Array(fields), contentLength: head.contentLength)))
     }
 
@@ -152,7 +154,7 @@ final class ClientExchange: ClientConsumer, @unchecked Sendable {
         end()
     }
 
-    func failed(_ failure: ClientFailure) {
+    func failed(_ failure: ClientExchangeFailure) {
         end()
         answer(.failure(failure))
         source.fail(HTTPClientError(failure))

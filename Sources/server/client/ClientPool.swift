@@ -1,162 +1,209 @@
-// ClientPool: the connections of one loop to one server for one client: those that are idle, how many there may be, who waits. The loop's thread.
+// ClientPool: the connections of one loop to one server for one client: those that are free, how many there may be, who waits. It answers by callbacks (`ClientWaiter`);
+// +Async is the same for tasks. The loop's thread.
+//
+//   acquire ─ a connection is free, or has streams to spare ─▶ granted, within the call
+//           ├ there may be another ─▶ waits, and one is made ─────────────────┐
+//           ├ fewer wait than may ──▶ waits                                   │
+//           └ otherwise ────────────▶ refused: overloaded                     ▼
+//   whatever becomes free, and each place that does: to who has waited longest (`hasRoom`, `connectIfNeeded`)
 
-internal import Glibc
 internal import UringBase
-internal import UringHTTP
+package import UringHTTP
 internal import UringHTTP1
-internal import UringRing
-internal import UringTLS
+internal import UringHTTP2
 
 @safe
-final class ClientPool: @unchecked Sendable {
+package final class ClientPool: @unchecked Sendable {
     /// Connections are shared by what is the same client and the same server; `client` is the client's number.
-    struct Key: Hashable {
-        let client: UInt64
-        let scheme: HTTPURL.Scheme
-        let host: String
-        let port: UInt16
+    package struct Key: Hashable, Sendable {
+        package let client: UInt64
+        package let scheme: HTTPURL.Scheme
+        package let host: String
+        package let port: UInt16
+        package init(client: UInt64, scheme: HTTPURL.Scheme, host: String, port: UInt16) {
+            (self.client, self.scheme, self.host, self.port) = (client, scheme, host, port)
+        }
     }
 
-    let key: Key
+    package let key: Key
     let clients: LoopClients
+    let options: HTTPClientOptions
     let policy: ClientPolicy
     let limits: ParserLimits
-    let bodyBytesMax: UInt64
-    private let options: HTTPClientOptions
-    /// The one that was used last is used first: the others may grow old and go.
+    var bodyBytesMax: UInt64 { options.bodyBytesMax }
+
+    /// All that stand, each at its `place`.
+    private var connections: [ClientConnection] = []
+    /// Those that take one request at a time and are free. The one that was used last is used first: the others may grow old and go.
     private var idle: [ClientConnection] = []
-    /// Open ones and those that are being made.
-    private var count = 0
-    private typealias Waiter = UnsafeContinuation<Result<ClientConnection, any Error>, Never>
-    /// In the order they came.
-    private var waiting = unsafe [(id: UInt64, waiter: Waiter)]()
-    private var nextWaiter: UInt64 = 0
-    /// Who waits for a connection that is being made.
-    private var connecting = unsafe [ObjectIdentifier: UnsafeContinuation<HTTPClientError?, Never>]()
+    /// Those that are shared. The first that has room is used: the others become empty, and go.
+    private var shared: [ClientConnection] = []
+    private var connecting: [ClientConnector] = []
+    private var waiting = ClientWaitingList()
+    /// `connectIfNeeded` is under way.
+    private var isConnecting = false
+    /// What the server speaks, as far as is known.
+    enum Spoken { case unknown, http1, http2 }
+    private(set) var spoken: Spoken
 
     init(_ clients: LoopClients, _ key: Key, _ options: HTTPClientOptions) {
         (self.clients, self.key, self.options) = (clients, key, options)
         policy = options.policy
         limits = options.parserLimits
-        bodyBytesMax = options.bodyBytesMax
+        spoken = .http1
     }
 
-    // MARK: for exchanges
+    // MARK: figures
 
-    /// An idle connection, or a new one.
-    func acquire() async throws -> ClientConnection {
-        while let connection = idle.popLast() { if connection.isIdle { return connection } }
-        if count < options.connectionsPerServerMax {
-            count += 1
-            return try await connect()
+    /// Connections that stand, idle ones among them.
+    package var openCount: Int { connections.count }
+    /// Those on which nothing is under way.
+    package var idleCount: Int { idle.count + shared.reduce(0) { $0 + ($1.isIdle ? 1 : 0) } }
+    /// Connections that are being made.
+    package var connectingCount: Int { connecting.count }
+    /// Who waits.
+    package var pendingCount: Int { waiting.count }
+
+    // MARK: for whoever has a request
+
+    /// Asks for a connection for one request. When one is there, the waiter is answered within the call, and nothing is allocated.
+    /// - Returns: what `cancel` takes; 0 when the waiter is answered already.
+    @discardableResult
+    package func acquire(_ waiter: any ClientWaiter) -> UInt64 {
+        if waiting.isEmpty, let connection = takeFree() {
+            connection.granted += 1
+            waiter.granted(connection)
+            return 0
         }
-        guard unsafe waiting.count < options.pendingPerServerMax else { throw HTTPClientError(.overloaded, "\(options.pendingPerServerMax) requests wait for a connection to \(key.host) already") }
-        return try await wait()
-    }
-
-    private func wait() async throws -> ClientConnection {
-        nextWaiter += 1
-        let id = nextWaiter
-        let executor = clients.loop.executor
-        let result = await withTaskCancellationHandler {
-            // Resumed once: by whoever takes it out of the list.
-            unsafe await withUnsafeContinuation { unsafe waiting.append((id, $0)) }
-        } onCancel: {
-            executor.run { [self] in giveUp(id) }
+        // Each place that is not taken serves one more.
+        let pendingMax = options.pendingPerServerMax + max(0, options.connectionsPerServerMax - connections.count)
+        guard waiting.count < pendingMax else {
+            waiter.refused(HTTPClientError(.overloaded, "\(options.pendingPerServerMax) requests wait for a connection to \(key.host) already"))
+            return 0
         }
-        return try result.get()
+        clients.isUsed(self)
+        let ticket = waiting.append(waiter)
+        connectIfNeeded()
+        return ticket
     }
 
-    private func giveUp(_ id: UInt64) {
-        guard let index = unsafe waiting.firstIndex(where: { unsafe $0.id == id }) else { return }
-        let waiter = unsafe waiting.remove(at: index).waiter
-        unsafe waiter.resume(returning: .failure(CancellationError()))
+    /// The waiter does not wait any more, and is told nothing.
+    /// - Returns: false when it has been answered.
+    @discardableResult
+    package func cancel(_ ticket: UInt64) -> Bool {
+        guard waiting.remove(ticket) else { return false }
+        forgetIfEmpty()
+        return true
+    }
+
+    /// Closes what is idle, and what is not behind its exchanges. Whoever waits is served all the same, by connections that are closed behind that.
+    package func retireAll() {
+        for connection in connections { connection.retire() }
+        for connector in connecting { connector.isRetiring = true }
+    }
+
+    /// A connection that has room without being told so; nil when there is none.
+    func takeFree() -> ClientConnection? {
+        while let connection = idle.popLast() {
+            connection.isListed = false
+            if connection.room > 0 { return connection }
+        }
+        return shared.first { $0.room > 0 }
     }
 
     // MARK: connecting
 
-    /// A connection for the place that the caller has counted, which is given back when there is none.
-    private func connect() async throws -> ClientConnection {
-        do {
-            let security = try clients.security(key, options)
-            let addresses = try await clients.resolve(key, options)
-            var failure = HTTPClientError(.resolve, "\(key.host) has no address")
-            for address in addresses {
-                try Task.checkCancellation()
-                let connection = ClientConnection(self, address, security, connectDeadline: clients.deadline(in: options.connectTimeoutNs))
-                guard let failed = await attempt(connection) else { return connection }
-                failure = failed
-            }
-            throw failure
-        } catch {
-            count -= 1
-            serveWaiting()
-            if unsafe count == 0 && waiting.isEmpty { clients.isEmpty(self) }
-            throw error
+    /// Makes as many connections as those who wait have use for.
+    private func connectIfNeeded() {
+        guard !isConnecting else { return }
+        isConnecting = true
+        defer { isConnecting = false }
+        while connections.count + connecting.count < options.connectionsPerServerMax, waiting.count > served {
+            let connector = ClientConnector(self)
+            connecting.append(connector)
+            connector.begin()
         }
     }
 
-    /// nil, or why it could not be connected.
-    private func attempt(_ connection: ClientConnection) async -> HTTPClientError? {
-        switch clients.loop.connect(connection.address, connection) {
-        case .failure(let error): return HTTPClientError(.connect(error.code), error.description)
-        case .success(let handle):
-            connection.handle = handle
-            clients.loop.tunnelLink(handle)?.wake(at: connection.connectDeadline)
-            // Resumed once: by `settle`, which takes it out of the table. No completion comes before this turn is over.
-            return unsafe await withUnsafeContinuation { unsafe connecting[ObjectIdentifier(connection)] = $0 }
+    /// How many of those who wait the connections that are being made will serve. When the server may speak HTTP/2, the first tells for the others.
+    private var served: Int {
+        switch spoken {
+        case .http1: connecting.count
+        case .http2: connecting.count * HTTP2ClientSettings.streamsBeforeSettingsMax
+        case .unknown: connecting.isEmpty ? 0 : .max
         }
     }
 
-    private func settle(_ connection: ClientConnection, _ failure: HTTPClientError?) {
-        let waiter = unsafe connecting.removeValue(forKey: ObjectIdentifier(connection))
-        unsafe waiter?.resume(returning: failure)
+    func connected(_ connector: ClientConnector, _ handle: Handle, _ link: TunnelLink) {
+        connecting.removeAll { $0 === connector }
+        let connection = HTTP1ClientTransport(self, handle)
+        connection.place = connections.count
+        connections.append(connection)
+        link.handOver(to: connection)
+        serve(connection)
+        // To be closed behind its first requests, or at once when there are none.
+        if connector.isRetiring { connection.isRetiring = true }
+        if connection.isRetiring, connection.isIdle { connection.retire() }
+        // Others may be needed, now that it is known what one is good for.
+        connectIfNeeded()
     }
 
-    func connected(_ connection: ClientConnection) { settle(connection, nil) }
-
-    func connectFailed(_ connection: ClientConnection, _ code: Int32) {
-        connection.handle = nil
-        settle(connection, HTTPClientError(.connect(code), "connecting to \(key.host) (\(connection.address.description)): \(SystemError.text(of: code))"))
-    }
-
-    func securityFailed(_ connection: ClientConnection, _ failure: TLSFailure) {
-        connection.handle = nil
-        settle(connection, HTTPClientError(.tls, "the TLS handshake with \(key.host) (\(connection.address.description)): \(HandshakeFailure(failure))"))
+    /// No address of the server could be connected to: whom it was made for is told.
+    func connectFailed(_ connector: ClientConnector, _ failure: HTTPClientError) {
+        connecting.removeAll { $0 === connector }
+        // One that was to be shared fails for all who have nothing else to wait for.
+        let count = spoken == .http1 ? 1 : connecting.isEmpty ? waiting.count : 0
+        var refused: [any ClientWaiter] = []
+        while refused.count < count, let waiter = waiting.popFirst() { refused.append(waiter) }
+        for waiter in refused { waiter.refused(failure) }
+        connectIfNeeded()
+        forgetIfEmpty()
     }
 
     // MARK: connections
 
-    /// Its exchange is complete, and it may take another.
-    func isFree(_ connection: ClientConnection) {
-        if unsafe !waiting.isEmpty {
-            let waiter = unsafe waiting.removeFirst().waiter
-            return unsafe waiter.resume(returning: .success(connection))
-        }
-        idle.append(connection)
-        if unsafe clients.loop.state.pointee.phase == .draining { connection.retire() }
+    /// It takes a request, or another one: its exchange is complete, a grant was given back, its server allows more.
+    func hasRoom(_ connection: ClientConnection) {
+        if connection.isRetiring { return connection.isIdle ? connection.retire() : () }
+        serve(connection)
+        if connection.isIdle, unsafe clients.loop.state.pointee.phase == .draining { connection.retire() }
     }
 
-    /// It has ended; told once, after it was connected.
+    private func serve(_ connection: ClientConnection) {
+        while connection.room > 0, let waiter = waiting.popFirst() {
+            connection.granted += 1
+            waiter.granted(connection)
+        }
+        guard connection.room > 0, !connection.isListed, connection.handle != nil else { return }
+        if connection.isShared {
+            connection.isListed = true
+            shared.append(connection)
+        } else {
+            connection.isListed = true
+            idle.append(connection)
+        }
+    }
+
+    /// It takes no more requests, and ends with those that are under way.
+    func isLeaving(_ connection: ClientConnection) {
+        guard connection.isListed else { return }
+        connection.isListed = false
+        if connection.isShared { shared.removeAll { $0 === connection } } else { idle.removeAll { $0 === connection } }
+    }
+
+    /// It has ended, or is somebody else's; told once.
     func closed(_ connection: ClientConnection) {
-        idle.removeAll { $0 === connection }
-        count -= 1
-        serveWaiting()
-        if unsafe count == 0 && waiting.isEmpty { clients.isEmpty(self) }
+        isLeaving(connection)
+        let last = connections.removeLast()
+        if last !== connection {
+            connections[connection.place] = last
+            last.place = connection.place
+        }
+        connectIfNeeded()
+        forgetIfEmpty()
     }
 
-    /// There is a place: who has waited longest makes a connection of his own.
-    private func serveWaiting() {
-        guard unsafe !waiting.isEmpty, count < options.connectionsPerServerMax else { return }
-        let waiter = unsafe waiting.removeFirst().waiter
-        count += 1
-        Task(executorPreference: clients.loop.executor) { @Sendable [self] in
-            do {
-                let connection = try await connect()
-                unsafe waiter.resume(returning: .success(connection))
-            } catch {
-                unsafe waiter.resume(returning: .failure(error))
-            }
-        }
+    private func forgetIfEmpty() {
+        if connections.isEmpty, connecting.isEmpty, waiting.isEmpty { clients.isEmpty(self) }
     }
 }

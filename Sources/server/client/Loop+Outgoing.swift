@@ -121,7 +121,8 @@ extension Loop {
         if unsafe connection.pointee.flags.contains(.closing) { return }
         let box = unsafe connection.pointee.tunnel
         let wasOpen = unsafe connection.pointee.body.mode == .tunnel
-        unsafe connection.pointee.body = unsafe BodyProgress()
+        // Any other tunnel is told as of any end (`closed`).
+        if unsafe box?._withUnsafeGuaranteedRef({ $0.tunnel is any OutgoingTunnel }) ?? true { unsafe connection.pointee.body = unsafe BodyProgress() }
         unsafe dropPlaintext(connection)
         unsafe perform(connection, connection.pointee.machine.transportFailed(now: state.pointee.now, settings.pointee.policy))
         // The connection holds the box until its slot is free, at the end of the turn at the earliest.
@@ -150,6 +151,12 @@ extension TunnelLink {
     package var hasEndedInOrder: Bool {
         guard let tls = unsafe connection.pointee.tls else { return true }
         return unsafe tls.pointee.session.isClosedByPeer
+    }
+
+    /// ALPN chose HTTP/2. False without TLS.
+    var isHTTP2: Bool {
+        guard let tls = unsafe connection.pointee.tls else { return false }
+        return unsafe tls.pointee.session.isHTTP2
     }
 
     /// Closes at once, in order; the tunnel is told nothing more.

@@ -8,6 +8,8 @@ internal import UringHTTP1
 internal import UringRing
 internal import UringTLS
 
+typealias NameResolverAnswer = ResolutionRequest.Body
+
 @safe
 final class LoopClients {
     /// The most field lines that a response may have.
@@ -51,7 +53,7 @@ final class LoopClients {
     private var contexts: [(client: UInt64, context: TLSClientContext)] = []
 
     /// How connections of a pool are secured.
-    func security(_ key: ClientPool.Key, _ options: HTTPClientOptions) throws -> OutgoingSecurity? {
+    func security(_ key: ClientPool.Key, _ options: HTTPClientOptions) throws(HTTPClientError) -> OutgoingSecurity? {
         guard key.scheme == .https else { return nil }
         if let known = contexts.first(where: { $0.client == key.client }) { return OutgoingSecurity(context: known.context, host: key.host, port: key.port) }
         let context: TLSClientContext
@@ -67,32 +69,22 @@ final class LoopClients {
 
     private static let resolver = NameResolver()
 
-    /// Where a server may be, in the order to try.
-    func resolve(_ key: ClientPool.Key, _ options: HTTPClientOptions) async throws -> [SocketAddress] {
-        if let place = options.connectsTo {
-            guard case .success(let address) = SocketAddress.parse(place) else { throw HTTPClientError(.resolve, "\(place) is no address") }
-            return [address]
-        }
-        if let address = NameResolver.literal(key.host, port: key.port) { return [address] }
-        let found = await lookUp(key)
-        switch found {
-        case .success(let addresses): return NameResolver.interleaved(addresses)
-        case .failure(let failure):
-            try Task.checkCancellation()
-            throw HTTPClientError(.resolve, "\(key.host): \(failure)")
+    /// Where a server is, when nobody has to be asked; nil: ask (`resolve`).
+    func known(_ key: ClientPool.Key, _ options: HTTPClientOptions) throws(HTTPClientError) -> [SocketAddress]? {
+        guard let place = options.connectsTo else { return NameResolver.literal(key.host, port: key.port).map { [$0] } }
+        guard case .success(let address) = SocketAddress.parse(place) else { throw HTTPClientError(.resolve, "\(place) is no address") }
+        return [address]
+    }
+
+    /// Looks the server's name up. The answer comes within the call or in a later turn; nobody can take the question back.
+    func resolve(_ key: ClientPool.Key, _ body: @escaping NameResolverAnswer) {
+        switch Self.resolver.resolve(key.host, port: key.port, for: loop.port, body) {
+        case .now(let result): body(result)
+        case .later: break
         }
     }
 
-    /// A task that is cancelled meanwhile waits for the answer all the same: it comes, or its time is up.
-    private func lookUp(_ key: ClientPool.Key) async -> Result<[SocketAddress], ResolutionFailure> {
-        // Resumed once: by the answer that is there, or the one that comes.
-        unsafe await withUnsafeContinuation { continuation in
-            switch Self.resolver.resolve(key.host, port: key.port, for: loop.port, { result in unsafe continuation.resume(returning: result) }) {
-            case .now(let result): unsafe continuation.resume(returning: result)
-            case .later: break
-            }
-        }
-    }
+    // MARK: pools
 
     /// The pool of a client for a server.
     func pool(_ key: ClientPool.Key, _ options: HTTPClientOptions) -> ClientPool {
@@ -104,4 +96,6 @@ final class LoopClients {
 
     /// A pool has neither connections nor anybody who waits for one.
     func isEmpty(_ pool: ClientPool) { if pools[pool.key] === pool { pools[pool.key] = nil } }
+    /// Somebody has kept it, and it is needed again.
+    func isUsed(_ pool: ClientPool) { if pools[pool.key] == nil { pools[pool.key] = pool } }
 }

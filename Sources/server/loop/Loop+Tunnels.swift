@@ -53,6 +53,23 @@ extension Loop {
         unsafe box._withUnsafeGuaranteedRef { body($0.tunnel, unsafe TunnelLink(self, connection)) }
     }
 
+    /// Another tunnel has the connection from here on.
+    func handOver(_ connection: UnsafeMutablePointer<Connection>, _ tunnel: any Tunnel) {
+        guard unsafe connection.pointee.body.mode == .tunnel, unsafe connection.pointee.flags.isDisjoint(with: .closing),
+            let box = unsafe connection.pointee.tunnel
+        else { return }
+        // The first may be in a call: its box stays as long as the connection.
+        unsafe connection.pointee.tunnel = .passRetained(TunnelBox(tunnel, behind: box.takeRetainedValue()))
+        unsafe connection.pointee.flags.subtract([.bodyPaused, .awaitsRoom])
+        // What the first leaves of the bytes it is called for.
+        unsafe state.pointee.hasWork = true
+        if unsafe !connection.pointee.flags.contains(.resuming) {
+            unsafe connection.pointee.flags.insert(.resuming)
+            unsafe state.pointee.resuming.append(connection)
+        }
+        tunnel.opened(unsafe TunnelLink(self, connection))
+    }
+
     // MARK: input
 
     /// Input is held back: the tunnel has paused, or waits for room.

@@ -37,7 +37,9 @@ package protocol TunnelOrder: AnyObject, Sendable {}
 /// A tunnel as a connection holds it: one pointer, called through without reference counting.
 final class TunnelBox {
     let tunnel: any Tunnel
-    init(_ tunnel: any Tunnel) { self.tunnel = tunnel }
+    /// Of the tunnel that had the connection before.
+    private let earlier: TunnelBox?
+    init(_ tunnel: any Tunnel, behind earlier: TunnelBox? = nil) { (self.tunnel, self.earlier) = (tunnel, earlier) }
 }
 
 /// A tunnel's way to its connection. Good for the call that it is passed to; a tunnel that keeps it, or uses it elsewhere, works on somebody else's
@@ -80,6 +82,15 @@ package struct TunnelLink {
     package func end() { unsafe loop._withUnsafeGuaranteedRef { unsafe $0.endTunnel(connection) } }
     /// Ends it at once, so that the client sees that something was cut off.
     package func abort() { unsafe loop._withUnsafeGuaranteedRef { unsafe $0.perform(connection, connection.pointee.machine.abort()) } }
+
+    /// Gives the connection to another tunnel, whose `opened` is called. Bytes that the call under way does not use, and all that follow, are the other's; this one is told
+    /// nothing more, and the link is not its any more.
+    package func handOver(to tunnel: any Tunnel) { unsafe loop._withUnsafeGuaranteedRef { unsafe $0.handOver(connection, tunnel) } }
+    /// Nobody else has the connection yet.
+    package func belongs(to tunnel: any Tunnel) -> Bool {
+        guard isOpen, let box = unsafe connection.pointee.tunnel else { return false }
+        return unsafe box._withUnsafeGuaranteedRef { $0.tunnel === tunnel }
+    }
 
     /// Takes no input for now: the client is held back. What came already waits.
     package func pause() { unsafe loop._withUnsafeGuaranteedRef { unsafe $0.pauseBody(connection) } }
