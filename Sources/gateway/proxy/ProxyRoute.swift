@@ -9,7 +9,8 @@ internal import UringServer
 final class ProxyRoute: Sendable {
     let upstream: Upstream
     private let configuration: ProxyConfiguration
-    private let secureHost: [UInt8]
+    /// What stands in Host in place of the client's; empty: the client's, or the server's.
+    private let host: [UInt8]
     /// In lower case.
     private let removed: [[UInt8]]
     private let added: [(name: [UInt8], value: [UInt8])]
@@ -31,7 +32,7 @@ final class ProxyRoute: Sendable {
         responseAdded = configuration.responseHeaders.add
         let timeout = configuration.responseTimeoutNs ?? upstream.configuration.timeouts.responseNs
         timeoutNs = timeout == 0 ? .max : timeout
-        secureHost = if case .name(let name) = configuration.host { Array(name.utf8) } else { [] }
+        host = if case .name(let name) = configuration.host { Array(name.utf8) } else { [] }
     }
 
     /// Forwards a request. On a loop's thread.
@@ -41,11 +42,16 @@ final class ProxyRoute: Sendable {
         let forwarded = exchange.request
         forwarded.begin(request)
         rewritePath(request, forwarded)
-        if !secureHost.isEmpty { forwarded.setAuthority(secureHost.span) }
+        switch configuration.host {
+        case nil, .preserve: break
+        case .name: forwarded.setAuthority(host.span)
+        // Known when a server is chosen.
+        case .upstream: exchange.takesServersAuthority = true
+        }
         let trusts = trusted.contains(request.peer)
         forwarded.copyFields(of: request, upgrades: configuration.webSocket) { known, name in drops(known, name, trusts: trusts) }
         addForwarded(request, forwarded, trusts: trusts)
-        for (name, value) in added { forwarded.addField(name.span, value.span) }
+        for index in added.indices { forwarded.addField(added[index].name.span, added[index].value.span) }
         exchange.note = self
         exchange.forward(response, by: here, timeoutNs: timeoutNs, attemptTimeoutNs: .max)
     }
@@ -87,13 +93,98 @@ final class ProxyRoute: Sendable {
         return false
     }
 
+    /// Says who the client is (X-Forwarded-*, or RFC 7239): behind what a trusted peer has said, or alone.
     private func addForwarded(_ request: borrowing Request, _ forwarded: ProxyRequest, trusts: Bool) {
-        guard configuration.forwarded.writesXForwarded else { return }
-        var value = unsafe ByteSinkStorage()
-        _ = value
+        guard configuration.forwarded != .off else { return }
+        let peer = request.peer.address
+        if configuration.forwarded.writesXForwarded {
+            let proto = trusts ? request.headers["x-forwarded-proto"] : nil
+            let host = trusts ? request.headers["x-forwarded-host"] : nil
+            Self.withText { text in
+                if trusts { Self.join(request, .xForwardedFor, &text) }
+                if let peer {
+                    if text.count > 0 { text.append(", ") }
+                    peer.append(to: &text)
+                }
+                Self.add("x-forwarded-for", text, forwarded)
+            }
+            Self.withText { text in
+                if let proto { text.append(proto.span) } else { text.append(request.isSecure ? "https" : "http") }
+                Self.add("x-forwarded-proto", text, forwarded)
+            }
+            Self.withText { text in
+                text.append((host ?? request.authority).span)
+                Self.add("x-forwarded-host", text, forwarded)
+            }
+        }
+        if configuration.forwarded.writesForwarded {
+            Self.withText { text in
+                if trusts { Self.join(request, .forwarded, &text) }
+                if text.count > 0 { text.append(", ") }
+                Self.writeElement(peer, request, &text)
+                Self.add("forwarded", text, forwarded)
+            }
+        }
     }
 
+    /// `for=192.0.2.1;proto=https;host=…` (RFC 7239 section 4).
+    private static func writeElement(_ peer: IPAddress?, _ request: borrowing Request, _ text: inout ByteSink) {
+        text.append("for=")
+        if let peer {
+            if peer.isIPv4 { peer.append(to: &text) } else {
+                text.append("\"[")
+                peer.append(to: &text)
+                text.append("]\"")
+            }
+        } else {
+            text.append("unknown")
+        }
+        text.append(request.isSecure ? ";proto=https" : ";proto=http")
+        guard !request.authority.isEmpty else { return }
+        text.append(";host=\"")
+        text.append(request.authority.span)
+        text.append("\"")
+    }
+
+    /// All lines of a field, as one list.
+    private static func join(_ request: borrowing Request, _ field: KnownField, _ text: inout ByteSink) {
+        for index in 0..<request.headers.count where request.headers.isField(field, at: index) {
+            if text.count > 0 { text.append(", ") }
+            text.append(request.headers.value(at: index).span)
+        }
+    }
+
+    /// Lists of addresses are not longer than this; what does not fit is left out whole, so that nobody takes a part for all.
+    private static let textBytesMax = 1024
+
+    private static func withText(_ body: (inout ByteSink) -> Void) {
+        unsafe withUnsafeTemporaryAllocation(of: UInt8.self, capacity: textBytesMax) { memory in
+            guard let base = memory.baseAddress else { return }
+            // SAFETY: the memory lives through this call, and the sink no longer.
+            var sink = unsafe ByteSink(base, capacity: memory.count)
+            body(&sink)
+        }
+    }
+
+    private static func add(_ name: StaticString, _ text: borrowing ByteSink, _ forwarded: ProxyRequest) {
+        guard !text.isTruncated, text.count > 0 else { return }
+        // A literal lives as long as the program.
+        let name = unsafe Span<UInt8>(_unsafeStart: name.utf8Start, count: name.utf8CodeUnitCount)
+        text.withBytes { _ = forwarded.addField(name, $0) }
+    }
+
+    /// Whether the body is to be handed on as it comes, rather than waited for.
+    func wantsStream(_ request: borrowing Request) -> Bool {
+        guard let length = request.announcedLength else { return true }
+        return length > max(configuration.requestBufferBytes, Self.smallBodyBytes)
+    }
+
+    /// Bodies up to here are one receive as a rule, and can be sent again when they are whole.
+    private static let smallBodyBytes: UInt64 = 16 * 1024
+
     func edit(_ response: inout Response) {
+        for name in responseRemoved { response.headers[String(decoding: name, as: UTF8.self)] = nil }
         for field in responseSet { response.headers[field.name] = field.value }
+        for field in responseAdded { response.headers.add(field.name, field.value) }
     }
 }

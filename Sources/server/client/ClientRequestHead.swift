@@ -72,6 +72,17 @@ package struct ClientFieldWriter: ~Copyable {
         }
     }
 
+    /// Adds lines that were checked when they were written (`ProxyRequest`): `name: value` and CRLF each, none of them the connection's own.
+    mutating func add(lines: UnsafeBufferPointer<UInt8>) {
+        guard let start = lines.baseAddress else { return }
+        if needed <= capacity, lines.count <= capacity - needed {
+            unsafe (out + needed).update(from: start, count: lines.count)
+            needed += lines.count
+        } else {
+            needed = max(capacity, needed) + lines.count
+        }
+    }
+
     package mutating func add(_ name: StaticString, _ value: UnsafeBufferPointer<UInt8>) {
         // A literal lives as long as the program.
         unsafe add(UnsafeBufferPointer(start: name.utf8Start, count: name.utf8CodeUnitCount), value)

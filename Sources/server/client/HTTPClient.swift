@@ -26,8 +26,11 @@ public final class HTTPClient: Sendable {
     /// A client without connections yet.
     public init(options: HTTPClientOptions = HTTPClientOptions()) {
         self.options = options
-        number = Self.clients.add(1, ordering: .relaxed).newValue
+        number = Self.nextNumber()
     }
+
+    /// No other client of the process has it.
+    static func nextNumber() -> UInt64 { clients.add(1, ordering: .relaxed).newValue }
 
     /// Sends a GET request; see `send(_:on:)`.
     /// - Parameters:

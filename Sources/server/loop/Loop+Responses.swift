@@ -125,7 +125,7 @@ extension Loop {
             }
         case .relayed(let length):
             written = unsafe UInt64(writeHead(connection, plan.framing, persistence, following: 0))
-            if plan.sendsBody, written > 0 {
+            if plan.sendsBody, length != 0, written > 0 {
                 let exchange = unsafe makeExchange(connection)
                 (exchange.isRelayed, exchange.isChunked, exchange.remaining) = (true, plan.framing == .chunked, length)
                 ended = false

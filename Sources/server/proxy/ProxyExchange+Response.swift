@@ -8,27 +8,30 @@ internal import UringHTTP
 internal import UringHTTP1
 
 extension ProxyExchange: ClientConsumer {
-    func head(_ head: ResponseHead, _ fields: RequestHeaders) {
+    package func head(_ head: ClientResponseHead, _ fields: RequestHeaders) {
         guard phase == .awaiting, let director else { return }
         let outcome = ProxyOutcome.status(head.status)
         director.attempted(self, outcome, nanoseconds: sinceAttempt)
         if mayTryElsewhere, director.retries(self, outcome, isSafe: request.method.isIdempotent) { return retryElsewhere() }
         guard loop.link(self) != nil else { return }
-        take(head, fields)
+        take(head, switches: false, fields)
         edit()
         phase = .held
-        switch head.framing {
+        guard head.hasBody else {
+            guard request.method == .head || head.status.forbidsContent else { return }
+            // It says what GET would have had (RFC 9110 section 9.3.2).
+            unsafe (state.pointee.content, state.pointee.hasSpecialContent) = (.relayed(length: head.contentLength), true)
+            return
+        }
+        switch head.contentLength {
         // All of it comes with the head as a rule, and then leaves with it.
-        case .length(let length) where unsafe length <= UInt64(ResponseState.copiedBodyMax): announced = length
-        case .length(let length): beginRelay(length)
-        case .chunked, .untilClose: beginRelay(nil)
-        // A head without content says what GET would have had (RFC 9110 section 9.3.2).
-        case .none: unsafe (state.pointee.content, state.pointee.hasSpecialContent) = (.relayed(length: head.contentLength), true)
-        case .tunnel: break
+        case .some(let length) where unsafe length <= UInt64(ResponseState.copiedBodyMax): announced = length
+        case .some(let length): beginRelay(length)
+        case nil: beginRelay(nil)
         }
     }
 
-    func body(_ bytes: UnsafePointer<UInt8>, _ count: Int) -> Bool {
+    package func body(_ bytes: UnsafePointer<UInt8>, _ count: Int) -> Bool {
         if phase == .held {
             if UInt64(count) == announced {
                 unsafe state.pointee.body.append(bytes, count)
@@ -41,8 +44,8 @@ extension ProxyExchange: ClientConsumer {
         return holdsServer
     }
 
-    func ended(_ trailers: RequestHeaders) {
-        connection = nil
+    package func ended(_ trailers: RequestHeaders) {
+        exchange = nil
         guard let link = loop.link(self) else { return finish() }
         switch phase {
         case .held where trailers.count > 0:
@@ -60,25 +63,27 @@ extension ProxyExchange: ClientConsumer {
         finish()
     }
 
-    func failed(_ failure: ClientFailure) {
+    package func failed(_ failure: ClientExchangeFailure) {
         let wasWaitingForHead = phase == .awaiting
-        connection = nil
+        exchange = nil
         guard wasWaitingForHead else {
             // The client sees that something is missing: its connection, or stream, ends without an end of the content.
             director?.attempted(self, .failed(.truncated), nanoseconds: sinceAttempt)
             loop.link(self)?.abort(self)
             return finish()
         }
-        if failure.isStale, staleConnections < Self.staleConnectionsMax, mayRepeat(failure.progress), loop.link(self) != nil { return retryStale() }
+        if failure.isReused, staleConnections < Self.staleConnectionsMax, failure.mayRepeat(isIdempotent: request.method.isIdempotent, canRepeatBody: isWhole), loop.link(self) != nil {
+            return retryStale()
+        }
         attemptEnded(.failed(ProxyFailure(failure)), isSafe: mayRepeat(failure.progress))
     }
 
-    func maySend() {
+    package func maySend() {
         guard let link = loop.link(self) else { return }
         link.resumeBody()
     }
 
-    func stopSending() {
+    package func stopSending() {
         dropsBody = true
         loop.link(self)?.resumeBody()
     }
@@ -86,11 +91,10 @@ extension ProxyExchange: ClientConsumer {
     // MARK: the head
 
     /// Writes status and fields of the response for the client, without what is of the server's connection only (RFC 9110 section 7.6.1).
-    private func take(_ head: ResponseHead, _ headers: RequestHeaders) {
+    func take(_ head: ClientResponseHead, switches: Bool, _ headers: RequestHeaders) {
         unsafe state.pointee.status = head.status
         let (base, slots, count) = unsafe (headers.base, headers.fields, headers.count)
         let listed = unsafe ConnectionOptions(base, slots, count)
-        let switches = head.framing == .tunnel
         for index in 0..<count {
             let slot = unsafe slots[index]
             switch slot.known {
@@ -120,10 +124,10 @@ extension ProxyExchange: ClientConsumer {
 }
 
 extension ProxyFailure {
-    init(_ failure: ClientFailure) {
+    init(_ failure: ClientExchangeFailure) {
         self =
             switch failure.reason {
-            case .closed, .transport: .reset
+            case .closed, .transport, .reset, .connection, .bodyLength: .reset
             case .truncated: .truncated
             case .malformed, .unexpectedUpgrade, .tooManyInterimResponses: .malformed
             case .timeout: .timeout

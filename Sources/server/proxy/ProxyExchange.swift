@@ -46,8 +46,11 @@ package final class ProxyExchange: Responder {
     unowned let loop: Loop
     var director: (any ProxyDirector)?
     var phase = Phase.free
-    var connection: ClientConnection?
+    /// With the server that has been asked.
+    var exchange: ClientRequestHandle?
     private var pool: ClientPool?
+    /// Of the place in the pool's line.
+    private var ticket: UInt64 = 0
     private var attemptBegan: UInt64 = 0
     /// How long each attempt may take to its response's head.
     private var attemptTimeoutNs: UInt64 = .max
@@ -118,10 +121,13 @@ package final class ProxyExchange: Responder {
             holdsBody = !isLast
             return holdsBody
         case .awaiting, .held, .relaying:
-            guard let connection else { return false }
+            guard let exchange else { return false }
             bodyIsGone = bodyIsGone || count > 0
-            let hasRoom = unsafe connection.sendBody(bytes, count, isChunked: request.framing == .chunked)
-            if isLast { connection.endBody(isChunked: request.framing == .chunked) }
+            let endsWithTrailers = isLast && trailers.count > 0
+            let hasRoom = unsafe exchange.sendBody(UnsafeRawBufferPointer(start: bytes, count: count), isLast: isLast && !endsWithTrailers)
+            if endsWithTrailers {
+                exchange.endBody { writer in for index in 0..<trailers.count { writer.add(trailers.name(at: index), trailers.value(at: index)) } }
+            }
             holdsBody = !hasRoom && !isLast
             return holdsBody
         }
@@ -133,7 +139,7 @@ package final class ProxyExchange: Responder {
         case .relaying:
             guard holdsServer, link.hasRoom else { return }
             holdsServer = false
-            connection?.resumeBody()
+            exchange?.resumeBody()
         case .begun, .waiting, .awaiting, .held:
             let at = min(deadline, attemptDeadline)
             guard now >= at else { return link.wake(at: at) }
@@ -174,15 +180,28 @@ package final class ProxyExchange: Responder {
             if attemptTimeoutNs != .max { loop.link(self)?.wake(at: min(deadline, attemptDeadline)) }
             phase = .waiting
             pool = choice.pool
-            choice.pool.lease(self)
+            join(choice.pool)
         }
+    }
+
+    /// Asks for a connection, which may be there at once.
+    private func join(_ pool: ClientPool) {
+        ticket = 0
+        let ticket = pool.acquire(self)
+        if phase == .waiting { self.ticket = ticket }
+    }
+
+    /// The client's request is at fault.
+    private func refuseRequest() {
+        release()
+        fail(.badRequest, "the request cannot be forwarded")
     }
 
     /// The server's connection goes, or the place in the line for one.
     private func giveUpAttempt() {
-        if phase == .waiting { pool?.withdraw(self) }
-        connection?.cancel(self)
-        connection = nil
+        if phase == .waiting { pool?.cancel(ticket) }
+        exchange?.cancel()
+        exchange = nil
         if phase != .free { phase = .begun }
     }
 
@@ -206,8 +225,8 @@ package final class ProxyExchange: Responder {
 
     /// The response that has begun is not the one that the client gets.
     func retryElsewhere() {
-        connection?.cancel(self)
-        connection = nil
+        exchange?.cancel()
+        exchange = nil
         phase = .begun
         release()
         attempt()
@@ -216,15 +235,15 @@ package final class ProxyExchange: Responder {
     /// The kept connection had been closed by its server: not the server's failure, and not an attempt.
     func retryStale() {
         staleConnections += 1
-        connection = nil
+        exchange = nil
         phase = .waiting
-        pool?.lease(self)
+        if let pool { join(pool) }
     }
 
     /// An attempt has come to nothing, or to a status that another server may do better than.
     func attemptEnded(_ outcome: ProxyOutcome, isSafe: Bool) {
         guard let director else { return }
-        connection = nil
+        exchange = nil
         phase = .begun
         director.attempted(self, outcome, nanoseconds: now &- attemptBegan)
         release()
@@ -264,7 +283,7 @@ package final class ProxyExchange: Responder {
     /// Nothing is left to do.
     func finish() {
         release()
-        (connection, pool) = (nil, nil)
+        (exchange, pool) = (nil, nil)
         phase = .free
         let director = director
         self.director = nil
@@ -277,15 +296,16 @@ package final class ProxyExchange: Responder {
 // MARK: connections
 
 extension ProxyExchange: ClientWaiter {
-    func granted(_ connection: ClientConnection) {
-        guard phase == .waiting else { return }
+    package func granted(_ connection: ClientConnection) {
+        guard phase == .waiting else { return connection.giveBack() }
         phase = .awaiting
-        self.connection = connection
-        guard start(on: connection) else {
-            // It has gone between being handed out and now: nothing was sent.
-            self.connection = nil
-            staleConnections += 1
-            return attemptEnded(.failed(.reset), isSafe: true)
+        switch start(on: connection) {
+        case .started: break
+        // Between being handed out and now: nothing was sent.
+        case .gone: return staleConnections < Self.staleConnectionsMax ? retryStale() : attemptEnded(.failed(.reset), isSafe: true)
+        case .refused:
+            // What a client asks for cannot be said to a server, such as a target of a form that fits no method.
+            return refuseRequest()
         }
         if holdsBody {
             holdsBody = false
@@ -293,7 +313,7 @@ extension ProxyExchange: ClientWaiter {
         }
     }
 
-    func refused(_ error: HTTPClientError) {
+    package func refused(_ error: HTTPClientError) {
         guard phase == .waiting else { return }
         let failure: ProxyFailure =
             switch error.reason {
@@ -303,31 +323,20 @@ extension ProxyExchange: ClientWaiter {
             }
         attemptEnded(.failed(failure), isSafe: true)
     }
-}
 
-extension ProxyExchange {
-    /// Sends the request, with as much of its content as is here. False when the connection has gone.
-    private func start(on connection: ClientConnection) -> Bool {
-        let target = unsafe request.target.pointee
-        let room = unsafe request.methodName.pointee.count + target.count + request.authority.pointee.count + RequestEncoder.headBytesBeside + request.fields.pointee.count + 2
-        var isValid = true
-        let head = unsafe [UInt8](unsafeUninitializedCapacity: room) { buffer, count in
-            guard let out = buffer.baseAddress else { return }
-            let outcome = unsafe RequestEncoder.encodeHead(
-                into: out, capacity: room, method: UnsafeBufferPointer(start: request.methodName.pointee.base, count: request.methodName.pointee.count),
-                target: UnsafeBufferPointer(start: target.base, count: target.count),
-                authority: UnsafeBufferPointer(start: request.authority.pointee.base, count: request.authority.pointee.count), framing: request.framing,
-                expectsContinue: false, connection: [])
-            guard case .written(let bytes) = outcome else {
-                isValid = false
-                return
-            }
-            unsafe memcpy(out + bytes, request.fields.pointee.base, request.fields.pointee.count)
-            count = unsafe bytes + request.fields.pointee.count
-            unsafe count += ResponseEncoder.endHead(out + count)
-        }
-        guard isValid else { return false }
-        let content = unsafe Array(UnsafeBufferPointer(start: request.content.pointee.base, count: request.content.pointee.count))
-        return connection.start(self, method: request.method, head: head, content: content, request.isStreamed ? .body : .whole)
+    /// Sends the request, with as much of its content as is here.
+    private func start(on connection: ClientConnection) -> ClientStart {
+        func text(_ buffer: UnsafeMutablePointer<GrowingBytes>) -> UnsafeBufferPointer<UInt8> { unsafe UnsafeBufferPointer(start: buffer.pointee.base, count: buffer.pointee.count) }
+        // The request's buffers stay as they are during the call.
+        var head = unsafe ClientRequestHead(method: text(request.methodName), target: text(request.target), authority: text(request.authority), body: request.framing)
+        unsafe (head.asksUpgrade, head.acceptsTrailers, head.fieldBytes) = unsafe (request.asksUpgrade, request.takesTrailers, request.fields.pointee.count)
+        let started = unsafe connection.start(self, head) { writer in unsafe writer.add(lines: text(request.fields)) }
+        guard case .started(let handle) = started else { return started }
+        exchange = handle
+        let isLast = !request.isStreamed || bodyEnded
+        let content = unsafe text(request.content)
+        guard request.framing != .none, request.framing != .length(0) else { return started }
+        if content.count > 0 || isLast { unsafe handle.sendBody(UnsafeRawBufferPointer(content), isLast: isLast) }
+        return started
     }
 }
