@@ -145,7 +145,7 @@ struct AliasTable: ~Copyable {
     func draw(_ random: inout PolicyRandom) -> Int {
         let number = random.next()
         // The upper half chooses the column, the lower half within it.
-        let column = Int(truncatingIfNeeded: (number >> 32) &* UInt64(columns) >> 32)
+        let column = Int(truncatingIfNeeded: ((number >> 32) &* UInt64(columns)) >> 32)
         let isFirst = UInt32(truncatingIfNeeded: number) <= UInt32(bitPattern: share[column])
         return Int(isFirst ? lane[column] : other[column])
     }

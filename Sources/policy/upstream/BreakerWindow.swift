@@ -29,6 +29,8 @@ struct BreakerWindow: Sendable {
     private var marks = InlineArray<64, Mark>(repeating: Mark())
     private var first = 0
     private var count = 0
+    /// When it was asked for the last time.
+    private var asked: UInt64 = 0
     private var periodEnd: UInt64 = 0
     private var periodStart = BreakerTotals()
     /// The state of the breaker that it belongs to.
@@ -45,6 +47,7 @@ struct BreakerWindow: Sendable {
     mutating func reset(_ totals: BreakerTotals, now: UInt64, generation: UInt16) {
         (first, count) = (0, 1)
         marks[0] = Mark(time: now, totals: totals)
+        asked = now
         periodEnd = now.saturatingSum(periodNs)
         periodStart = totals
         self.generation = generation
@@ -52,18 +55,17 @@ struct BreakerWindow: Sendable {
 
     /// What came within the window, after taking in the present totals.
     mutating func slide(_ totals: BreakerTotals, now: UInt64) -> BreakerTotals {
-        let latest = mark(count - 1).time
-        if now > latest { append(Mark(time: min(now, latest.saturatingSum(tickNs)), totals: totals)) }
+        if now > asked { append(Mark(time: min(now, asked.saturatingSum(tickNs)), totals: totals)) }
+        asked = max(asked, now)
         let edge = now > windowNs ? now - windowNs : 0
         while count > 1 && mark(1).time <= edge { drop() }
         return totals - mark(0).totals
     }
 
-    /// The responses of a period that has ended at `now`, and whether it ended just before; nil within one.
+    /// The responses of a period that has ended at `now`, and whether it is the last one (if not, a quiet one came after it, and ends every row); nil within one.
     mutating func endPeriod(_ totals: BreakerTotals, now: UInt64) -> (totals: BreakerTotals, followsDirectly: Bool)? {
         guard now >= periodEnd else { return nil }
         let passed = totals - periodStart
-        // Later than a tick: a period without a response lies between, or all of it was quiet.
         let isLate = now - periodEnd >= periodNs
         periodStart = totals
         periodEnd = now.saturatingSum(periodNs)

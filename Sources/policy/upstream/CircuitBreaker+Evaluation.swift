@@ -41,9 +41,9 @@ extension CircuitBreaker {
     /// The p95 of n values lies above a bound exactly when more than 5 % of them do: two counts say what a histogram would say less exactly.
     private func judgePeriod(_ period: BreakerTotals, followsDirectly: Bool) -> BreakerCause? {
         guard settings.latencyNs > 0 else { return nil }
-        let isSlow = period.requests > 0 && period.requests >= settings.minimumRequests && period.slow &* 1000 > period.requests &* UInt64(1000 - settings.latencyPermille)
+        let isSlow = followsDirectly && period.requests > 0 && period.requests >= settings.minimumRequests && period.slow &* 1000 > period.requests &* UInt64(1000 - settings.latencyPermille)
         // Called under the claim.
-        unsafe slowPeriods = isSlow ? (followsDirectly ? slowPeriods : 0) &+ 1 : 0
+        unsafe slowPeriods = isSlow ? slowPeriods &+ 1 : 0
         guard unsafe slowPeriods >= settings.latencyPeriods else { return nil }
         return unsafe .latency(slow: period.slow, requests: period.requests, periods: slowPeriods)
     }

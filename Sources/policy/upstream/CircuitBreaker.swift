@@ -135,7 +135,7 @@ package final class CircuitBreaker: Sendable {
             let present = current
             // Of a request before the last change: it says nothing about the time since.
             guard present.state == .closed, present.generation == admission.generation else { return event }
-            count(isFailure, latencyNs > settings.latencyNs, loop)
+            count(isFailure, settings.latencyNs > 0 && latencyNs > settings.latencyNs, loop)
             return event ?? countInRow(isFailure, present, now)
         case .trial: return isFailure ? trialFailed(admission, now) : trialSucceeded(admission, now)
         case .shadow, .refuse: return nil
@@ -160,7 +160,7 @@ package final class CircuitBreaker: Sendable {
         if isSlow { unsafe Self.raise(lines[loop].slow) }
     }
 
-    private static func raise(_ counter: borrowing Atomic<UInt64>) { counter.store(counter.load(ordering: .relaxed) &+ 1, ordering: .relaxed) }
+    private static func raise(_ counter: borrowing Atomic<UInt64>) { counter.store(counter.load(ordering: .relaxed) &+ 1, ordering: .releasing) }
 
     /// Over all loops. The difference of two sums is not negative: each counter only rises.
     func totals() -> BreakerTotals {

@@ -30,7 +30,7 @@ package struct RequestDeadline: Sendable, Equatable, BitwiseCopyable {
 
     // MARK: Reading
 
-    /// The value of a `grpc-timeout` field, ns: 1 to 8 digits and a unit (gRPC over HTTP/2, "Requests"). nil: malformed, to be ignored or refused. At most 2⁶⁴ − 1 (99,999,999 hours are less than that by half).
+    /// The value of a `grpc-timeout` field, ns: 1 to 8 digits and a unit (gRPC over HTTP/2, "Requests"). nil: malformed, to be ignored or refused. More than 2⁶⁴ − 1 (5 million hours) is that.
     package static func parseGRPC(_ value: Span<UInt8>) -> UInt64? {
         guard (2...9).contains(value.count), let unit = unit(value[value.count - 1]) else { return nil }
         return number(value, digits: value.count - 1)?.saturatingProduct(unit)
