@@ -1,0 +1,3 @@
+import Foundation
+
+let simulationShare = max(Int(ProcessInfo.processInfo.environment["SIMULATION_SHARE"] ?? "") ?? 1, 1)
