@@ -30,7 +30,7 @@ struct ListenOption: ParsableArguments {
         if listen.isEmpty { throw ValidationError("no address to listen on: give one, as in --listen 127.0.0.1:8080") }
     }
 
-    @Sendable private static func parse(_ text: String) throws -> ListenAddress {
+    @Sendable static func parse(_ text: String) throws -> ListenAddress {
         switch ListenAddress.parse(text) {
         case .success(let address): return address
         case .failure(let problem):

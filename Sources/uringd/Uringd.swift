@@ -18,5 +18,5 @@ struct Uringd: ParsableCommand {
             Exit status: 0 after a drain and for a good configuration; 1 when the configuration is wrong or the server cannot start; \
             64 for wrong arguments.
             """,
-        subcommands: [ServeCommand.self, CheckCommand.self, FilesCommand.self, RespondCommand.self, DoctorCommand.self, SchemaCommand.self])
+        subcommands: [ServeCommand.self, CheckCommand.self, FilesCommand.self, RespondCommand.self, ProxyCommand.self, DoctorCommand.self, SchemaCommand.self])
 }

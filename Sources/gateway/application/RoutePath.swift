@@ -45,6 +45,30 @@ package enum RoutePath {
         return endSegment(&storage, &segmentStart, isLast: true)
     }
 
+    /// The normal form of `path`; nil when it has none. Allocates: off the fast path.
+    package static func normalized(_ path: Span<UInt8>) -> [UInt8]? {
+        guard !path.isEmpty, path[0] == slash else { return nil }
+        var isWhole = false
+        let bytes = [UInt8](capacity: path.count) { isWhole = normalize(path, into: &$0) }
+        return isWhole ? bytes : nil
+    }
+
+    /// A normal form as it stands in a request line: what is no path character (RFC 3986 section 3.3) is escaped. `%` is the beginning of an escape already.
+    package static func encoded(_ path: [UInt8]) -> [UInt8] {
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(path.count + 8)
+        for byte in path {
+            switch byte {
+            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "0")...UInt8(ascii: "9"): bytes.append(byte)
+            case _ where "-._~!$&'()*+,;=:@/%".utf8.contains(byte): bytes.append(byte)
+            default: bytes += [percent, hexDigits[Int(byte >> 4)], hexDigits[Int(byte & 15)]]
+            }
+        }
+        return bytes
+    }
+
+    private static let hexDigits = Array("0123456789ABCDEF".utf8)
+
     /// Decodes the escape at `index` and moves behind it; false when it is malformed or hides a control byte.
     private static func appendEscape(_ path: Span<UInt8>, _ index: inout Int, _ out: inout OutputSpan<UInt8>) -> Bool {
         guard path.count &- index > 2, let high = hexDigit(path[index &+ 1]), let low = hexDigit(path[index &+ 2]) else { return false }

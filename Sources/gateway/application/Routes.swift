@@ -87,8 +87,6 @@ package final class Routes: Sendable {
             return unsafe .files(.passRetained(try StaticFiles(root: files.root, options: StaticFilesOptions(files))))
         case .redirect(let redirect): return unsafe .redirect(.passRetained(Redirect(redirect)))
         case .proxy(let proxy): return unsafe .proxy(.passRetained(try proxies.route(route, proxy)))
-        // The loader refuses it: `ConfigSchema.unwired`.
-        case .proxy(let proxy): throw GatewayError("a route with a proxy to \(proxy.upstream) is not supported by this version yet")
         }
     }
 

@@ -6,14 +6,12 @@ extension ConfigSchema {
     package static let unwired: Set<String> = [
         "addresses", "admin.tokens", "access-log.sample", "deadline", "listen[].proxy-protocol", "redis", "request-id", "supervisor", "surge",
         "tracing",
-        "upstreams.NAME.adaptive-concurrency", "upstreams.NAME.drain", "upstreams.NAME.health", "upstreams.NAME.outlier",
-        "upstreams.NAME.panic-threshold", "upstreams.NAME.protocol", "upstreams.NAME.proxy-protocol", "upstreams.NAME.resolve",
-        "upstreams.NAME.retry", "upstreams.NAME.slow-start", "upstreams.NAME.tls",
+        "upstreams.NAME.adaptive-concurrency", "upstreams.NAME.drain", "upstreams.NAME.health",
+        "upstreams.NAME.protocol", "upstreams.NAME.proxy-protocol", "upstreams.NAME.resolve", "upstreams.NAME.tls",
         "routes[].access-log", "routes[].api-keys", "routes[].auth-request", "routes[].basic", "routes[].breaker", "routes[].client-cert",
         "routes[].compression", "routes[].cors", "routes[].degradable", "routes[].headers", "routes[].jwt", "routes[].rate-limit",
         "routes[].timeout",
-        "routes[].proxy.body-bytes", "routes[].proxy.forwarded", "routes[].proxy.headers", "routes[].proxy.host", "routes[].proxy.mirror",
-        "routes[].proxy.path", "routes[].proxy.request-buffering", "routes[].proxy.retry", "routes[].proxy.timeout", "routes[].proxy.websocket",
+        "routes[].proxy.body-bytes", "routes[].proxy.mirror", "routes[].proxy.websocket",
         "routes[].rate-limit.redis",
     ]
 }

@@ -8,14 +8,14 @@ internal import UringServer
 @safe
 final class ProxyRoute: Sendable {
     let upstream: Upstream
+    let retry: RetryPolicy
     private let configuration: ProxyConfiguration
     /// What stands in Host in place of the client's; empty: the client's, or the server's.
     private let host: [UInt8]
     /// In lower case.
     private let removed: [[UInt8]]
     private let added: [(name: [UInt8], value: [UInt8])]
-    private let responseRemoved: [[UInt8]]
-    private let responseSet: [HeaderField]
+    private let responseRemoved: [String]
     private let responseAdded: [HeaderField]
     private let timeoutNs: UInt64
     private let trusted: TrustedProxies
@@ -27,9 +27,9 @@ final class ProxyRoute: Sendable {
         let edits = configuration.requestHeaders
         removed = (edits.remove + edits.set.map(\.name)).map { Array($0.lowercased().utf8) }
         added = (edits.set + edits.add).map { (Array($0.name.utf8), Array($0.value.utf8)) }
-        responseRemoved = configuration.responseHeaders.remove.map { Array($0.lowercased().utf8) }
-        responseSet = configuration.responseHeaders.set
-        responseAdded = configuration.responseHeaders.add
+        responseRemoved = configuration.responseHeaders.remove + configuration.responseHeaders.set.map(\.name)
+        responseAdded = configuration.responseHeaders.set + configuration.responseHeaders.add
+        retry = RetryPolicy(RetrySettings(configuration.retry))
         let timeout = configuration.responseTimeoutNs ?? upstream.configuration.timeouts.responseNs
         timeoutNs = timeout == 0 ? .max : timeout
         host = if case .name(let name) = configuration.host { Array(name.utf8) } else { [] }
@@ -43,15 +43,15 @@ final class ProxyRoute: Sendable {
         forwarded.begin(request)
         rewritePath(request, forwarded)
         switch configuration.host {
-        case nil, .preserve: break
-        case .name: forwarded.setAuthority(host.span)
+        case .preserve: break
+        case .name: forwarded.setAuthority(host)
         // Known when a server is chosen.
-        case .upstream: exchange.takesServersAuthority = true
+        case .upstream: exchange.marks.1 |= LoopUpstream.takesServersAuthority
         }
         let trusts = trusted.contains(request.peer)
         forwarded.copyFields(of: request, upgrades: configuration.webSocket) { known, name in drops(known, name, trusts: trusts) }
         addForwarded(request, forwarded, trusts: trusts)
-        for index in added.indices { forwarded.addField(added[index].name.span, added[index].value.span) }
+        for index in added.indices { forwarded.addField(added[index].name, added[index].value) }
         exchange.note = self
         exchange.forward(response, by: here, timeoutNs: timeoutNs, attemptTimeoutNs: .max)
     }
@@ -69,7 +69,7 @@ final class ProxyRoute: Sendable {
             target.append(0x3f)
             target += [UInt8](query)
         }
-        forwarded.setTarget(target.span)
+        forwarded.setTarget(target)
     }
 
     private static func replacePrefix(_ path: [UInt8], strip: [UInt8], add: [UInt8]) -> [UInt8] {
@@ -89,7 +89,7 @@ final class ProxyRoute: Sendable {
         case .xForwardedFor, .xForwardedHost, .xForwardedProto, .forwarded, .xRealIP: return true
         default: break
         }
-        for other in removed where name.count == other.count && name.equalsIgnoringCase(other.span) { return true }
+        for other in removed where name.count == other.count && name.equalsIgnoringCase(other) { return true }
         return false
     }
 
@@ -113,7 +113,7 @@ final class ProxyRoute: Sendable {
                 Self.add("x-forwarded-proto", text, forwarded)
             }
             Self.withText { text in
-                text.append((host ?? request.authority).span)
+                if let host { text.append(host.span) } else { text.append(request.authority.span) }
                 Self.add("x-forwarded-host", text, forwarded)
             }
         }
@@ -183,8 +183,7 @@ final class ProxyRoute: Sendable {
     private static let smallBodyBytes: UInt64 = 16 * 1024
 
     func edit(_ response: inout Response) {
-        for name in responseRemoved { response.headers[String(decoding: name, as: UTF8.self)] = nil }
-        for field in responseSet { response.headers[field.name] = field.value }
-        for field in responseAdded { response.headers.add(field.name, field.value) }
+        for name in responseRemoved { response.headers.remove(dynamicName: name) }
+        for field in responseAdded { response.headers.add(dynamicName: field.name, field.value) }
     }
 }

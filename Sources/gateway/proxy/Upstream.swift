@@ -14,7 +14,12 @@ package final class Upstream: Sendable {
     let balancerServers: [BalancerServer]
     /// What stands in messages, `orders (127.0.0.1:9001)`; by server.
     let names: [String]
-    let loops: Int
+    /// Host and port of each server's address, as they stand in Host.
+    let authorities: [[UInt8]]
+    /// Nil: nothing is ejected.
+    let outlier: OutlierDetector?
+    let retry: RetryPolicy
+    package let loops: Int
     /// By loop, made by the loop that first asks. Each place belongs to its loop's thread from start to end; the memory goes with this object, when no loop runs any more or
     /// every loop has retired its own (`retire`).
     nonisolated(unsafe) private let places: UnsafeMutablePointer<LoopUpstream?>
@@ -23,7 +28,10 @@ package final class Upstream: Sendable {
         self.configuration = configuration
         self.loops = loops
         names = configuration.servers.map { "\(configuration.name) (\($0.address))" }
-        let identities = configuration.servers.map { KeyHash.stable("\($0.address)") }
+        authorities = configuration.servers.map { Array(Self.authority($0.address, isSecure: configuration.tls != nil).utf8) }
+        outlier = configuration.outlier.map { OutlierDetector(OutlierSettings($0)) }
+        retry = RetryPolicy(RetrySettings(configuration.retry))
+        let identities = configuration.servers.map { KeyHash().hash(Array("\($0.address)".utf8).span) }
         balancerServers = zip(configuration.servers, identities).map { server, identity in
             BalancerServer(identity: identity, weight: UInt32(clamping: server.weight), isBackup: server.isBackup)
         }
@@ -57,5 +65,95 @@ package final class Upstream: Sendable {
     package func retire(loop index: Int) {
         unsafe places[index]?.retire()
         unsafe places[index] = nil
+    }
+
+    // MARK: connections
+
+    private static func authority(_ address: UpstreamAddress, isSecure: Bool) -> String {
+        // A server on a Unix socket has no name of its own; `localhost` is what others send (curl --unix-socket).
+        guard let port = address.port else { return "localhost" }
+        let text = "\(address)"
+        return port == (isSecure ? 443 : 80) ? String(text.dropLast("\(port)".count + 1)) : text
+    }
+
+    /// The name that TLS asks for and verifies.
+    func host(of server: UpstreamServer) -> String { configuration.tls?.serverName ?? server.address.host ?? "localhost" }
+
+    /// Limits of the whole process, divided among the loops.
+    func clientOptions(_ server: UpstreamServer) -> HTTPClientOptions {
+        var options = HTTPClientOptions()
+        let limits = configuration.connections
+        let share = loops * configuration.servers.count
+        options.connectionsPerServerMax = limits.max == 0 ? 65_536 : max(1, (limits.max + share - 1) / share)
+        options.pendingPerServerMax = limits.pendingMax == 0 ? 0 : max(1, (limits.pendingMax + share - 1) / share)
+        options.requestsPerConnectionMax = limits.requestsPerConnectionMax
+        options.connectTimeout = .nanoseconds(Int64(clamping: limits.connectTimeoutNs))
+        options.idleTimeout = .nanoseconds(Int64(clamping: limits.idleTimeoutNs))
+        // The exchange watches the time to the response's head, for all attempts together.
+        options.headTimeout = .zero
+        options.bodyTimeout = .nanoseconds(Int64(clamping: configuration.timeouts.bodyNs))
+        options.connectsTo = server.address.connectsTo
+        return options
+    }
+}
+
+extension ListenAddress {
+    /// Nil for Unix sockets.
+    var port: UInt16? {
+        switch self {
+        case .ipv4(_, let port), .ipv6(_, _, let port), .name(_, let port): port
+        case .unix: nil
+        }
+    }
+
+    /// Without brackets; nil for Unix sockets.
+    var host: String? {
+        switch self {
+        case .ipv4, .ipv6:
+            let text = "\(self)"
+            let host = text[..<(text.lastIndex(of: ":") ?? text.endIndex)]
+            return host.hasPrefix("[") ? String(host.dropFirst().dropLast()) : String(host)
+        case .name(let name, _): return name
+        case .unix: return nil
+        }
+    }
+
+    /// Where to connect, when no name has to be looked up.
+    var connectsTo: String? {
+        if case .name = self { return nil }
+        return "\(self)"
+    }
+}
+
+extension OutlierSettings {
+    init(_ configuration: OutlierConfiguration) {
+        self.init()
+        consecutive5xx = UInt32(clamping: configuration.consecutive5xx)
+        consecutiveGatewayFailures = UInt32(clamping: configuration.consecutiveFailures)
+        intervalNs = configuration.intervalNs
+        ejectNs = configuration.ejectNs
+        ejectMaxNs = configuration.ejectMaxNs
+        maxEjectedPercent = configuration.ejectedMax.hundredths / 100
+    }
+}
+
+extension RetrySettings {
+    init(_ configuration: RetryConfiguration) {
+        self.init()
+        attempts = min(UInt8(clamping: configuration.attempts), Self.attemptsMax)
+        conditions = []
+        statuses = StatusSet()
+        for reason in configuration.reasons {
+            switch reason {
+            case .connectFailure: conditions.insert(.connectFailure)
+            case .reset: conditions.insert(.reset)
+            case .timeout: conditions.insert(.timeout)
+            case .refusedStream: conditions.insert(.refused)
+            case .status(let status): statuses.insert(status)
+            }
+        }
+        repeatsUnsafe = configuration.repeatsNonIdempotent
+        backoffBaseNs = configuration.backoffNs
+        backoffMaxNs = configuration.backoffMaxNs
     }
 }

@@ -25,7 +25,7 @@ package struct RateKeyHasher: Sendable, BitwiseCopyable {
 
     /// - Parameter policy: a number of the policy, so that one table serves several.
     package func key(_ bytes: Span<UInt8>, policy: UInt64) -> RateKey {
-        var state = SipState(first, second)
+        var state = RateSipState(first, second)
         state.absorb(policy)
         let raw = bytes.bytes
         var at = 0
@@ -46,7 +46,7 @@ package struct RateKeyHasher: Sendable, BitwiseCopyable {
 
     /// The key of an address or a prefix: the same as that of its 16 bytes, without going through memory.
     package func key(_ address: IPAddress, policy: UInt64) -> RateKey {
-        var state = SipState(first, second)
+        var state = RateSipState(first, second)
         state.absorb(policy)
         state.absorb(address.high.byteSwapped)
         state.absorb(address.low.byteSwapped)
@@ -54,7 +54,7 @@ package struct RateKeyHasher: Sendable, BitwiseCopyable {
     }
 }
 
-private struct SipState {
+private struct RateSipState {
     var v0, v1, v2, v3: UInt64
 
     init(_ first: UInt64, _ second: UInt64) {

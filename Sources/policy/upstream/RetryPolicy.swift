@@ -101,6 +101,7 @@ package struct RetryState: Sendable, Equatable {
     package internal(set) var wasStale = false
 
     package init() {}
+    package init(retries: Int, wasStale: Bool) { (self.retries, self.wasStale) = (UInt8(clamping: retries), wasStale) }
 }
 
 package enum RetryDecision: Sendable, Equatable {

@@ -74,6 +74,18 @@ public struct ByteView: ~Escapable {
         return unsafe span.withUnsafeBufferPointer { unsafe foldedEqual($0.baseAddress, text.utf8Start, length) }
     }
 
+    /// The same, with bytes known at run time, of which it is the case of ASCII letters alone that does not count.
+    package func equalsIgnoringCase(_ other: [UInt8]) -> Bool {
+        guard count == other.count else { return false }
+        // SAFETY: both memories are readable during this call.
+        return unsafe span.withUnsafeBufferPointer { bytes in
+            unsafe other.withUnsafeBufferPointer { other in
+                guard let base = bytes.baseAddress, let start = other.baseAddress else { return true }
+                return unsafe foldedEqual(base, start, bytes.count)
+            }
+        }
+    }
+
     /// The value of a run of decimal digits; nil when empty, when anything else occurs, or beyond UInt64.
     public var decimal: UInt64? {
         guard count > 0, count <= 20 else { return nil }

@@ -85,6 +85,15 @@ public struct Request: ~Escapable {
     /// The length the client announced; nil for a chunked body that is still arriving.
     public var contentLength: UInt64? { unsafe context.pointee.contentLength }
 
+    /// What the head says of the body's length: 0 without a body; nil when it will be known at its end.
+    package var announcedLength: UInt64? {
+        switch unsafe context.pointee.head.pointee.framing {
+        case .none: 0
+        case .length(let length): length
+        case .chunked: nil
+        }
+    }
+
     /// A number that no other connection of this process had before; in traces and logs.
     public var connectionID: UInt64 { unsafe context.pointee.connectionID }
     /// The peer's address as text, `127.0.0.1:50000` or `[::1]:50000`; "unix:" for a unix socket. Makes a String: not for the fastest paths.
@@ -152,6 +161,12 @@ public struct RequestHeaders: ~Escapable {
         precondition(index >= 0 && index < count, "field index out of range")
         let slot = unsafe fields + index
         return unsafe view(Int(slot.pointee.nameOffset), Int(slot.pointee.nameLength))
+    }
+
+    /// Whether the line at `index` is of this field. Traps outside `0..<count`.
+    package func isField(_ known: KnownField, at index: Int) -> Bool {
+        precondition(index >= 0 && index < count, "field index out of range")
+        return unsafe fields[index].known == known
     }
 
     /// Value of the field line at `index`. Traps outside `0..<count`.

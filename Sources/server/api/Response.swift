@@ -168,6 +168,16 @@ public struct ResponseHeaders: ~Escapable {
         if accepted { appendValue(value) }
     }
 
+    /// Removes the lines of a field whose name is known at run time only; those that frame the message are not among the fields.
+    package func remove(dynamicName name: String) {
+        var name = name
+        name.withUTF8 { bytes in
+            guard let start = bytes.baseAddress, bytes.count > 0 else { return }
+            while let found = unsafe find(start, bytes.count, from: 0) { remove(found.start, found.end) }
+            if let flag = unsafe Self.flag(start, bytes.count) { unsafe state.pointee.setFields.remove(flag) }
+        }
+    }
+
     private func begin(_ name: StaticString) -> Bool { unsafe begin(name.utf8Start, name.utf8CodeUnitCount) }
 
     private func begin(_ name: UnsafePointer<UInt8>, _ length: Int) -> Bool {
@@ -218,9 +228,10 @@ public struct ResponseHeaders: ~Escapable {
     private func matches(_ name: UnsafePointer<UInt8>, _ length: Int, _ text: StaticString) -> Bool { unsafe Self.matches(name, length, text) }
 
     /// - Parameter from: the beginning of a line, or the end.
-    func find(_ name: StaticString, from: Int = 0) -> (start: Int, value: Int, end: Int)? {
+    func find(_ name: StaticString, from: Int = 0) -> (start: Int, value: Int, end: Int)? { unsafe find(name.utf8Start, name.utf8CodeUnitCount, from: from) }
+
+    private func find(_ name: UnsafePointer<UInt8>, _ length: Int, from: Int) -> (start: Int, value: Int, end: Int)? {
         let (base, count) = unsafe (state.pointee.fields.base, state.pointee.fields.count)
-        let length = name.utf8CodeUnitCount
         var start = from
         while start < count {
             var end = start
@@ -228,7 +239,7 @@ public struct ResponseHeaders: ~Escapable {
             while unsafe base[end] != 10 { end &+= 1 }
             end &+= 1
             if end &- start >= length &+ 4, unsafe base[start &+ length] == UInt8(ascii: ":"),
-                unsafe foldedEqual(base + start, name.utf8Start, length)
+                unsafe foldedEqual(base + start, name, length)
             {
                 return (start, start &+ length &+ 2, end)
             }

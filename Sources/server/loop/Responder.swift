@@ -232,7 +232,10 @@ extension Loop {
     }
 
     /// There may be room, or the responder's time has come.
-    func wake(_ responder: Responder, _ connection: UnsafeMutablePointer<Connection>) { responder.wake(unsafe ResponderLink(self, connection)) }
+    func wake(_ responder: Responder, _ connection: UnsafeMutablePointer<Connection>) {
+        if unsafe connection.pointee.producerWakeAt <= state.pointee.now { unsafe connection.pointee.producerWakeAt = .max }
+        responder.wake(unsafe ResponderLink(self, connection))
+    }
 
     func isRelaying(_ connection: UnsafeMutablePointer<Connection>) -> Bool { unsafe connection.pointee.exchange?.takeUnretainedValue().isRelayed ?? false }
 

@@ -43,6 +43,16 @@ package enum ProxyFailure: Sendable, Equatable {
     }
 }
 
+/// How far an attempt came.
+package enum ProxyProgress: UInt8, Sendable {
+    /// The server cannot know of the request, or says that it has not looked at it.
+    case nothingSent
+    /// It may have acted on it.
+    case sent
+    /// A response began, of which the client has seen nothing.
+    case responseBegan
+}
+
 /// What an attempt came to.
 package enum ProxyOutcome: Sendable, Equatable {
     /// A response head came.
@@ -74,8 +84,8 @@ package protocol ProxyDirector: AnyObject {
     /// The attempt's server is done with: its response has ended, or nothing more will come of it.
     func released(_ exchange: ProxyExchange, server: Int)
     /// Whether to try again: because there was no response, or because another server may do better than this status. The exchange itself has seen to it that it may: nothing of the request is lost, and nothing has gone to the client.
-    /// - Parameter isSafe: sending it again cannot do a thing twice (RFC 9110 section 9.2.2).
-    func retries(_ exchange: ProxyExchange, _ outcome: ProxyOutcome, isSafe: Bool) -> Bool
+    /// - Returns: when, ns on the loop's clock; nil: not at all.
+    func retry(_ exchange: ProxyExchange, _ outcome: ProxyOutcome, _ progress: ProxyProgress) -> UInt64?
     /// The exchange is over and may be used for another.
     func finished(_ exchange: ProxyExchange)
     /// Edits the response before it goes to the client: its status and fields are there.

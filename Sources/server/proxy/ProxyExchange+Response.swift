@@ -12,7 +12,7 @@ extension ProxyExchange: ClientConsumer {
         guard phase == .awaiting, let director else { return }
         let outcome = ProxyOutcome.status(head.status)
         director.attempted(self, outcome, nanoseconds: sinceAttempt)
-        if mayTryElsewhere, director.retries(self, outcome, isSafe: request.method.isIdempotent) { return retryElsewhere() }
+        if mayTryElsewhere, let at = director.retry(self, outcome, .responseBegan) { return retryElsewhere(at) }
         guard loop.link(self) != nil else { return }
         take(head, switches: false, fields)
         edit()
@@ -75,7 +75,7 @@ extension ProxyExchange: ClientConsumer {
         if failure.isReused, staleConnections < Self.staleConnectionsMax, failure.mayRepeat(isIdempotent: request.method.isIdempotent, canRepeatBody: isWhole), loop.link(self) != nil {
             return retryStale()
         }
-        attemptEnded(.failed(ProxyFailure(failure)), isSafe: mayRepeat(failure.progress))
+        attemptEnded(.failed(ProxyFailure(failure)), ProxyProgress(failure.progress))
     }
 
     package func maySend() {
@@ -120,6 +120,17 @@ extension ProxyExchange: ClientConsumer {
         link.answer(self)
         // Content that the client must not get: a response to HEAD has none, so none comes either.
         if !isRelaying { phase = .begun }
+    }
+}
+
+extension ProxyProgress {
+    init(_ progress: ClientProgress) {
+        self =
+            switch progress {
+            case .nothingSent: .nothingSent
+            case .sent: .sent
+            case .responseBegan: .responseBegan
+            }
     }
 }
 

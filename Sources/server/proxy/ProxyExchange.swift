@@ -49,6 +49,8 @@ package final class ProxyExchange: Responder {
     /// With the server that has been asked.
     var exchange: ClientRequestHandle?
     private var pool: ClientPool?
+    /// When the next attempt begins; `.max`: none waits.
+    private var retryAt: UInt64 = .max
     /// Of the place in the pool's line.
     private var ticket: UInt64 = 0
     private var attemptBegan: UInt64 = 0
@@ -93,6 +95,7 @@ package final class ProxyExchange: Responder {
         (attempts, server, staleConnections) = (0, .max, 0)
         tried.removeAll(keepingCapacity: true)
         (holdsBody, bodyEnded, dropsBody, bodyIsGone, holdsServer) = (false, false, false, false, false)
+        retryAt = .max
         beganAt = now
         deadline = Self.sum(now, timeoutNs)
         self.attemptTimeoutNs = attemptTimeoutNs
@@ -141,11 +144,15 @@ package final class ProxyExchange: Responder {
             holdsServer = false
             exchange?.resumeBody()
         case .begun, .waiting, .awaiting, .held:
-            let at = min(deadline, attemptDeadline)
+            let at = min(deadline, attemptDeadline, retryAt)
             guard now >= at else { return link.wake(at: at) }
             if now >= deadline { return timedOut(link) }
+            if now >= retryAt {
+                if deadline != .max { link.wake(at: deadline) }
+                return attempt()
+            }
             giveUpAttempt()
-            attemptEnded(.failed(.timeout), isSafe: mayRepeat(.sent))
+            attemptEnded(.failed(.timeout), .sent)
         }
     }
 
@@ -172,6 +179,7 @@ package final class ProxyExchange: Responder {
 
     private func attempt() {
         guard let director else { return }
+        retryAt = .max
         switch director.choose(self) {
         case .answer(let status, let reason): fail(status, reason)
         case .to(let choice):
@@ -216,20 +224,25 @@ package final class ProxyExchange: Responder {
     /// The request can be sent once more as it was: what is left to ask is whether it should.
     var isWhole: Bool { !bodyIsGone }
 
-    func mayRepeat(_ progress: ClientProgress) -> Bool { progress.mayRetry(isIdempotent: request.method.isIdempotent, canRepeatBody: isWhole) }
-
     /// Ns since the attempt under way began.
     var sinceAttempt: UInt64 { now &- attemptBegan }
     /// A status of this server's need not be the last word.
     var mayTryElsewhere: Bool { isWhole && now < deadline }
 
     /// The response that has begun is not the one that the client gets.
-    func retryElsewhere() {
+    func retryElsewhere(_ at: UInt64) {
         exchange?.cancel()
         exchange = nil
         phase = .begun
         release()
-        attempt()
+        attempt(at: at)
+    }
+
+    /// The next attempt begins then.
+    private func attempt(at time: UInt64) {
+        guard time > now else { return attempt() }
+        retryAt = time
+        loop.link(self)?.wake(at: min(deadline, time))
     }
 
     /// The kept connection had been closed by its server: not the server's failure, and not an attempt.
@@ -241,17 +254,17 @@ package final class ProxyExchange: Responder {
     }
 
     /// An attempt has come to nothing, or to a status that another server may do better than.
-    func attemptEnded(_ outcome: ProxyOutcome, isSafe: Bool) {
+    func attemptEnded(_ outcome: ProxyOutcome, _ progress: ProxyProgress) {
         guard let director else { return }
         exchange = nil
         phase = .begun
         director.attempted(self, outcome, nanoseconds: now &- attemptBegan)
         release()
         guard loop.link(self) != nil else { return }
-        if isWhole, now < deadline, director.retries(self, outcome, isSafe: isSafe) { return attempt() }
+        if mayTryElsewhere, let at = director.retry(self, outcome, progress) { return attempt(at: at) }
         switch outcome {
         case .failed(let failure): fail(failure.status, failure.word)
-        case .status, .cancelled: break
+        case .status, .cancelled: preconditionFailure("BUG: a response that came is not failed")
         }
     }
 
@@ -302,7 +315,7 @@ extension ProxyExchange: ClientWaiter {
         switch start(on: connection) {
         case .started: break
         // Between being handed out and now: nothing was sent.
-        case .gone: return staleConnections < Self.staleConnectionsMax ? retryStale() : attemptEnded(.failed(.reset), isSafe: true)
+        case .gone: return staleConnections < Self.staleConnectionsMax ? retryStale() : attemptEnded(.failed(.reset), .nothingSent)
         case .refused:
             // What a client asks for cannot be said to a server, such as a target of a form that fits no method.
             return refuseRequest()
@@ -321,7 +334,7 @@ extension ProxyExchange: ClientWaiter {
             case .timeout, .connect(ETIMEDOUT): .connectTimeout
             default: .connect
             }
-        attemptEnded(.failed(failure), isSafe: true)
+        attemptEnded(.failed(failure), .nothingSent)
     }
 
     /// Sends the request, with as much of its content as is here.

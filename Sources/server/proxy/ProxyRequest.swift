@@ -87,6 +87,9 @@ package final class ProxyRequest {
     /// Replaces the authority, which becomes Host or `:authority`.
     package func setAuthority(_ bytes: Span<UInt8>) { unsafe replace(authority, bytes) }
 
+    package func setTarget(_ bytes: [UInt8]) { unsafe replace(target, bytes.span) }
+    package func setAuthority(_ bytes: [UInt8]) { unsafe replace(authority, bytes.span) }
+
     private func replace(_ buffer: UnsafeMutablePointer<GrowingBytes>, _ bytes: Span<UInt8>) {
         unsafe buffer.pointee.count = 0
         // SAFETY: the span is readable during this call; its bytes are copied.
@@ -107,6 +110,9 @@ package final class ProxyRequest {
             }
         }
     }
+
+    @discardableResult
+    package func addField(_ name: [UInt8], _ value: [UInt8]) -> Bool { addField(name.span, value.span) }
 
     private func appendField(_ name: UnsafePointer<UInt8>, _ nameCount: Int, _ value: UnsafePointer<UInt8>?, _ valueCount: Int) {
         unsafe fields.pointee.append(name, nameCount)

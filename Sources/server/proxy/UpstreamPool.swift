@@ -16,6 +16,9 @@ package final class UpstreamPool {
         }
         pool = ClientPool(clients, ClientPool.Key(client: HTTPClient.nextNumber(), scheme: isSecure ? .https : .http, host: host, port: port), options)
     }
+
+    /// Idle connections go now, others behind what is under way on them.
+    package func retire() { pool.retireAll() }
 }
 
 extension Response {

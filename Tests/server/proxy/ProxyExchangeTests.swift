@@ -31,9 +31,11 @@ final class TestDirector: ProxyDirector {
     }
     func attempted(_ exchange: ProxyExchange, _ outcome: ProxyOutcome, nanoseconds: UInt64) { note("\(outcome)") }
     func released(_ exchange: ProxyExchange, server: Int) { note("released \(server)") }
-    func retries(_ exchange: ProxyExchange, _ outcome: ProxyOutcome, isSafe: Bool) -> Bool {
-        if case .status(let status) = outcome, status.code < 500 { return false }
-        return isSafe && exchange.attempts < attemptsMax
+    func retry(_ exchange: ProxyExchange, _ outcome: ProxyOutcome, _ progress: ProxyProgress) -> UInt64? {
+        if case .status(let status) = outcome, status.code < 500 { return nil }
+        guard progress == .nothingSent || exchange.request.method.isIdempotent, exchange.attempts < attemptsMax else { return nil }
+        // The first repeat at once, others after a while.
+        return exchange.now + (exchange.attempts > 1 ? 5_000_000 : 0)
     }
     func finished(_ exchange: ProxyExchange) {
         note("finished")
@@ -96,7 +98,8 @@ struct ProxyExchangeTests {
         #expect(request.values("host") == ["example.com:80"])
         #expect(request.values("x-one") == ["1"])
         #expect(request.values("x-two").isEmpty)
-        #expect(request.values("connection").isEmpty)
+        #expect(request.values("connection") == ["TE"])
+        #expect(request.values("te") == ["trailers"])
         #expect(request.values("proxy-authorization").isEmpty)
         #expect(request.values("cookie") == ["a=1; b=2"])
         #expect(request.values("content-length") == ["3"])
