@@ -84,7 +84,7 @@ import UringSimulation
             let messages = (0..<random.within(0...40)).map { _ in
                 WireFrame(opcode: 2, payload: Traffic.pattern(random.below(100), random.chance(0.8) ? random.below(300) : random.below(world.bytesMax)))
             }
-            return WebSocketPeer(simulation, to: server, http2: http2, messages, options: options, tls: tls)
+            return WebSocketPeer(simulation, to: server, http2: http2, messages, whenDone: true, options: options, tls: tls)
         }
         let isOver = { peers.allSatisfy { $0.isDone || (world.breaks && !$0.wire.isOpen) } }
         if let after = world.drainAfterNs {
