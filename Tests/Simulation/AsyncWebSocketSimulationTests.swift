@@ -51,7 +51,7 @@ import UringSimulation
 
     private struct World {
         var faults = FaultPlan.none
-        var peers = 12
+        var peers = 8
         var isSecure = false
         var bytesMax = 30_000
         var unreadMessages = 16
