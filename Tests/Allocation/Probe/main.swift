@@ -2,7 +2,7 @@
 // starts it, loads it and judges. One loop, a free port of 127.0.0.1; prints the lines `listening on …` that every server prints.
 //
 //   alloc-probe               `GET /counts` answers with what the process has counted (CAllocationCount), and how many requests it has had; `/socket` is a
-//                             WebSocket that sends every message back, which counts as a request
+//                             WebSocket that sends every message back, which counts as a request; `/async-socket` does so by an async handler
 //   alloc-probe --tls         has a second port, with TLS and a certificate made at start
 //   alloc-probe --middleware  has a router: /step/ with middleware that sets a value and registers a step, /coded/ compressed,
 //                             /token/ behind `Middleware.jwt` with HS256
@@ -38,6 +38,15 @@ unsafe requests.initialize(to: 0)
             guard case .message(let message) = event else { return }
             unsafe requests.pointee &+= 1
             if wastes { socket.send(message.text) } else { socket.send(message) }
+        }
+        return
+    }
+    if request.path == "/async-socket" {
+        response.webSocket { socket in
+            for try await message in socket.messages {
+                unsafe requests.pointee &+= 1
+                try await socket.send(message)
+            }
         }
         return
     }
