@@ -87,4 +87,11 @@ package final class HandlerBox: Sendable {
         (self.flush, self.flushNs) = (flush, flushNs)
         self.trace = trace.map { TraceBox($0) }
     }
+
+    /// The same application with these hooks.
+    package func traced(by trace: ServerTrace) -> HandlerBox {
+        HandlerBox(
+            handle: handle, wantsStream: wantsStream, observe: observe, observeHandshake: observeHandshake, flush: flush, flushNs: flushNs, reporter: reporter,
+            trace: trace)
+    }
 }
