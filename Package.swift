@@ -193,7 +193,7 @@ let package = Package(
             ],
             path: "Tests/adapters", swiftSettings: swiftSettings),
         // What async handlers cost (bench/async/run).
-        .executableTarget(name: "async-bench", dependencies: ["UringServer"], path: "bench/async", exclude: ["run"], swiftSettings: swiftSettings),
+        .executableTarget(name: "async-bench", dependencies: ["UringServer", "UringBase"], path: "bench/async", exclude: ["run"], swiftSettings: swiftSettings),
         // A token and a JSON answer, beside Go's servers (bench/jwtjson/run).
         .executableTarget(name: "jwtjson-bench", dependencies: ["UringServer", "UringServerJWT"], path: "bench/jwtjson", exclude: ["go", "run"], swiftSettings: swiftSettings),
         // What compressors take and hold (bench/compression/run).

@@ -68,6 +68,12 @@ extension WebSocketConnection {
         pings.sentAt = now
     }
 
+    /// Sends a PING although the last one was not answered: the answer cannot come in now.
+    package mutating func pingAgain(now: UInt64) {
+        pings.sentAt = nil
+        ping(now: now)
+    }
+
     /// When the PING that has not been answered was sent.
     package var pingOutstandingSince: UInt64? { pings.sentAt }
 }

@@ -15,6 +15,7 @@ import UringSimulation
         server.run { clients.allSatisfy(\.isDone) }
         let coldReads = server.loops[0].coldReads
         server.stop()
+        #expect(server.ledger.sent >= 4 * requests.count)
         return (simulation.violations + clients.compactMap(\.problem) + server.problems, coldReads)
     }
 

@@ -12,6 +12,8 @@ final class SimulatedServer {
     private(set) var loops: [Loop] = []
     /// Of each loop.
     private var listeners: [Int32] = []
+    /// What its hooks were told, whoever else is.
+    let ledger = TraceLedger()
     /// What went wrong at the end, in words.
     private(set) var problems: [String] = []
 
@@ -28,7 +30,7 @@ final class SimulatedServer {
         configuration.receiveBufferBytes = 4096
         configuration.chunksMax = 20_000
         configure(&configuration)
-        let handler = handler ?? Traffic.handler(directory: Traffic.makeFiles(simulation))
+        let handler = (handler ?? Traffic.handler(directory: Traffic.makeFiles(simulation))).traced(by: ledger.trace)
         for index in 0..<count {
             let kernel = simulation.makeKernel(features: features).makeKernel()
             guard case .success(let fd) = kernel.listen(address, backlog: 128, deferAcceptSeconds: 0) else { preconditionFailure("BUG: listen") }
@@ -83,6 +85,7 @@ final class SimulatedServer {
             if loop.staleCompletions != 0 { problems.append("\(loop.staleCompletions) completions came for connections that were gone") }
         }
         loops = []
+        problems += ledger.problems + ledger.leftOver
         problems += simulation.leaks()
     }
 }

@@ -9,6 +9,8 @@ final class WebSocketPeer {
     private let isHTTP2: Bool
     private let messages: [WireFrame]
     private let requiresClose: Bool
+    private let closesWhenDone: Bool
+    private var hasSaidClose = false
     private var read = 0
     /// Bytes of the server's frames.
     private var input: [UInt8] = []
@@ -19,16 +21,18 @@ final class WebSocketPeer {
     /// Answers Close, and PING.
     var answers = true
 
-    /// - Parameter closes: says Close behind the last message.
+    /// - Parameters:
+    ///   - closes: says Close behind the last message.
+    ///   - whenDone: only when everything has come back.
     init(
-        _ simulation: Simulation, to server: SimulatedServer, http2: Bool, _ messages: [WireFrame], closes: Bool = true, options: ClientOptions = ClientOptions(),
+        _ simulation: Simulation, to server: SimulatedServer, http2: Bool, _ messages: [WireFrame], closes: Bool = true, whenDone: Bool = false, options: ClientOptions = ClientOptions(),
         tls: ClientTLSOptions? = nil, cut: ClientWire.Cut? = nil
     ) {
-        (isHTTP2, self.messages, requiresClose) = (http2, messages.filter { $0.opcode < 8 }, closes)
+        (isHTTP2, self.messages, requiresClose, closesWhenDone) = (http2, messages.filter { $0.opcode < 8 }, closes, closes && whenDone)
         wire = ClientWire(simulation, to: server.address, options, tls: tls, cut: cut)
         wire.onReceive = { [unowned self] in arrived() }
         var bytes = messages.flatMap { frame in Self.pieces(frame, simulation) }
-        if closes { bytes += WireFrame(opcode: 8, payload: [3, 232]).masked() }
+        if closes, !whenDone { bytes += WireFrame(opcode: 8, payload: [3, 232]).masked() }
         if http2 {
             wire.send(FrameClient.preface + HTTP2Frame(HTTP2Frame.Kind.settings, [0, 1, 0, 0, 0, 0, 0, 4, 0, 16, 0, 0]).bytes
                 + HTTP2Frame(HTTP2Frame.Kind.windowUpdate, HTTP2Frame.number(1 << 24)).bytes + Self.connect.bytes)
@@ -80,6 +84,10 @@ final class WebSocketPeer {
     private func arrived() {
         if isHTTP2 { takeFrames() } else { takeHead() }
         while problem == nil, let frame = WireFrame.parse(&input) { take(frame) }
+        if closesWhenDone, hasAnswer, !hasSaidClose, received.count == messages.count {
+            hasSaidClose = true
+            send(WireFrame(opcode: 8, payload: [3, 232]).masked())
+        }
     }
 
     private func takeHead() {

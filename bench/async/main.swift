@@ -1,5 +1,5 @@
 // async-bench: what bench/async/run measures: the same JSON answer from handlers that are sync, async without anything to wait for, and async with one wait of the loop's
-// ring; content and bodies of any size, piece by piece. One loop, a free port of 127.0.0.1.
+// ring; content and bodies of any size, piece by piece; and the same with hooks of a trace. One loop, a free port of 127.0.0.1.
 
 import UringServer
 
@@ -10,7 +10,8 @@ options.limits.bodyBytes = 1 << 40
 
 /// Opened by the first request that reads it. Of the one loop, whose thread alone touches it.
 nonisolated(unsafe) var file: LoopFile?
-let path = CommandLine.arguments.dropFirst().first ?? "/etc/hostname"
+let path = "/etc/hostname"
+let mode = CommandLine.arguments.dropFirst().first ?? ""
 
 @Sendable func answer(_ request: borrowing Request, _ response: inout Response) {
     response.json { json in
@@ -50,4 +51,11 @@ router.put("/up", streamingBody: true) { request, response in
     for try await part in try request.bodyStream { bytes += part.count }
     response.write("\(bytes)\n")
 }
-try Server(listen: ["127.0.0.1:0"], options: options, application: Application(router: router)).run()
+var application = try Application(router: router)
+switch mode {
+case "": break
+case "--trace=empty": application.trace = emptyTrace()
+case "--trace=histogram": application.trace = histogramTrace()
+default: fatalError("usage: async-bench [--trace=empty | --trace=histogram]")
+}
+try Server(listen: ["127.0.0.1:0"], options: options, application: application).run()

@@ -1,5 +1,5 @@
 // Load for bench/websocket/echo: connections that send so many messages at once, and the next when all are back. One thread.
-// Usage: load PORT CONNECTIONS AT-ONCE BYTES SECONDS [idle]      prints how many messages came back; `idle`: opens the sockets, prints `open`, and waits for
+// Usage: load PORT CONNECTIONS AT-ONCE BYTES SECONDS PATH [idle]      prints how many messages came back; `idle`: opens the sockets, prints `open`, and waits for
 // the end of its standard input
 #define _GNU_SOURCE 1
 #include <arpa/inet.h>
@@ -25,14 +25,15 @@ static double seconds(void) {
   return t.tv_sec + t.tv_nsec / 1e9;
 }
 
-static int open_socket(int port) {
+static int open_socket(int port, const char *path) {
   struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
   int fd = socket(AF_INET, SOCK_STREAM, 0), one = 1;
   if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof address)) die("connect");
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-  static const char request[] = "GET / HTTP/1.1\r\nHost: a\r\nOrigin: http://a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                                "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
-  if (write(fd, request, sizeof request - 1) != sizeof request - 1) die("write");
+  char request[1024];
+  int length = snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: a\r\nOrigin: http://a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n", path);
+  if (length >= (int)sizeof request || write(fd, request, length) != length) die("write");
   char answer[4096];
   size_t got = 0;
   while (got < 4 || memcmp(answer + got - 4, "\r\n\r\n", 4)) {
@@ -44,7 +45,7 @@ static int open_socket(int port) {
 }
 
 int main(int argc, char **argv) {
-  if (argc < 6) return 2;
+  if (argc < 7) return 2;
   int port = atoi(argv[1]), connections = atoi(argv[2]), at_once = atoi(argv[3]), bytes = atoi(argv[4]);
   struct rlimit limit;
   getrlimit(RLIMIT_NOFILE, &limit);
@@ -65,11 +66,11 @@ int main(int argc, char **argv) {
   int *fds = calloc(connections, sizeof *fds), poller = epoll_create1(0);
   size_t *left = calloc(connections, sizeof *left);
   for (int i = 0; i < connections; i++) {
-    fds[i] = open_socket(port);
+    fds[i] = open_socket(port, argv[6]);
     struct epoll_event event = {.events = EPOLLIN, .data.u32 = i};
     epoll_ctl(poller, EPOLL_CTL_ADD, fds[i], &event);
   }
-  if (argc > 6) {
+  if (argc > 7) {
     puts("open");
     fflush(stdout);
     char byte;

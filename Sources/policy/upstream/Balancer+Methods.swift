@@ -7,20 +7,10 @@ extension Balancer {
     ///
     /// The lags sum up to what they were and measure what each server is owed, so that a server of weight w comes at intervals of about sum / w: 5, 1, 1 gives `aabacaa`. Rejected: Envoy's queue by
     /// deadline (O(log n), but a server of weight 10 among ten of weight 1 gets half of its turns in a row: it looks at when a turn ends, not at when it may begin). All lanes
-    /// take part in two passes of vectors, which for 1000 servers costs less than a tree with its branches.
+    /// take part in two passes that compile to vectors, so that 1000 servers cost no more than a tree with its branches.
     mutating func nextInTurn(_ tier: Tier) -> Int {
-        var furthest = Lanes.Vector(repeating: .min)
-        for vector in tier.vectors {
-            let lags = lag[vector: vector] &+ step[vector: vector]
-            lag[vector: vector] = lags
-            furthest = furthest.greater(lags)
-        }
-        let most = furthest.max()
-        for vector in tier.vectors {
-            let mask = lag[vector: vector] .== most
-            if any(mask) { return pay(vector * 8 + mask.first, tier.total) }
-        }
-        return -1
+        let most = lag.advance(tier.lanes, by: step)
+        return pay(lag.first(tier.lanes, most), tier.total)
     }
 
     private mutating func pay(_ lane: Int, _ sum: Int32) -> Int {
@@ -33,25 +23,9 @@ extension Balancer {
     /// The fewest active requests per weight. Those with equally few are taken in turn by weight, as in nginx's `least_conn`: at low load all are idle, and always to take the first, or the
     /// heaviest, would leave others without any request.
     mutating func leastLoaded(_ tier: Tier) -> Int {
-        var loads = Lanes.Vector(repeating: Self.hiddenLoad)
-        for vector in tier.vectors { loads = loads.lesser(load[vector: vector]) }
-        let least = loads.min()
-        var furthest = Lanes.Vector(repeating: .min)
-        var sum = Lanes.Vector(repeating: 0)
-        for vector in tier.vectors {
-            let mask = load[vector: vector] .== least
-            let steps = Lanes.Vector(repeating: 0).replacing(with: step[vector: vector], where: mask)
-            let lags = (lag[vector: vector] &+ steps).lesser(Lanes.Vector(repeating: Self.lagMax))
-            lag[vector: vector] = lags
-            sum &+= steps
-            furthest = furthest.greater(Lanes.Vector(repeating: .min).replacing(with: lags, where: mask))
-        }
-        let most = furthest.max()
-        for vector in tier.vectors {
-            let mask = (load[vector: vector] .== least) .& (lag[vector: vector] .== most)
-            if any(mask) { return pay(vector * 8 + mask.first, sum.wrappedSum()) }
-        }
-        return -1
+        let least = load.least(tier.lanes)
+        let (most, sum) = lag.advance(tier.lanes, by: step, where: load, are: least, most: Self.lagMax)
+        return pay(lag.first(tier.lanes, most, where: load, are: least), sum)
     }
 
     // MARK: Two at random

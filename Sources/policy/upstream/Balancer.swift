@@ -88,11 +88,12 @@ package struct TriedServers: Sendable {
 
 /// Chooses servers, and counts this loop's active requests of each.
 ///
-/// No allocation per decision. Release build, ns per decision with 10 and 1000 servers, `release` included: see docs/ARCHITECTURE.md, "Policies".
+/// No allocation per decision; what each costs is in docs/ARCHITECTURE.md, "Policies".
 package struct Balancer: ~Copyable {
-    /// Servers that are asked together: first those that are no backups, then the backups. A range of vectors.
+    /// Servers that are asked together: first those that are no backups, then the backups.
     struct Tier {
-        var vectors: Range<Int>
+        /// A multiple of eight.
+        var lanes: Range<Int>
         var servers: Int
         /// Sum of the weights of those that can be chosen, in hundredths.
         var total: Int32 = 0
@@ -100,8 +101,6 @@ package struct Balancer: ~Copyable {
         var live = 0
         /// `live`, not at their bound and not hidden.
         var selectable = 0
-
-        var lanes: Range<Int> { vectors.lowerBound * 8..<vectors.upperBound * 8 }
     }
 
     /// The lag of what cannot be chosen: below all lags, and far from an overflow.
@@ -158,8 +157,8 @@ package struct Balancer: ~Copyable {
         self.table = table
         let middle = Lanes.padded(primaries.count)
         let count = middle + Lanes.padded(backups.count)
-        primary = Tier(vectors: 0..<middle / 8, servers: primaries.count)
-        backup = Tier(vectors: middle / 8..<count / 8, servers: backups.count)
+        primary = Tier(lanes: 0..<middle, servers: primaries.count)
+        backup = Tier(lanes: middle..<count, servers: backups.count)
         var lanes = [UInt16](repeating: 0, count: servers.count)
         var serverOf = [UInt16](repeating: 0, count: count)
         for (place, server) in primaries.enumerated() { (lanes[server], serverOf[place]) = (UInt16(place), UInt16(server)) }

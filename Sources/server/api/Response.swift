@@ -98,9 +98,14 @@ public struct Response: ~Copyable, ~Escapable {
     }
 
     /// Names the route, for stall reports and the access log.
-    public func setRoute(_ name: StaticString) { unsafe state.pointee.routeName = RouteName(name) }
+    public func setRoute(_ name: StaticString) { setRoute(RouteName(name)) }
     /// Names the route by a name that was made before.
-    public func setRoute(_ name: RouteName) { unsafe state.pointee.routeName = name }
+    public func setRoute(_ name: RouteName) {
+        unsafe state.pointee.routeName = name
+        let connection = unsafe context.pointee.connection
+        // A connection that is traced has its loop.
+        if unsafe connection.pointee.trace != nil { unsafe context.pointee.loop._withUnsafeGuaranteedRef { unsafe $0.traceRoute(connection, name) } }
+    }
 }
 
 /// The header fields of a response under construction.

@@ -31,6 +31,7 @@ extension Loop {
         elapsed &+= took
         if unsafe took > state.pointee.stallTicks { reportStall(took) }
         guard hasReturned else { return worker }
+        unsafe asyncHandlerReturned(context.pointee.connection, worker)
         takeResponse(worker)
         park(worker)
         return nil
@@ -112,6 +113,7 @@ extension Loop {
     private func asyncReturned(_ worker: AsyncWorker) {
         guard worker.phase == .done else { return worker.dropScratch() }  // cancelled: its task has ended
         guard let (connection, exchange) = unsafe waiting(worker) else { return parkUnheard(worker) }
+        unsafe asyncHandlerReturned(connection, worker)
         exchange.worker = nil
         exchange.body = nil
         if unsafe connection.pointee.body.mode == .stream {

@@ -46,7 +46,9 @@ package final class LoopExecutor: TaskExecutor, @unchecked Sendable {
     unowned var loop: Loop?
     /// Workers whose task has not ended; each is alive as long as its task. The loop's thread only.
     private var live = unsafe [Unmanaged<AsyncWorker>]()
-    var workers: Int { unsafe live.count }
+    var workers: Int { unsafe live.count + sockets.count }
+    /// The same of WebSockets that have a task.
+    private var sockets = unsafe [Unmanaged<AsyncWebSocketSource>]()
     private struct Remote {
         var jobs: [UnownedJob] = []
         /// The loop has been told that there are jobs.
@@ -203,7 +205,7 @@ package final class LoopExecutor: TaskExecutor, @unchecked Sendable {
     }
 
     func workerBegins(_ worker: AsyncWorker) {
-        worker.place = workers
+        worker.place = unsafe live.count
         unsafe live.append(.passUnretained(worker))
     }
 
@@ -216,6 +218,20 @@ package final class LoopExecutor: TaskExecutor, @unchecked Sendable {
         last.place = worker.place
     }
 
+    func socketBegins(_ socket: AsyncWebSocketSource) {
+        socket.place = unsafe sockets.count
+        unsafe sockets.append(.passUnretained(socket))
+    }
+
+    /// Told as the last thing of a handler. On the loop's thread.
+    func socketEnds(_ socket: AsyncWebSocketSource) {
+        guard !isClosed else { return }
+        guard let last = unsafe sockets.popLast()?.takeUnretainedValue() else { preconditionFailure("BUG: a WebSocket's task that never began") }
+        guard last !== socket else { return }
+        unsafe sockets[socket.place] = .passUnretained(last)
+        last.place = socket.place
+    }
+
     /// The loop ends. On its thread; jobs that come later run elsewhere. May be called again.
     /// - Returns: whether scratch memory of the loop's pool is still in the hands of handlers.
     func close() -> Bool {
@@ -225,6 +241,8 @@ package final class LoopExecutor: TaskExecutor, @unchecked Sendable {
         (outcomes, waits) = ([], nil)
         for unsafe worker in unsafe live where unsafe worker._withUnsafeGuaranteedRef({ $0.orphan() }) { ownsScratch = true }
         unsafe live = []
+        for unsafe socket in unsafe sockets { unsafe socket._withUnsafeGuaranteedRef { $0.orphan() } }
+        unsafe sockets = []
         let late = remote.withLock { remote in
             remote.isClosed = true
             defer { remote.jobs = [] }

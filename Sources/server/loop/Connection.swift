@@ -8,6 +8,7 @@
 //   tunnel       the protocol that a response has switched to, for the connection's life
 //   tls          OpenSSL's session, for the connection's life; its own buffers are released while it is idle
 //   http2        state of an HTTP/2 connection, for its life
+//   trace        of a traced connection, for its life
 // An idle HTTP/1.1 connection without TLS holds none of them.
 //
 // A request on HTTP/2 that cannot be answered at once has a slot of its own, with `.stream` set: the same structure, machine, timers and body
@@ -71,6 +72,9 @@ struct Connection {
     var producerWakeAt = UInt64.max
     var requestsServed: UInt64 = 0
     var bytesSent: UInt64 = 0
+    /// Of a traced connection, and of the streams that it carries, whose memory it is; nil otherwise.
+    var trace: UnsafeMutablePointer<ConnectionTrace>?
+    var mark = TraceMark()
 
     struct Flags: OptionSet {
         let rawValue: UInt32

@@ -73,15 +73,25 @@ package final class HandlerBox: Sendable {
     /// The longest time between an observed exchange and `flush`.
     let flushNs: UInt64
     let reporter: (any ServerReporter)?
+    /// Told of what connections and requests pass; nil costs nothing.
+    let trace: TraceBox?
 
     package init(
         handle: @escaping Handler, wantsStream: (@Sendable (borrowing Request) -> Bool)? = nil,
         observe: (@Sendable (borrowing Request, ExchangeRecord) -> Void)? = nil,
         observeHandshake: (@Sendable (HandshakeRecord) -> Void)? = nil,
-        flush: (@Sendable (Int) -> Void)? = nil, flushNs: UInt64 = 1_000_000_000, reporter: (any ServerReporter)? = nil
+        flush: (@Sendable (Int) -> Void)? = nil, flushNs: UInt64 = 1_000_000_000, reporter: (any ServerReporter)? = nil, trace: ServerTrace? = nil
     ) {
         (self.handle, self.wantsStream, self.observe, self.reporter) = (handle, wantsStream, observe, reporter)
         self.observeHandshake = observeHandshake
         (self.flush, self.flushNs) = (flush, flushNs)
+        self.trace = trace.map { TraceBox($0) }
+    }
+
+    /// The same application with these hooks.
+    package func traced(by trace: ServerTrace) -> HandlerBox {
+        HandlerBox(
+            handle: handle, wantsStream: wantsStream, observe: observe, observeHandshake: observeHandshake, flush: flush, flushNs: flushNs, reporter: reporter,
+            trace: trace)
     }
 }

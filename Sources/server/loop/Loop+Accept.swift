@@ -81,7 +81,7 @@ extension Loop {
         unsafe connection.pointee.flags = isSecure ? [.open, .secure] : .open
         if let limiter = unsafe state.pointee.addressLimiter, unsafe !admit(connection, limiter) { return unsafe refuse(connection) }
         unsafe meter.pointee.connectionsAccepted &+= 1
-        if ur_probe_accept() { unsafe ur_fire_accept(id, fd, state.pointee.now) }
+        unsafe connectionOpened(connection)
         if connectionCount >= connectionsMax { stopAccepting() }
         if unsafe state.pointee.phase == .draining {
             unsafe perform(connection, connection.pointee.machine.drain(now: state.pointee.now, settings.pointee.policy))
@@ -124,7 +124,10 @@ extension Loop {
     /// Gives up on whoever is still connected: the drain timeout is over.
     func abortAll() {
         drain()
-        unsafe forEachConnection { connection in unsafe perform(connection, connection.pointee.machine.abort()) }
+        unsafe forEachConnection { connection in
+            unsafe because(connection, .stopped)
+            unsafe perform(connection, connection.pointee.machine.abort())
+        }
         unsafe state.pointee.hasWork = true
     }
 

@@ -94,7 +94,7 @@ extension Loop {
             unsafe state.pointee.fileBytesInTurn &+= result
         }
         if failed { return unsafe sendFailed(connection) }
-        if ur_probe_send() { unsafe ur_fire_send(connection.pointee.id, total, kernel.now()) }
+        unsafe bytesLeft(connection, total)
         guard unsafe preserveBatch(connection) else { return unsafe shed(connection) }
         let step = unsafe connection.pointee.machine.outputSent(total, now: state.pointee.now, settings.pointee.policy)
         if isCold {
@@ -144,6 +144,7 @@ extension Loop {
             let isPlain = unsafe connection.pointee.tls == nil && !connection.pointee.flags.contains(.stream)
             if isPlain, case .again = SocketFailure(-result) { return unsafe sendFiles(connection, patient: true) }
             // A disk that fails, or a file that has become shorter than was announced: only a cut connection can say so.
+            unsafe because(connection, .failure)
             return unsafe sendFailed(connection)
         }
         let count = UInt64(result)

@@ -167,6 +167,7 @@ extension Loop {
         guard unsafe http2.pointee.engine.silenceDeadline(settings.pointee.http2.keepAlive) <= state.pointee.now else { return }
         if unsafe http2.pointee.engine.pingOutstandingSince != nil {
             unsafe meter.pointee.http2Silent &+= 1
+            unsafe because(connection, .timeout)
             unsafe perform(connection, connection.pointee.machine.abort())
             return
         }
@@ -204,6 +205,7 @@ extension Loop {
     /// The peer violated the protocol: GOAWAY is in the output, and nothing follows it.
     private func http2Failed(_ connection: UnsafeMutablePointer<Connection>, _ http2: UnsafeMutablePointer<HTTP2Transport>) {
         unsafe meter.pointee.http2Failures &+= 1
+        unsafe because(connection, .refused)
         unsafe http2.pointee.hasFailed = true
         unsafe flushControl(connection, http2)
         unsafe dropStreams(http2)

@@ -43,6 +43,7 @@ extension Loop {
             first: hasServer ? nil : HTTP2FieldText(settings.pointee.serverLine, count: serverLine),
             second: HTTP2FieldText(response.pointee.fields.base, count: text), endStream: endStream, into: out, capacity: room &- following)
         unsafe response.pointee.headBytes = UInt64(count)
+        if unsafe connection.pointee.trace != nil { unsafe responseBegun(http2.pointee[slot].flatMap { unsafe connections.pointee.pointer($0) } ?? connection) }
         unsafe commit(connection, count)
         unsafe connection.pointee.machine.outputQueued(UInt64(count), now: state.pointee.now, settings.pointee.policy)
         return count
@@ -182,6 +183,7 @@ extension Loop {
     private func streamAnswered(
         _ stream: UnsafeMutablePointer<Connection>, _ connection: UnsafeMutablePointer<Connection>, _ http2: UnsafeMutablePointer<HTTP2Transport>
     ) {
+        unsafe responseWritten(stream, on: connection)
         // Nobody wants the rest of a request that is answered (RFC 9113 section 8.1).
         if unsafe stream.pointee.body.mode != .none {
             unsafe http2.pointee.engine.stopReading(stream.pointee.streamSlot)
@@ -246,6 +248,7 @@ extension Loop {
                 unsafe http2.pointee.engine.setReady(slot, false)
                 return 0
             case .failed:
+                unsafe because(stream, .failure)
                 unsafe perform(stream, stream.pointee.machine.abort())
                 return 0
             }

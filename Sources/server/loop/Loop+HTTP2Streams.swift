@@ -17,7 +17,7 @@ extension Loop {
 
     /// The head of a request is in the loop's storage.
     func takeRequest(_ connection: UnsafeMutablePointer<Connection>, _ http2: UnsafeMutablePointer<HTTP2Transport>, _ slot: StreamSlot, _ endStream: Bool) {
-        if ur_probe_parse() { unsafe ur_fire_parse(connection.pointee.id, UInt64(head.pointee.headLength), kernel.now()) }
+        unsafe requestParsed(connection, stream: http2.pointee.engine.streamID(slot))
         unsafe countRequest(connection)
         nameHost()
         guard endStream else {
@@ -41,6 +41,7 @@ extension Loop {
             let bytes = unsafe writeWhole(connection, http2, slot)
             if unsafe connection.pointee.flags.contains(.closing) { return }
             if unsafe state.pointee.observes { observe(UInt64(bytes), elapsed) }
+            unsafe responseWritten(connection, on: connection)
             if unsafe response.pointee.closesConnection { unsafe goAway(connection) }
             return
         }
@@ -85,10 +86,16 @@ extension Loop {
     func openStream(
         _ connection: UnsafeMutablePointer<Connection>, _ http2: UnsafeMutablePointer<HTTP2Transport>, _ slot: StreamSlot, hasBody: Bool = false, refuses: Bool = true
     ) -> UnsafeMutablePointer<Connection>? {
-        if let handle = unsafe http2.pointee[slot] { return unsafe connections.pointee.pointer(handle) }
+        if let handle = unsafe http2.pointee[slot] {
+            let stream = unsafe connections.pointee.pointer(handle)
+            // While its handler runs the request is the connection's: a handle that the handler makes changes nothing of that.
+            if refuses, let stream = unsafe stream { unsafe adoptMark(stream, from: connection) }
+            return unsafe stream
+        }
         guard let handle = unsafe connections.pointee.claim(), let stream = unsafe connections.pointee.pointer(handle) else {
             guard refuses else { return nil }
             unsafe meter.pointee.streamsRefused &+= 1
+            if unsafe connection.pointee.trace != nil { unsafe traceAborted(connection, .overload) }
             unsafe http2.pointee.engine.reset(slot, .refusedStream)
             unsafe flushControl(connection, http2)
             return nil
@@ -100,6 +107,7 @@ extension Loop {
                 machine: KeepAliveMachine(openedAt: now, policy)))
         unsafe stream.pointee.flags = [.open, .stream]
         unsafe (stream.pointee.carrier, stream.pointee.streamSlot) = unsafe (connection.pointee.handle, slot)
+        if refuses { unsafe adoptMark(stream, from: connection) }
         unsafe http2.pointee[slot] = handle
         unsafe state.pointee.streams &+= 1
         unsafe stream.pointee.machine.headParsed(
@@ -122,6 +130,7 @@ extension Loop {
     func refuseHead(_ connection: UnsafeMutablePointer<Connection>, _ http2: UnsafeMutablePointer<HTTP2Transport>, _ slot: StreamSlot, _ endStream: Bool) {
         unsafe head.pointee = RequestHead()
         unsafe countRequest(connection)
+        if unsafe connection.pointee.trace != nil { unsafe traceNumber(connection, http2.pointee.engine.streamID(slot)) }
         guard let stream = unsafe openStream(connection, http2, slot, hasBody: !endStream) else { return }
         if !endStream { unsafe stream.pointee.body.mode = .discard }
         unsafe fault(stream, .headTooLarge)
@@ -317,6 +326,7 @@ extension Loop {
     func abortStream(_ stream: UnsafeMutablePointer<Connection>) {
         if let (connection, http2) = unsafe carrier(stream), unsafe http2.pointee[stream.pointee.streamSlot] == stream.pointee.handle {
             unsafe http2.pointee.engine.reset(stream.pointee.streamSlot, .internalError)
+            unsafe because(stream, .failure)
             unsafe flushControl(connection, http2)
             unsafe endStream(stream)
             unsafe settleStreams(connection, http2)

@@ -1,6 +1,6 @@
 // Handshakes as others see them: probes, the application's hook, the reporter. Called at their beginning and end by Loop+TLS; the loop's thread.
 //
-// Nobody looks, nearly always: then a handshake costs four tests more, and no clock is read. The counts are kept by TLS itself (TLSCounters).
+// Nobody looks, nearly always: then a handshake costs a few tests more, and no clock is read. The counts are kept by TLS itself (TLSCounters).
 //
 // Pointers: as in Loop+TLS.swift.
 
@@ -14,21 +14,23 @@ extension Loop {
     /// The first `count` bytes of a connection with TLS are there.
     func handshakeBegan(_ connection: UnsafeMutablePointer<Connection>, _ tls: UnsafeMutablePointer<TLSTransport>, _ count: Int) {
         if ur_probe_tls_start() { unsafe ur_fire_tls_start(connection.pointee.id, UInt64(count), kernel.now()) }
-        if unsafe state.pointee.observesHandshakes || ur_probe_tls_handshake() { unsafe tls.pointee.clock.begin(at: kernel.ticks()) }
+        if unsafe state.pointee.observesHandshakes || ur_probe_tls_handshake() || tracesHandshake(connection) { unsafe tls.pointee.clock.begin(at: kernel.ticks()) }
+        if unsafe connection.pointee.trace != nil { unsafe traceHandshakeBegan(connection) }
     }
 
     /// When a call that works on the handshake begins; 0 when nobody looks.
     func handshakeTicks(_ tls: UnsafeMutablePointer<TLSTransport>) -> UInt64 { unsafe tls.pointee.clock.isRunning ? kernel.ticks() : 0 }
 
     /// The call that began at `start` has ended.
-    func handshakeStepped(_ tls: UnsafeMutablePointer<TLSTransport>, from start: UInt64, wroteFlight: Bool) {
+    func handshakeStepped(_ connection: UnsafeMutablePointer<Connection>, _ tls: UnsafeMutablePointer<TLSTransport>, from start: UInt64, wroteFlight: Bool) {
+        if wroteFlight, unsafe connection.pointee.trace != nil { unsafe traceHandshakeFlight(connection) }
         guard unsafe tls.pointee.clock.isRunning else { return }
         unsafe tls.pointee.clock.step(from: start, to: kernel.ticks(), wroteFlight: wroteFlight)
     }
 
     /// The handshake is complete, or has failed, or its connection has ended; once for each.
     func handshakeEnded(_ connection: UnsafeMutablePointer<Connection>, _ tls: UnsafeMutablePointer<TLSTransport>) {
-        if unsafe ur_probe_tls_handshake() || state.pointee.observesHandshakes { unsafe tellHandshake(connection, tls) }
+        if unsafe ur_probe_tls_handshake() || state.pointee.observesHandshakes || tracesHandshake(connection) { unsafe tellHandshake(connection, tls) }
         if let failure = unsafe tls.pointee.session.failure { unsafe tellFailure(connection, failure) }
     }
 
@@ -44,7 +46,7 @@ extension Loop {
             unsafe ur_fire_tls_handshake(
                 connection.pointee.id, version << 8 | result.probeNumber, phases.helloNs, phases.flightNs, phases.computingNs, phases.totalNs)
         }
-        guard unsafe state.pointee.observesHandshakes else { return }
+        guard unsafe state.pointee.observesHandshakes || tracesHandshake(connection) else { return }
         let version = unsafe cipher == nil ? nil : session.version == .tls13 ? "TLSv1.3" : "TLSv1.2"
         let chosen = unsafe session.applicationProtocol
         let record = unsafe HandshakeRecord(
@@ -54,6 +56,7 @@ extension Loop {
             applicationProtocol: String(decoding: chosen, as: UTF8.self), serverName: session.serverName.map { unsafe String(cString: $0) } ?? "",
             phases: phases, bytesReceived: session.bytesIn, bytesSent: session.bytesOut)
         unsafe state.pointee.handler._withUnsafeGuaranteedRef { $0.observeHandshake?(record) }
+        unsafe traceHandshakeEnded(connection, record)
     }
 
     @inline(never)

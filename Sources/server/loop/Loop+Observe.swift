@@ -1,5 +1,6 @@
-// Observation: finished exchanges for the access log, and the loop's figures. The loop's thread.
+// Observation: what the loop tells at the boundaries that a connection and its requests pass, and of finished exchanges for the access log. The loop's thread.
 
+internal import CUringBase
 internal import Glibc
 internal import UringBase
 internal import UringHTTP
@@ -28,6 +29,69 @@ final class LoggedExchange {
         self.began = began
     }
 }
+
+// MARK: boundaries
+
+/// One place for each boundary, whoever looks: a tracer from outside by its probe, an application by its hooks. Nobody, nearly always: then each costs two tests.
+extension Loop {
+    @inline(__always)
+    func connectionOpened(_ connection: UnsafeMutablePointer<Connection>) {
+        if ur_probe_accept() { unsafe ur_fire_accept(connection.pointee.id, connection.pointee.fd, state.pointee.now) }
+        if unsafe state.pointee.traces { unsafe beginTrace(connection) }
+    }
+
+    @inline(__always)
+    func connectionEnded(_ connection: UnsafeMutablePointer<Connection>) {
+        if ur_probe_close() { unsafe ur_fire_close(connection.pointee.id, connection.pointee.bytesSent, state.pointee.now) }
+        if unsafe connection.pointee.trace != nil { unsafe traceUnfinished(connection) }
+    }
+
+    /// - Parameter stream: its identifier; 0 on HTTP/1.1.
+    @inline(__always)
+    func requestParsed(_ connection: UnsafeMutablePointer<Connection>, stream: @autoclosure () -> UInt32 = 0) {
+        if ur_probe_parse() { unsafe ur_fire_parse(connection.pointee.id, UInt64(head.pointee.headLength), kernel.now()) }
+        if unsafe connection.pointee.trace != nil { unsafe traceParsed(connection, stream()) }
+    }
+
+    @inline(__always)
+    func handlerBegins(_ connection: UnsafeMutablePointer<Connection>) {
+        if ur_probe_handler_start() { unsafe ur_fire_handler_start(connection.pointee.id, UInt64(context.pointee.bodyCount), kernel.now()) }
+        if unsafe connection.pointee.trace != nil { unsafe traceHandlerBegan(connection) }
+    }
+
+    /// The call is over. A handler that goes on asynchronously ends later: for hooks, which are told of handlers; the probe tells of the call.
+    @inline(__always)
+    func handlerReturned(_ connection: UnsafeMutablePointer<Connection>, threw: Bool) {
+        if ur_probe_handler_end() { unsafe ur_fire_handler_end(connection.pointee.id, UInt64(response.pointee.body.count), kernel.now()) }
+        if unsafe connection.pointee.trace != nil, !goesOnAsync { unsafe traceHandlerEnded(connection, threw ? .threw : .returned) }
+    }
+
+    @inline(__always)
+    func asyncHandlerReturned(_ connection: UnsafeMutablePointer<Connection>, _ worker: AsyncWorker) {
+        if unsafe connection.pointee.trace != nil { unsafe traceHandlerEnded(connection, worker.error == nil ? .returned : .threw) }
+    }
+
+    /// A final response's head is in the output.
+    @inline(__always)
+    func responseBegun(_ connection: UnsafeMutablePointer<Connection>) {
+        if unsafe connection.pointee.trace != nil { unsafe traceHead(connection) }
+    }
+
+    /// The last byte of a response is in the output, and counted as pending.
+    @inline(__always)
+    func responseWritten(_ connection: UnsafeMutablePointer<Connection>, on carrier: UnsafeMutablePointer<Connection>) {
+        if unsafe connection.pointee.trace != nil { unsafe traceWritten(connection, on: carrier) }
+    }
+
+    /// The kernel has taken bytes; `bytesSent` has them already.
+    @inline(__always)
+    func bytesLeft(_ connection: UnsafeMutablePointer<Connection>, _ count: UInt64) {
+        if ur_probe_send() { unsafe ur_fire_send(connection.pointee.id, count, kernel.now()) }
+        if unsafe connection.pointee.trace != nil { unsafe traceSent(connection) }
+    }
+}
+
+// MARK: finished exchanges
 
 extension Loop {
     private func tell(_ request: borrowing Request, _ record: ExchangeRecord) {

@@ -88,6 +88,7 @@ extension Loop {
             case .peerGone: return unsafe perform(connection, connection.pointee.machine.abort())
             case .exhausted, .programming, .unknown:
                 unsafe meter.pointee.receiveErrors &+= 1
+                unsafe because(connection, .failure)
                 return unsafe perform(connection, connection.pointee.machine.abort())
             }
         }
@@ -223,6 +224,7 @@ extension Loop {
     /// No memory for this connection's bytes: it goes, the others stay.
     func shed(_ connection: UnsafeMutablePointer<Connection>) {
         unsafe meter.pointee.connectionsShed &+= 1
+        unsafe because(connection, .overload)
         unsafe perform(connection, connection.pointee.machine.abort())
     }
 }

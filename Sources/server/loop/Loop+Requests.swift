@@ -82,7 +82,7 @@ extension Loop {
         switch outcome {
         case .complete:
             unsafe connection.pointee.scanned = 0
-            if ur_probe_parse() { unsafe ur_fire_parse(connection.pointee.id, UInt64(head.pointee.headLength), kernel.now()) }
+            unsafe requestParsed(connection)
             switch unsafe head.pointee.framing {
             case .none, .length(0):
                 unsafe exchange(connection, base)
@@ -149,6 +149,7 @@ extension Loop {
         if unsafe connection.pointee.flags.contains(.closing) { return }  // no memory for the response: shed
         if unsafe state.pointee.observes { observe(UInt64(bytes), elapsed) }
         let step = unsafe connection.pointee.machine.exchanged(persistence, outputBytes: UInt64(bytes), now: state.pointee.now, policy)
+        unsafe responseWritten(connection, on: connection)
         if persistence == .keepAlive { unsafe connection.pointee.flags.insert(.keptAlive) }
         switch step {
         case .nextRequest, .wait: break
@@ -172,7 +173,8 @@ extension Loop {
 
     /// Calls the handler on what `layOut` prepared; answers its duration in ticks.
     func callHandler(_ connection: UnsafeMutablePointer<Connection>) -> UInt64 {
-        if ur_probe_handler_start() { unsafe ur_fire_handler_start(connection.pointee.id, UInt64(context.pointee.bodyCount), kernel.now()) }
+        unsafe handlerBegins(connection)
+        var threw = false
         let box = unsafe state.pointee.handler
         do {
             try unsafe box._withUnsafeGuaranteedRef { box throws in
@@ -180,6 +182,7 @@ extension Loop {
                 try unsafe box.handle(Request(context), &response)
             }
         } catch {
+            threw = true
             handlerFailed(error)
         }
         if unsafe response.pointee.receiver != nil, unsafe !context.pointee.isStreaming { receiveWhole() }
@@ -190,7 +193,7 @@ extension Loop {
         {
             unsafe response.pointee.restart(.notImplemented)
         }
-        if ur_probe_handler_end() { unsafe ur_fire_handler_end(connection.pointee.id, UInt64(response.pointee.body.count), kernel.now()) }
+        unsafe handlerReturned(connection, threw: threw)
         unsafe state.pointee.handledInTurn &+= 1
         if unsafe elapsed > state.pointee.stallTicks { reportStall(elapsed) }
         if unsafe response.pointee.refusedField { refusedField() }

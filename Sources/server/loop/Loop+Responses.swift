@@ -60,6 +60,7 @@ extension Loop {
         unsafe memcpy(out + at, response.pointee.body.base, following)
         unsafe commit(connection, at &+ following)
         unsafe response.pointee.headBytes = UInt64(at)
+        unsafe responseBegun(connection)
         return at
     }
 
@@ -142,6 +143,7 @@ extension Loop {
         if isUpgrade { return unsafe beginUpgrade(connection) }
         if let tunnel { return unsafe beginTunnel(connection, tunnel) }
         guard ended else { return unsafe produce(connection) }
+        unsafe responseWritten(connection, on: connection)
         unsafe perform(connection, connection.pointee.machine.responseEnded(unreadBodyBytes: unread, now: now, policy))
     }
 
@@ -194,10 +196,12 @@ extension Loop {
             } catch {
                 // The head has left: only a cut connection can tell the client that the content is not whole.
                 unsafe state.pointee.reporter?.handlerFailed("", error)
+                unsafe because(connection, .failure)
                 return unsafe perform(connection, connection.pointee.machine.abort())
             }
             guard unsafe queuePiece(connection, exchange, scratch.pointee.base, scratch.pointee.count) else {
                 unsafe state.pointee.reporter?.lengthMismatch()
+                unsafe because(connection, .failure)
                 return unsafe perform(connection, connection.pointee.machine.abort())
             }
             if unsafe connection.pointee.flags.contains(.closing) { return }  // no memory for the piece: shed
@@ -246,6 +250,7 @@ extension Loop {
     func endProduced(_ connection: UnsafeMutablePointer<Connection>, _ exchange: Exchange) {
         if let remaining = exchange.remaining, remaining > 0 {
             unsafe state.pointee.reporter?.lengthMismatch()
+            unsafe because(connection, .failure)
             return unsafe perform(connection, connection.pointee.machine.abort())
         }
         if unsafe connection.pointee.flags.contains(.stream) {
@@ -270,6 +275,7 @@ extension Loop {
         let unread = unsafe connection.pointee.body.mode == .none ? 0 : connection.pointee.body.chunked ? UInt64.max : connection.pointee.body.remaining
         if let logged = exchange.logged { unsafe observe(logged, connection) }
         if exchange.receiver == nil { unsafe dropExchange(connection) }
+        unsafe responseWritten(connection, on: connection)
         unsafe markDirty(connection)
         unsafe perform(connection, connection.pointee.machine.responseEnded(unreadBodyBytes: unread, now: state.pointee.now, settings.pointee.policy))
     }
@@ -281,6 +287,7 @@ extension Loop {
         unsafe meter.pointee.requestFaults &+= 1
         unsafe connection.pointee.body = unsafe BodyProgress()
         unsafe state.pointee.faultReason = fault.reason
+        if unsafe connection.pointee.trace != nil { unsafe because(connection, .refused) }
         unsafe perform(connection, connection.pointee.machine.requestFault(status: fault.status.code, now: state.pointee.now, settings.pointee.policy))
         // Not answered when a response had begun: then the reason is not for the next one who is.
         unsafe state.pointee.faultReason = nil
@@ -294,6 +301,7 @@ extension Loop {
         unsafe connection.pointee.flags.remove(.bodyPaused)
         unsafe response.pointee.begin(isHead: false, streaming: false)
         unsafe response.pointee.status = status
+        if unsafe connection.pointee.trace != nil { unsafe traceRefused(connection, status) }
         unsafe response.pointee.fields.append("content-type: text/plain; charset=utf-8\r\n")
         unsafe response.pointee.body.append(status.description)
         if let reason = unsafe state.pointee.faultReason {
@@ -308,6 +316,7 @@ extension Loop {
         if unsafe connection.pointee.flags.contains(.closing) { return }
         if unsafe state.pointee.observes { unsafe observeFault(connection, status, UInt64(bytes)) }
         unsafe connection.pointee.machine.outputQueued(UInt64(bytes), now: state.pointee.now, settings.pointee.policy)
+        unsafe responseWritten(connection, on: connection)
         unsafe perform(connection, connection.pointee.machine.responseEnded(unreadBodyBytes: .max, now: state.pointee.now, settings.pointee.policy))
     }
 }

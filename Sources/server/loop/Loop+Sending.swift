@@ -212,7 +212,7 @@ extension Loop {
         if unsafe connection.pointee.flags.contains(.closing) { return unsafe closeIfDone(connection) }
         if unsafe connection.pointee.flags.contains(.sendFailed) { return unsafe sendFailed(connection) }
         let sent = unsafe connection.pointee.fastBytes
-        if ur_probe_send() { unsafe ur_fire_send(connection.pointee.id, sent, kernel.now()) }
+        unsafe bytesLeft(connection, sent)
         let policy = unsafe settings.pointee.policy
         // The bytes left when enter was called, which may have slept since: clocks that begin with it begin then.
         let now = unsafe state.pointee.enteredAt
@@ -305,8 +305,8 @@ extension Loop {
             guard case .again = SocketFailure(-result) else { return unsafe sendFailed(connection) }
         }
         let count = UInt64(max(0, result))
-        if ur_probe_send() { unsafe ur_fire_send(connection.pointee.id, count, kernel.now()) }
         unsafe advanceOutput(connection, count)
+        unsafe bytesLeft(connection, count)
         unsafe concludeSend(connection, count)
     }
 }

@@ -34,6 +34,8 @@ extension Loop {
         case .linger:
             unsafe kernel.shutdownWrite(connection.pointee.fd)
             unsafe dropCarry(connection)
+            // However the client takes the end.
+            unsafe because(connection, state.pointee.phase == .draining ? .stopped : .server)
             if unsafe connection.pointee.flags.contains(.endOfInput) { return unsafe tearDown(connection, reset: false) }
             unsafe connection.pointee.flags.remove(.readingPaused)
             unsafe armReceive(connection)
@@ -101,6 +103,7 @@ extension Loop {
     func tearDown(_ connection: UnsafeMutablePointer<Connection>, reset: Bool) {
         guard unsafe !connection.pointee.flags.contains(.closing) else { return }
         unsafe connection.pointee.flags.insert(.closing)
+        if unsafe connection.pointee.flags.contains(.stream) && connection.pointee.trace != nil { unsafe traceStreamEnded(connection) }
         // The 101 has not left: the other protocol never begins.
         unsafe connection.pointee.flags.remove(.upgrading)
         if reset {
@@ -148,8 +151,9 @@ extension Loop {
         if unsafe connection.pointee.flags.contains(.stream) { return unsafe releaseStream(connection) }
         let upgrade = unsafe connection.pointee.flags.contains(.upgrading) ? connection.pointee.exchange?.takeUnretainedValue().upgrade : nil
         let received = unsafe upgrade == nil ? [] : Array(UnsafeBufferPointer(start: connection.pointee.carry, count: connection.pointee.carryCount))
+        unsafe connectionEnded(connection)
         unsafe discardMemory(connection)
-        if ur_probe_close() { unsafe ur_fire_close(connection.pointee.id, connection.pointee.bytesSent, state.pointee.now) }
+        if unsafe connection.pointee.trace != nil { unsafe endTrace(connection) }
         if let upgrade {
             unsafe upgrade.run(UpgradedConnection(descriptor: connection.pointee.fd, received: received))
         } else {
@@ -229,6 +233,7 @@ extension Loop {
         case .rearm(let at): unsafe wheel.pointee.arm(connection.pointee.handle.index, deadline: at)
         case .expired(let timeout, let step):
             unsafe meter.pointee.timeouts[Int(timeout.rawValue)] &+= 1
+            unsafe because(connection, .timeout)
             unsafe perform(connection, step)
         }
         if unsafe connection.pointee.tunnel != nil { unsafe wakeTunnel(connection, at: connection.pointee.producerWakeAt) }
@@ -278,6 +283,7 @@ extension Loop {
 
     func beginUpgrade(_ connection: UnsafeMutablePointer<Connection>) {
         unsafe makeExchange(connection).upgrade = unsafe response.pointee.upgrade
+        unsafe responseWritten(connection, on: connection)
         unsafe connection.pointee.flags.insert(.upgrading)
         if unsafe connection.pointee.machine.pendingBytes == 0 { unsafe handOver(connection) }
     }

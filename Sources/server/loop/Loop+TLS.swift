@@ -91,7 +91,7 @@ extension Loop {
         var sink = unsafe sealedSink
         let start = unsafe handshakeTicks(tls)
         let step = unsafe tls.pointee.session.handshake(&sink)
-        unsafe handshakeStepped(tls, from: start, wroteFlight: step == .more && !sink.isEmpty)
+        unsafe handshakeStepped(connection, tls, from: start, wroteFlight: step == .more && !sink.isEmpty)
         if unsafe !sink.isEmpty {
             if step == .more { unsafe sendFlight(connection, &sink) } else { unsafe insertSealed(connection, &sink) }
         }
@@ -125,7 +125,7 @@ extension Loop {
         let sent = unsafe max(0, kernel.send(connection.pointee.fd, sealedRoom, count, more: false))
         unsafe sink.reset()
         unsafe connection.pointee.bytesSent &+= UInt64(sent)
-        if ur_probe_send() { unsafe ur_fire_send(connection.pointee.id, UInt64(sent), kernel.now()) }
+        unsafe bytesLeft(connection, UInt64(sent))
         guard sent < count else { return }
         unsafe insertSealed(connection, sealedRoom + sent, count &- sent)
         unsafe grewBy(connection, count &- sent)
@@ -142,6 +142,7 @@ extension Loop {
     /// The peer does not speak TLS as it should. The alert, or a word in clear to who speaks HTTP, is in the output; then the connection ends.
     private func tlsFailed(_ connection: UnsafeMutablePointer<Connection>, _ tls: UnsafeMutablePointer<TLSTransport>, _ failure: TLSFailure) {
         unsafe tls.pointee.isShutDown = true
+        unsafe because(connection, .refused)
         if unsafe connection.pointee.flags.contains(.outgoing) { return unsafe outgoingFailed(connection, failure) }
         if unsafe !tls.pointee.isEstablished { unsafe handshakeEnded(connection, tls) }
         if failure.cause == .plainHTTP {
@@ -178,8 +179,14 @@ extension Loop {
 
     private func grewBy(_ connection: UnsafeMutablePointer<Connection>, _ count: Int) {
         if unsafe connection.pointee.flags.contains(.closing) { return }
-        unsafe connection.pointee.machine.outputGrew(UInt64(count), now: state.pointee.now, settings.pointee.policy)
+        unsafe outputGrew(connection, UInt64(count))
         unsafe markDirty(connection)
+    }
+
+    /// What is not sent has become longer by bytes of TLS.
+    private func outputGrew(_ connection: UnsafeMutablePointer<Connection>, _ count: UInt64) {
+        unsafe connection.pointee.machine.outputGrew(count, now: state.pointee.now, settings.pointee.policy)
+        unsafe connection.pointee.trace?.pointee.shift(by: count)
     }
 
     private func insertSealed(_ connection: UnsafeMutablePointer<Connection>, _ bytes: UnsafePointer<UInt8>, _ count: Int) {
@@ -308,7 +315,7 @@ extension Loop {
         } else {
             unsafe (connection.pointee.batchStart, connection.pointee.batchCount, connection.pointee.sealedCount) = unsafe (out, made, made)
         }
-        unsafe connection.pointee.machine.outputGrew(UInt64(total &- taken), now: state.pointee.now, settings.pointee.policy)
+        unsafe outputGrew(connection, UInt64(total &- taken))
         return unsafe made > 0 || connection.pointee.sending == .none
     }
 

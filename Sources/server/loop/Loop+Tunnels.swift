@@ -30,6 +30,8 @@ extension Loop {
         // Nobody else's: the next request begins with an empty response.
         unsafe (response.pointee.content, response.pointee.hasSpecialContent) = (.written, false)
         unsafe connection.pointee.machine.handlerUntimed()
+        // For the stream's head too: it is in its connection's output.
+        unsafe responseWritten(connection, on: connection.pointee.flags.contains(.stream) ? carrier(connection)?.connection ?? connection : connection)
         unsafe connection.pointee.tunnel = .passRetained(TunnelBox(tunnel))
         unsafe connection.pointee.body = unsafe BodyProgress()
         unsafe connection.pointee.body.mode = .tunnel

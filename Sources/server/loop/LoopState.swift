@@ -99,6 +99,8 @@ struct LoopState {
     /// The handler's box wants to be told of finished exchanges.
     private(set) var observes = false
     private(set) var observesHandshakes = false
+    /// New connections are traced.
+    private(set) var traces = false
     /// When the application writes what it collected; .max = nothing was collected since it last did.
     var flushAt = UInt64.max
     /// .max: it collects nothing.
@@ -171,6 +173,7 @@ struct LoopState {
         unsafe locals.removeAll()
         unsafe (observes, reporter, streamsBodies) = (box.observe != nil, box.reporter, box.wantsStream != nil)
         unsafe observesHandshakes = box.observeHandshake != nil
+        unsafe traces = box.trace != nil
         unsafe flushNs = box.flush == nil ? .max : min(box.flushNs, .max / 2)
         let ticks = stallNs.multipliedFullWidth(by: ticksPerSecond)
         unsafe stallTicks = stallNs == 0 || ticks.high >= 1_000_000_000 ? .max : UInt64(1_000_000_000).dividingFullWidth(ticks).quotient

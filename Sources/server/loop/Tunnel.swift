@@ -94,6 +94,8 @@ package struct TunnelLink {
 
     /// Takes no input for now: the client is held back. What came already waits.
     package func pause() { unsafe loop._withUnsafeGuaranteedRef { unsafe $0.pauseBody(connection) } }
+    /// After `pause`.
+    package var isPaused: Bool { unsafe connection.pointee.flags.contains(.bodyPaused) }
     package func resume() { unsafe loop._withUnsafeGuaranteedRef { unsafe $0.resumeTunnel(connection) } }
     /// Asks for `roomAgain`, once.
     package func tellWhenRoom() { unsafe connection.pointee.flags.insert(.awaitsRoom) }

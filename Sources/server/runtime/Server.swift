@@ -96,6 +96,9 @@ public struct Application: Sendable {
     /// Told of every TLS handshake that has ended, failed ones and those left by their client included: on the loop's thread, which must not be held. With
     /// nil, the default, no clock is read and no record made.
     public var observeHandshake: (@Sendable (HandshakeRecord) -> Void)?
+    /// Told of each boundary that connections and requests pass, on the loop's thread: phases of a handshake, head, route, handler, response. With nil, the default, no clock
+    /// is read.
+    public var trace: ServerTrace?
     /// Told on each loop's thread, with the loop's number, to write what `observe` collected: at the latest `flushInterval` after an
     /// exchange, when another application takes over, and when the loop ends.
     public var flush: (@Sendable (_ loop: Int) -> Void)?
@@ -111,7 +114,7 @@ public struct Application: Sendable {
     package var box: HandlerBox {
         HandlerBox(
             handle: handler, wantsStream: wantsStream, observe: observe, observeHandshake: observeHandshake, flush: flush, flushNs: ServerOptions.nanoseconds(flushInterval),
-            reporter: reporter ?? StandardErrorReporter.shared)
+            reporter: reporter ?? StandardErrorReporter.shared, trace: trace)
     }
 }
 

@@ -11,6 +11,24 @@ extension Response {
     /// - Returns: whether the socket will open.
     @discardableResult
     public func webSocket(_ options: WebSocketOptions = WebSocketOptions(), _ handler: @escaping WebSocketHandler) -> Bool {
+        open(options) { loop, agreement, name, route in
+            WebSocketSession(options, agreement.deflate, chosenProtocol: name, route: route, loop: loop, handler: handler)
+        }
+    }
+
+    /// Answers with a WebSocket that an async handler has, in a task of its own on this connection's loop. Otherwise as the other `webSocket`; from async handlers, too.
+    /// - Returns: whether the socket will open.
+    @discardableResult
+    public func webSocket(_ options: WebSocketOptions = WebSocketOptions(), _ handler: @escaping AsyncWebSocketHandler) -> Bool {
+        open(options) { loop, agreement, name, route in
+            let source = AsyncWebSocketSource(loop.executor, options, chosenProtocol: name, route: route, handler: handler)
+            return WebSocketSession(options, agreement.deflate, chosenProtocol: name, route: route, loop: loop, source: source) { source.take($0, $1) }
+        }
+    }
+
+    private func open(
+        _ options: WebSocketOptions, _ makeSession: (Loop, WebSocketAgreement, _ chosenProtocol: String?, RouteName?) -> WebSocketSession
+    ) -> Bool {
         // The loop keeps the request, and its own state, in place during the handler's call.
         let head = unsafe context.pointee.head
         let base = unsafe context.pointee.base
@@ -38,9 +56,7 @@ extension Response {
             unsafe state.pointee.fields.count &+= written
             let name = unsafe UnsafeBufferPointer(start: base + Int(agreement.protocolOffset), count: Int(agreement.protocolCount))
             let session = unsafe context.pointee.loop._withUnsafeGuaranteedRef { loop in
-                unsafe WebSocketSession(
-                    options, agreement.deflate, chosenProtocol: name.isEmpty ? nil : String(decoding: name, as: UTF8.self), route: state.pointee.routeName,
-                    loop: loop, handler: handler)
+                unsafe makeSession(loop, agreement, name.isEmpty ? nil : String(decoding: name, as: UTF8.self), state.pointee.routeName)
             }
             beginTunnel(session)
             return true

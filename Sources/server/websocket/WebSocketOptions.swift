@@ -35,6 +35,8 @@ public struct WebSocketOptions: Sendable {
         public var fragments = 65_536
         /// PING frames in 10 seconds: 1008 beyond. PONGs that nobody asked for have the same limit of their own.
         public var pings = 200
+        /// Messages that wait for an async handler (`AsyncWebSocket`), 1 or more, from which on no more are received: the client is held back. The same at 64 KiB of them.
+        public var unreadMessages = 16
         /// Bytes that may wait to be sent to a client that reads too slowly. The message that would be beyond is not sent (`slowClients`). On HTTP/2 what
         /// the connection already has for its socket does not count, which is 64 KiB or so for all its streams.
         public var queuedBytes = 1 << 20

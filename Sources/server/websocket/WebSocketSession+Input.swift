@@ -16,6 +16,7 @@ extension WebSocketSession {
         // The loop's memory: `count` bytes readable and writable for this call. Not read behind the tunnel's end, with which it may go.
         var used = 0
         while link.isOpen {
+            if link.isPaused { return used }
             guard link.hasRoom else {
                 // A client that sends and does not read is held back by its own connection.
                 link.tellWhenRoom()

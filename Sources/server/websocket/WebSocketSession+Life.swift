@@ -30,8 +30,18 @@ extension WebSocketSession {
     func timer(_ link: TunnelLink) {
         let now = link.now
         if unsafe state.pointee.engine.closeDeadline(state.pointee.keepAlive) <= now { return lost(link) }
-        if idleDeadline <= now { return close(.normal, "idle", link) }
+        if idleDeadline <= now {
+            guard link.isPaused else { return close(.normal, "idle", link) }
+            // Messages wait for the handler.
+            unsafe state.pointee.lastMessageAt = now
+        }
         if unsafe state.pointee.engine.silenceDeadline(state.pointee.keepAlive) <= now {
+            if link.isPaused {
+                // The answer would lie behind messages that the handler has not read. What is sent to a client that has gone tells its connection so.
+                unsafe state.pointee.engine.pingAgain(now: now)
+                flushControl(link)
+                return arm(link)
+            }
             if unsafe state.pointee.engine.pingOutstandingSince != nil { return lost(link) }
             // Behind bytes that a slow client has not read yet the question would come too late; the write timeout watches over those.
             if link.pendingBytes == 0 {
@@ -47,7 +57,30 @@ extension WebSocketSession {
     // MARK: end
 
     /// The server is stopping (RFC 6455 section 7.4.1): the client has `closeTimeout` to say that it has understood.
-    func drain(_ link: TunnelLink) { close(.goingAway, "the server is stopping", link) }
+    func drain(_ link: TunnelLink) {
+        close(.goingAway, "the server is stopping", link)
+        guard let source else { return }
+        ignoreMessages(link)
+        source.drain(link)
+    }
+
+    /// The async handler is over: its socket ends as well.
+    func handlerReturned(_ code: WebSocket.CloseCode, _ link: TunnelLink) {
+        ignoreMessages(link)
+        close(code, "", link)
+    }
+
+    /// Only the client's Close is of interest any more.
+    private func ignoreMessages(_ link: TunnelLink) {
+        unsafe state.pointee.ignoresMessages = true
+        dropMessage(link)
+    }
+
+    /// Input that was held back comes: the client's silence was not its own.
+    func heardAgain(_ link: TunnelLink) {
+        unsafe state.pointee.engine.postponePing(now: link.now)
+        arm(link)
+    }
 
     /// The client is not there any more, or does not read.
     private func lost(_ link: TunnelLink) {

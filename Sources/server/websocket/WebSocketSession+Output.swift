@@ -7,13 +7,14 @@ internal import UringWebSocket
 extension WebSocketSession {
     func isOpen(_ link: TunnelLink) -> Bool { unsafe link.isOpen && state.pointee.engine.isOpen }
 
-    func send(_ kind: WebSocket.Kind, _ bytes: UnsafeBufferPointer<UInt8>, _ link: TunnelLink) -> WebSocket.Sent {
+    /// - Parameter isBounded: false: the caller has waited for room, and its message is let through whatever its size.
+    func send(_ kind: WebSocket.Kind, _ bytes: UnsafeBufferPointer<UInt8>, _ link: TunnelLink, isBounded: Bool = true) -> WebSocket.Sent {
         guard isOpen(link) else { return .closed }
         // The caller's memory, readable for this call.
         let count = bytes.count
         let pending = link.pendingBytes
         // One message is always let through, or none larger than the limit could ever be sent.
-        guard unsafe pending == 0 || pending &+ UInt64(count) <= state.pointee.queuedBytesMax else { return refuse(link) }
+        guard unsafe !isBounded || pending == 0 || pending &+ UInt64(count) <= state.pointee.queuedBytesMax else { return refuse(link) }
         unsafe state.pointee.lastMessageAt = link.now
         let engineKind: WebSocketMessageKind = kind == .text ? .text : .binary
         if unsafe count >= state.pointee.engine.deflatesFrom, let sent = unsafe sendDeflated(engineKind, bytes, link) { return sent }
@@ -47,8 +48,7 @@ extension WebSocketSession {
         if unsafe state.pointee.closesSlowClients {
             close(.policyViolation, "reads too slowly", link)
         } else {
-            unsafe state.pointee.owesWritable = true
-            link.tellWhenRoom()
+            tellWhenRoom(link)
         }
         return .refused
     }
@@ -61,8 +61,24 @@ extension WebSocketSession {
         unsafe reason.utf8.span.withUnsafeBufferPointer {
             unsafe state.pointee.engine.close(sent, reason: $0.baseAddress, count: $0.count, now: link.now)
         }
+        unsafe state.pointee.saidCode = sent.rawValue
         flushControl(link)
         arm(link)
+    }
+
+    /// The code of the Close that was said here; nil when none was.
+    var saidCode: WebSocket.CloseCode? { unsafe state.pointee.saidCode == 0 ? nil : WebSocket.CloseCode(rawValue: state.pointee.saidCode) }
+
+    func ping(_ link: TunnelLink) {
+        unsafe state.pointee.engine.ping(now: link.now)
+        flushControl(link)
+        arm(link)
+    }
+
+    /// Asks for `.writable`.
+    func tellWhenRoom(_ link: TunnelLink) {
+        unsafe state.pointee.owesWritable = true
+        link.tellWhenRoom()
     }
 
     /// Moves PONG, PING and Close to the output.

@@ -17,15 +17,18 @@ final class WebSocketSession: Tunnel {
     let handler: WebSocketHandler
     let chosenProtocol: String?
     let route: RouteName?
+    /// Whose events the handler passes on, when that is async.
+    let source: AsyncWebSocketSource?
 
     init(
-        _ options: WebSocketOptions, _ deflate: WebSocketDeflateParameters, chosenProtocol: String?, route: RouteName?, loop: Loop, handler: @escaping WebSocketHandler
+        _ options: WebSocketOptions, _ deflate: WebSocketDeflateParameters, chosenProtocol: String?, route: RouteName?, loop: Loop,
+        source: AsyncWebSocketSource? = nil, handler: @escaping WebSocketHandler
     ) {
         let engine = unsafe WebSocketConnection(
             limits: options.engineLimits, deflate: deflate, compression: deflate.isOn ? loop.webSocketCompression : nil, now: loop.state.pointee.now)
         unsafe state = .allocate(capacity: 1)
         unsafe state.initialize(to: WebSocketState(engine: engine, options: options))
-        (self.handler, self.chosenProtocol, self.route) = (handler, chosenProtocol, route)
+        (self.handler, self.chosenProtocol, self.route, self.source) = (handler, chosenProtocol, route, source)
     }
 
     deinit {
@@ -75,6 +78,8 @@ struct WebSocketState: ~Copyable {
     var owesWritable = false
     /// The handler has failed, or a message could not be kept: none is delivered any more.
     var ignoresMessages = false
+    /// The code of a Close that was said here; 0 = none.
+    var saidCode: UInt16 = 0
     /// A message that has come in part; memory counted by the loop's pool.
     var message: UnsafeMutablePointer<UInt8>?
     var messageCount = 0

@@ -2,12 +2,13 @@
 // starts it, loads it and judges. One loop, a free port of 127.0.0.1; prints the lines `listening on …` that every server prints.
 //
 //   alloc-probe               `GET /counts` answers with what the process has counted (CAllocationCount), and how many requests it has had; `/socket` is a
-//                             WebSocket that sends every message back, which counts as a request
+//                             WebSocket that sends every message back, which counts as a request; `/async-socket` does so by an async handler
 //   alloc-probe --tls         has a second port, with TLS and a certificate made at start
 //   alloc-probe --middleware  has a router: /step/ with middleware that sets a value and registers a step, /coded/ compressed,
 //                             /token/ behind `Middleware.jwt` with HS256
 //   alloc-probe --waste       the handler makes a String of the header: what the counters must notice
 //   alloc-probe --async       the same handlers, async, without anything to wait for
+//   alloc-probe --trace       every hook of a `ServerTrace` is set; with it `/counts` fails when one of them was not called
 
 import CAllocationCount
 import Glibc
@@ -16,8 +17,11 @@ import UringServerCompression
 import UringServerJWT
 
 let arguments = Set(CommandLine.arguments.dropFirst())
-guard arguments.isSubset(of: ["--tls", "--waste", "--async", "--middleware"]) else { fatalError("usage: alloc-probe [--tls] [--waste] [--async | --middleware]") }
+guard arguments.isSubset(of: ["--tls", "--waste", "--async", "--middleware", "--trace"]) else {
+    fatalError("usage: alloc-probe [--tls] [--waste] [--trace] [--async | --middleware]")
+}
 let wastes = arguments.contains("--waste")
+let traces = arguments.contains("--trace")
 
 var options = ServerOptions()
 options.loops = .count(1)
@@ -41,7 +45,22 @@ unsafe requests.initialize(to: 0)
         }
         return
     }
+    if request.path == "/async-socket" {
+        response.webSocket { socket in
+            for try await message in socket.messages {
+                unsafe requests.pointee &+= 1
+                try await socket.send(message)
+            }
+        }
+        return
+    }
+    response.setRoute("probe")
     if request.path == "/counts" {
+        // Those under way are fewer.
+        if traces, (0..<6).contains(where: { unsafe hookCalls[$0] &+ 5000 < requests.pointee }) {
+            response.status = .internalServerError
+            return
+        }
         let counts = ac_read()
         return response.json { json in
             json.set("allocations", counts.allocations)
@@ -101,7 +120,26 @@ func router() throws -> Router {
     return router
 }
 
-let application =
+/// How often the hooks of requests were called, each by itself. Of the one loop, whose thread alone touches it.
+nonisolated(unsafe) let hookCalls = UnsafeMutablePointer<UInt64>.allocate(capacity: 6)
+unsafe hookCalls.initialize(repeating: 0, count: 6)
+
+func trace() -> ServerTrace {
+    var trace = ServerTrace()
+    trace.connectionAccepted = { _ in }
+    trace.requestParsed = { _, _, _ in unsafe hookCalls[0] &+= 1 }
+    trace.requestRefused = { _, _ in }
+    trace.handlerBegan = { request, _ in unsafe hookCalls[1] &+= UInt64(request.number == 0 ? 0 : 1) }
+    trace.routeChosen = { _, _ in unsafe hookCalls[2] &+= 1 }
+    trace.handlerEnded = { _, how in unsafe hookCalls[3] &+= how == .returned ? 1 : 0 }
+    trace.responseBegan = { _, status in unsafe hookCalls[4] &+= status == .ok ? 1 : 0 }
+    trace.responseSent = { request in unsafe hookCalls[5] &+= request.moment.nanoseconds > 0 ? 1 : 0 }
+    trace.responseAborted = { _, _ in }
+    trace.connectionClosed = { _, _ in }
+    return trace
+}
+
+var application =
     if arguments.contains("--middleware") {
         try Application(router: try router())
     } else if arguments.contains("--async") {
@@ -109,4 +147,5 @@ let application =
     } else {
         Application { request, response in answer(request, &response) }
     }
+if traces { application.trace = trace() }
 try Server(listeners: listeners, options: options, application: application).run()

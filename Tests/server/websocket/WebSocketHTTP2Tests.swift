@@ -7,7 +7,7 @@ import Testing
 
 @Suite struct WebSocketHTTP2Tests {
     /// A WebSocket on one stream of a connection that others may share.
-    private final class Stream {
+    final class Stream {
         let client: FrameClient
         let number: UInt32
         private var taken = 0

@@ -1,4 +1,5 @@
-// A WebSocket server that sends every message back: one loop, on the port of 127.0.0.1 that is its argument. Measured by bench/websocket/echo.
+// A WebSocket server that sends every message back: one loop, on the port of 127.0.0.1 that is its first argument, and over TLS on its second. `/` is answered by a sync handler, `/async`
+// by an async one. Measured by bench/websocket/echo.
 
 import UringServer
 
@@ -11,4 +12,9 @@ router.get("/") { request, response in
         if case .message(let message) = event { socket.send(message) }
     }
 }
-try Server(listen: ["127.0.0.1:\(CommandLine.arguments[1])"], options: options, router: router).run()
+router.webSocket("/async") { socket in
+    for try await message in socket.messages { try await socket.send(message) }
+}
+var listeners: [Listener] = [Listener("127.0.0.1:\(CommandLine.arguments[1])")]
+if CommandLine.arguments.count > 2 { listeners.append(Listener("127.0.0.1:\(CommandLine.arguments[2])", tls: .selfSigned())) }
+try Server(listeners: listeners, options: options, application: Application(router: router)).run()
