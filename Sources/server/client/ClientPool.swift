@@ -30,6 +30,7 @@ package final class ClientPool: @unchecked Sendable {
     let options: HTTPClientOptions
     let policy: ClientPolicy
     let limits: ParserLimits
+    let http2KeepAlive: HTTP2KeepAlive
     var bodyBytesMax: UInt64 { options.bodyBytesMax }
 
     /// All that stand, each at its `place`.
@@ -51,7 +52,7 @@ package final class ClientPool: @unchecked Sendable {
     init(_ clients: LoopClients, _ key: Key, _ options: HTTPClientOptions) {
         (self.clients, self.key, self.options) = (clients, key, options)
         policy = options.policy
-        limits = options.parserLimits
+        (limits, http2KeepAlive) = (options.parserLimits, options.http2KeepAlive)
         spoken =
             switch (options.protocols, key.scheme) {
             case (.http2, _): .http2
@@ -159,7 +160,7 @@ package final class ClientPool: @unchecked Sendable {
         link.handOver(to: connection)
         serve(connection)
         // To be closed behind its first requests, or at once when there are none.
-        if connector.isRetiring { connection.isRetiring = true }
+        if unsafe connector.isRetiring || clients.loop.state.pointee.phase == .draining { connection.isRetiring = true }
         if connection.isRetiring, connection.isIdle { connection.retire() }
         // Others may be needed, now that it is known what one is good for.
         connectIfNeeded()
@@ -215,6 +216,11 @@ package final class ClientPool: @unchecked Sendable {
 
     /// It takes no more requests, and ends with those that are under way.
     func isLeaving(_ connection: ClientConnection) {
+        unlist(connection)
+        connectIfNeeded()
+    }
+
+    private func unlist(_ connection: ClientConnection) {
         guard connection.isListed else { return }
         connection.isListed = false
         if connection.isShared { shared.removeAll { $0 === connection } } else { idle.removeAll { $0 === connection } }
@@ -222,7 +228,7 @@ package final class ClientPool: @unchecked Sendable {
 
     /// It has ended, or is somebody else's; told once.
     func closed(_ connection: ClientConnection) {
-        isLeaving(connection)
+        unlist(connection)
         let last = connections.removeLast()
         if last !== connection {
             connections[connection.place] = last

@@ -41,10 +41,11 @@ extension HTTP2ClientTransport {
     // MARK: the connection
 
     func beginRetiring() {
-        guard !isRetiring, let link else { return }
+        guard let link else { return }
         isRetiring = true
         pool.isLeaving(self)
         if isIdle { return close(link) }
+        // Said once.
         engine.drain()
         flushControl(link)
     }

@@ -13,10 +13,12 @@ extension HTTP2ClientTransport {
 
     func startExchange(_ consumer: any ClientConsumer, _ head: ClientRequestHead, _ fields: (inout ClientFieldWriter) -> Void) -> ClientStart {
         if granted > 0 { granted -= 1 }
-        guard !engine.isEnding, let link else { return .gone }
-        let outcome = unsafe open(head, link, fields)
+        guard !engine.isEnding, let link, let outcome = unsafe open(head, link, fields) else {
+            // It may have waited for this one.
+            settle()
+            return .gone
+        }
         switch outcome {
-        case nil: return .gone
         case .failure(let error):
             settle()
             return .refused(error)
@@ -144,8 +146,9 @@ extension HTTP2ClientTransport {
     // MARK: what waited
 
     /// Whatever the engine has to say goes ahead of what is written next.
-    func flushControl(_ link: TunnelLink) {
-        while engine.controlCount > 0 {
+    /// - Parameter isForced: also when the output is full. Not for what a server makes us say, which it may not read: that stays in the engine, whose bound ends it.
+    func flushControl(_ link: TunnelLink, isForced: Bool = true) {
+        while engine.controlCount > 0, isForced || link.hasRoom {
             let room = engine.controlCount
             guard let out = unsafe link.reserve(room) else { return }
             let taken = unsafe engine.takeControl(into: out, capacity: room)
@@ -156,7 +159,7 @@ extension HTTP2ClientTransport {
 
     /// Sends bytes that waited for a window or for room, as their turns come.
     func flushData(_ link: TunnelLink) {
-        flushControl(link)
+        flushControl(link, isForced: false)
         while link.isOpen, link.hasRoom, let slot = engine.nextSendable() {
             guard let place = place(slot), streams[place].pendingCount > 0 else {
                 engine.setReady(slot, false)
@@ -164,7 +167,7 @@ extension HTTP2ClientTransport {
             }
             sendPending(place, slot, link)
         }
-        if link.isOpen, engine.hasSendable { link.tellWhenRoom() }
+        if link.isOpen, engine.hasSendable || engine.controlCount > 0 { link.tellWhenRoom() }
     }
 
     /// One frame's worth.

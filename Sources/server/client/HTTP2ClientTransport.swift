@@ -145,19 +145,23 @@ final class HTTP2ClientTransport: ClientConnection, @unchecked Sendable {
 
     /// Begins the clock that belongs to where the exchange is: it runs while only the server can move it on.
     func setClock(_ place: Int) {
-        let stream = streams[place]
         let policy = pool.policy
-        if stream.isPaused || stream.hasEnded {
-            streams[place].deadline = .max
-        } else if stream.pendingCount > 0 {
-            (streams[place].clock, streams[place].deadline) = (.write, Self.deadline(now, policy.writeTimeoutNs))
-        } else if stream.takesBody {
-            streams[place].deadline = .max
-        } else if stream.hasHead {
-            (streams[place].clock, streams[place].deadline) = (.body, Self.deadline(now, policy.bodyTimeoutNs))
+        let clock: ClientTimeout
+        let timeout: UInt64
+        // By fields: a copy of the whole would count references.
+        if streams[place].isPaused || streams[place].hasEnded {
+            (clock, timeout) = (.body, 0)
+        } else if streams[place].pendingCount > 0 {
+            (clock, timeout) = (.write, policy.writeTimeoutNs)
+        } else if streams[place].takesBody {
+            (clock, timeout) = (.body, 0)
+        } else if streams[place].hasHead {
+            (clock, timeout) = (.body, policy.bodyTimeoutNs)
         } else {
-            (streams[place].clock, streams[place].deadline) = (.head, Self.deadline(now, policy.headTimeoutNs))
+            (clock, timeout) = (.head, policy.headTimeoutNs)
         }
+        streams[place].clock = clock
+        streams[place].deadline = Self.deadline(now, timeout)
         if streams[place].deadline < armedAt { armNow(streams[place].deadline) }
     }
 
@@ -169,7 +173,7 @@ final class HTTP2ClientTransport: ClientConnection, @unchecked Sendable {
     /// Behind whatever may have begun a clock of the connection's; those of streams arm themselves.
     func arm(_ link: TunnelLink) {
         guard link.isOpen else { return }
-        let deadline = min(settingsDeadline, isIdle ? idleDeadline : .max, engine.silenceDeadline(pool.options.http2KeepAlive))
+        let deadline = min(settingsDeadline, isIdle ? idleDeadline : .max, engine.silenceDeadline(pool.http2KeepAlive))
         guard deadline < armedAt else { return }
         armedAt = deadline
         link.wake(at: deadline)
@@ -193,7 +197,7 @@ final class HTTP2ClientTransport: ClientConnection, @unchecked Sendable {
 
     /// Is the server there? Asked by PING while streams are open (RFC 9113 section 6.7).
     private func watchSilence(_ link: TunnelLink) {
-        guard now >= engine.silenceDeadline(pool.options.http2KeepAlive) else { return }
+        guard now >= engine.silenceDeadline(pool.http2KeepAlive) else { return }
         if engine.pingOutstandingSince != nil { return fail(link, .timeout(.body)) }
         if link.pendingBytes > 0 { return engine.postponePing(now: now) }
         engine.ping(now: now)

@@ -3,7 +3,7 @@
 internal import Glibc
 public import UringHTTP
 internal import UringHTTP1
-package import UringHTTP2
+internal import UringHTTP2
 internal import UringTLS
 
 /// Limits and times of an `HTTPClient`. Each is per loop and server, where a server is scheme, host and port.
@@ -16,6 +16,10 @@ public struct HTTPClientOptions: Sendable {
     public var headTimeout = Duration.seconds(30)
     /// The longest pause within a body, either way. `.zero`: no limit. Default 30 s.
     public var bodyTimeout = Duration.seconds(30)
+    /// HTTP/2: how long a server with requests under way may be silent before it is asked by PING whether it is there (RFC 9113 section 6.7). `.zero`: never. Default 60 s.
+    public var pingAfter = Duration.seconds(60)
+    /// How long it may be silent after that before its connection is given up. Default 20 s.
+    public var pingTimeout = Duration.seconds(20)
     /// How long an unused connection is kept. Default 4 s: servers close theirs after 5 s and more, and who closes first never meets a connection that is gone.
     public var idleTimeout = Duration.seconds(4)
     /// Connections at the same time. Default 256. One of HTTP/2 has as many requests at a time as its server allows, at most 128; another is made when that is not enough.
@@ -33,9 +37,6 @@ public struct HTTPClientOptions: Sendable {
     /// Connects here, whatever the URL says: `HOST:PORT`, `[V6]:PORT` or `unix:PATH`. nil: where the URL says.
     public var connectsTo: String?
 
-    /// When a silent server of HTTP/2 is asked whether it is there, and how long it may take to say so.
-    package var http2KeepAlive = HTTP2KeepAlive()
-
     /// The defaults.
     public init() {}
 
@@ -48,6 +49,12 @@ public struct HTTPClientOptions: Sendable {
         policy.idleTimeoutNs = idleTimeout.nanosecondsClamped
         policy.requestsPerConnectionMax = UInt32(clamping: requestsPerConnectionMax)
         return policy
+    }
+
+    var http2KeepAlive: HTTP2KeepAlive {
+        var keepAlive = HTTP2KeepAlive()
+        (keepAlive.afterNs, keepAlive.timeoutNs) = (pingAfter.nanosecondsClamped, pingTimeout.nanosecondsClamped)
+        return keepAlive
     }
 
     var parserLimits: ParserLimits { ParserLimits(headerBytesMax: headerBytesMax, fieldCountMax: LoopClients.fieldsMax) }

@@ -154,31 +154,31 @@ import UringHTTP
         #expect(result == #"["200 ok", "200 ok", "closed false"]"#)
     }
 
-    /// A window of nothing: the body waits until it opens, or the time for it is over.
+    /// A window of nothing: the body waits until it opens, byte by byte, or the time for it is over.
     @Test func windows() throws {
-        let opening = try HTTP2Peer.serve { peer in
+        let peer = try HTTP2Peer.serve { peer in
             peer.settings([(4, 0)])
+            // The client knows of the window when it has the answer.
+            guard let first = peer.request() else { return }
+            peer.answer(first, "known")
             guard let stream = peer.request() else { return }
-            var body: [UInt8] = []
+            var sizes: [Int] = []
             for increment: UInt32 in [1, 2, 97] {
                 peer.send(8, 0, stream, HTTP2Peer.bytes(increment))
-                while body.count < Int([1, 3, 100][increment == 1 ? 0 : increment == 2 ? 1 : 2]), let frame = peer.next(0) {
-                    body += frame.payload
-                    if frame.endsStream { return peer.answer(stream, "\(body.count)"), peer.untilClosed() }
-                }
+                guard let frame = peer.next(0) else { return }
+                sizes.append(frame.payload.count)
+                if frame.endsStream { peer.answer(stream, "\(sizes)") }
             }
-        }
-        let url = opening.url
-        #expect(
-            try HTTP2ClientTests.asking { client in await HTTP2ClientTests.reason(client, HTTPClientRequest(.post, url, body: .bytes([UInt8](repeating: 1, count: 100)))) } == "200 100")
-        let closed = try HTTP2Peer.serve { peer in
-            peer.settings([(4, 0)])
             peer.untilClosed()
         }
-        let other = closed.url
-        let options = HTTP2ClientTests.options { $0.bodyTimeout = .milliseconds(30) }
-        #expect(
-            try HTTP2ClientTests.asking(options) { client in await HTTP2ClientTests.reason(client, HTTPClientRequest(.post, other, body: .bytes([1]))) } == "timeout false")
+        let url = peer.url
+        let result = try HTTP2ClientTests.asking(HTTP2ClientTests.options { $0.bodyTimeout = .milliseconds(50) }) { client in
+            var results: [String] = []
+            let body = HTTPClientRequest(.post, url, body: .bytes([UInt8](repeating: 1, count: 100)))
+            for request in [HTTPClientRequest(.get, url), body, body] { results.append(await HTTP2ClientTests.reason(client, request)) }
+            return "\(results)"
+        }
+        #expect(result == #"["200 known", "200 [1, 2, 97]", "timeout false"]"#)
     }
 
     // MARK: times
@@ -201,7 +201,7 @@ import UringHTTP
         // No settings: not a server of HTTP/2. Silence in spite of PING.
         let mute = try HTTP2Peer.serve { $0.untilClosed() }
         #expect(try ask(mute, .get, { $0.connectTimeout = .milliseconds(30) }) == "timeout false")
-        #expect(try ask(silent, .get, { ($0.http2KeepAlive.afterNs, $0.http2KeepAlive.timeoutNs) = (20_000_000, 20_000_000) }) == "timeout false")
+        #expect(try ask(silent, .get, { ($0.pingAfter, $0.pingTimeout) = (.milliseconds(20), .milliseconds(20)) }) == "timeout false")
     }
 
     /// A server that answers PING is waited for.
@@ -216,7 +216,7 @@ import UringHTTP
             peer.answer(stream, "alive")
             peer.untilClosed()
         }
-        #expect(try ask(peer, .get, { ($0.http2KeepAlive.afterNs, $0.http2KeepAlive.timeoutNs) = (10_000_000, 10_000_000_000) }) == "200 alive")
+        #expect(try ask(peer, .get, { ($0.pingAfter, $0.pingTimeout) = (.milliseconds(10), .seconds(10)) }) == "200 alive")
     }
 
     /// An unused connection is closed when its time is over, of either version, and HTTP/2 says goodbye.
@@ -296,7 +296,7 @@ import UringHTTP
         #expect(try status("/ask", "ftp://a/") == "500 false")
         #expect(try ["503 false", "504 false"].contains(status("/overload", "-")))
         let problem = try server.get("/ask", "X-Url: http://127.0.0.1:1/")
-        #expect(problem.headers["content-type"] == ["application/problem+json"] || problem.bodyText.contains("\"status\":502"), "\(problem.bodyText)")
+        #expect(problem.bodyText.contains("502"), "\(problem.bodyText)")
         #expect(server.reports.all.contains { $0.contains("127.0.0.1:1") }, "\(server.reports.all)")
     }
 }

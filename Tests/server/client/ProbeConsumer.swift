@@ -104,7 +104,7 @@ extension ClientConnection {
         var head = unsafe ClientRequestHead(
             method: RequestEncoderNames.name(method), target: UnsafeBufferPointer(start: target.utf8Start, count: target.utf8CodeUnitCount),
             authority: UnsafeBufferPointer(start: host.utf8Start, count: host.utf8CodeUnitCount), body: body)
-        unsafe (head.expectsContinue, head.asksUpgrade, head.acceptsTrailers) = unsafe (expects, upgrades, !upgrades)
+        unsafe (head.expectsContinue, head.asksUpgrade, head.acceptsTrailers) = (expects, upgrades, !upgrades)
         guard case .started(let handle) = unsafe start(consumer, head, fields: fields) else { return nil }
         return handle
     }
