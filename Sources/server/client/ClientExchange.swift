@@ -10,6 +10,8 @@ internal import UringHTTP1
 public struct HTTPClientResponse: Sendable {
     /// The final one: interim responses (1xx) are read and left out.
     public let status: HTTPStatus
+    /// What the server speaks.
+    public let version: HTTPVersion
     /// In the order they came, names as they were sent.
     public let headers: [(name: String, value: String)]
     /// What the server announced; nil when it did not.
@@ -18,7 +20,7 @@ public struct HTTPClientResponse: Sendable {
     public let body: RequestBodyStream
 
     init(_ head: ClientExchange.Head, _ body: AsyncBodySource, _ keeper: ClientBodyKeeper) {
-        (status, headers, contentLength) = (head.status, head.headers, head.contentLength)
+        (status, version, headers, contentLength) = (head.status, head.version, head.headers, head.contentLength)
         self.body = RequestBodyStream(source: body, keeper: keeper)
     }
 
@@ -44,6 +46,7 @@ final class ClientBodyKeeper: Sendable {
 final class ClientExchange: ClientConsumer, @unchecked Sendable {
     struct Head {
         let status: HTTPStatus
+        let version: HTTPVersion
         let headers: [(name: String, value: String)]
         let contentLength: UInt64?
     }
@@ -144,7 +147,7 @@ final class ClientExchange: ClientConsumer, @unchecked Sendable {
     // MARK: the connection's side
 
     func head(_ head: ClientResponseHead, _ fields: RequestHeaders) {
-        answer(.success(Head(status: head.status, headers: Array(fields), contentLength: head.contentLength)))
+        answer(.success(Head(status: head.status, version: head.version, headers: Array(fields), contentLength: head.contentLength)))
     }
 
     func body(_ bytes: UnsafePointer<UInt8>, _ count: Int) -> Bool { unsafe source.takePart(bytes, count) }

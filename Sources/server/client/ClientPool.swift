@@ -30,6 +30,7 @@ package final class ClientPool: @unchecked Sendable {
     let options: HTTPClientOptions
     let policy: ClientPolicy
     let limits: ParserLimits
+    let http2KeepAlive: HTTP2KeepAlive
     var bodyBytesMax: UInt64 { options.bodyBytesMax }
 
     /// All that stand, each at its `place`.
@@ -45,12 +46,26 @@ package final class ClientPool: @unchecked Sendable {
     /// What the server speaks, as far as is known.
     enum Spoken { case unknown, http1, http2 }
     private(set) var spoken: Spoken
+    /// What one connection of HTTP/2 is good for, as far as is known.
+    private var streamsPerConnection = HTTP2ClientSettings.streamsBeforeSettingsMax
 
     init(_ clients: LoopClients, _ key: Key, _ options: HTTPClientOptions) {
         (self.clients, self.key, self.options) = (clients, key, options)
         policy = options.policy
-        limits = options.parserLimits
-        spoken = .http1
+        (limits, http2KeepAlive) = (options.parserLimits, options.http2KeepAlive)
+        spoken =
+            switch (options.protocols, key.scheme) {
+            case (.http2, _): .http2
+            case (.automatic, .https): .unknown
+            case (.automatic, .http), (.http1, _): .http1
+            }
+    }
+
+    /// What a server of HTTP/2 may say.
+    var http2Limits: HTTP2Limits {
+        var limits = HTTP2Limits()
+        (limits.headerListBytesMax, limits.fieldCountMax) = (self.limits.headerBytesMax, LoopClients.fieldsMax)
+        return limits
     }
 
     // MARK: figures
@@ -129,28 +144,48 @@ package final class ClientPool: @unchecked Sendable {
     private var served: Int {
         switch spoken {
         case .http1: connecting.count
-        case .http2: connecting.count * HTTP2ClientSettings.streamsBeforeSettingsMax
+        case .http2: connecting.count * streamsPerConnection
         case .unknown: connecting.isEmpty ? 0 : .max
         }
     }
 
     func connected(_ connector: ClientConnector, _ handle: Handle, _ link: TunnelLink) {
         connecting.removeAll { $0 === connector }
-        let connection = HTTP1ClientTransport(self, handle)
+        guard let connection = makeTransport(handle, link) else {
+            link.close()
+            return fail(HTTPClientError(.tls, "\(key.host) does not speak HTTP/2"))
+        }
         connection.place = connections.count
         connections.append(connection)
         link.handOver(to: connection)
         serve(connection)
         // To be closed behind its first requests, or at once when there are none.
-        if connector.isRetiring { connection.isRetiring = true }
+        if unsafe connector.isRetiring || clients.loop.state.pointee.phase == .draining { connection.isRetiring = true }
         if connection.isRetiring, connection.isIdle { connection.retire() }
         // Others may be needed, now that it is known what one is good for.
         connectIfNeeded()
     }
 
+    /// By what ALPN has chosen, or what is known in advance; nil: not what was asked for.
+    private func makeTransport(_ handle: Handle, _ link: TunnelLink) -> ClientConnection? {
+        let isHTTP2 = key.scheme == .https ? link.isHTTP2 : options.protocols == .http2
+        if options.protocols == .http2, !isHTTP2 { return nil }
+        spoken = isHTTP2 ? .http2 : .http1
+        guard isHTTP2 else { return HTTP1ClientTransport(self, handle) }
+        clients.makeHTTP2Head(http2Limits)
+        return HTTP2ClientTransport(self, handle)
+    }
+
+    /// The server has said how many requests a connection takes.
+    func learned(streams: Int) { streamsPerConnection = max(1, streams) }
+
     /// No address of the server could be connected to: whom it was made for is told.
     func connectFailed(_ connector: ClientConnector, _ failure: HTTPClientError) {
         connecting.removeAll { $0 === connector }
+        fail(failure)
+    }
+
+    private func fail(_ failure: HTTPClientError) {
         // One that was to be shared fails for all who have nothing else to wait for.
         let count = spoken == .http1 ? 1 : connecting.isEmpty ? waiting.count : 0
         var refused: [any ClientWaiter] = []
@@ -175,17 +210,17 @@ package final class ClientPool: @unchecked Sendable {
             waiter.granted(connection)
         }
         guard connection.room > 0, !connection.isListed, connection.handle != nil else { return }
-        if connection.isShared {
-            connection.isListed = true
-            shared.append(connection)
-        } else {
-            connection.isListed = true
-            idle.append(connection)
-        }
+        connection.isListed = true
+        if connection.isShared { shared.append(connection) } else { idle.append(connection) }
     }
 
     /// It takes no more requests, and ends with those that are under way.
     func isLeaving(_ connection: ClientConnection) {
+        unlist(connection)
+        connectIfNeeded()
+    }
+
+    private func unlist(_ connection: ClientConnection) {
         guard connection.isListed else { return }
         connection.isListed = false
         if connection.isShared { shared.removeAll { $0 === connection } } else { idle.removeAll { $0 === connection } }
@@ -193,7 +228,7 @@ package final class ClientPool: @unchecked Sendable {
 
     /// It has ended, or is somebody else's; told once.
     func closed(_ connection: ClientConnection) {
-        isLeaving(connection)
+        unlist(connection)
         let last = connections.removeLast()
         if last !== connection {
             connections[connection.place] = last

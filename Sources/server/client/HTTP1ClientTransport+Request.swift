@@ -25,7 +25,7 @@ extension HTTP1ClientTransport {
             self.consumer = consumer
             (reader, scanned, isPaused) = (nil, 0, false)
             method = unsafe HTTPMethod(bytes: head.method.baseAddress!, count: head.method.count)
-            unsafe isChunked = unsafe head.body == .chunked
+            isChunked = unsafe head.body == .chunked
             if case .length(let length) = unsafe head.body { bodyLeft = length } else { bodyLeft = 0 }
             link.commit(count)
             queued(count, link)

@@ -63,7 +63,7 @@ public final class HTTPClient: Sendable {
         }
         let prepared = try PreparedRequest(request)
         let pool = try pool(prepared.url.scheme, prepared.url.host, prepared.url.port, on: executor)
-        var mayTryAgain = true
+        var repeats = 0
         while true {
             try Task.checkCancellation()
             let connection = try await pool.acquire()
@@ -73,13 +73,17 @@ public final class HTTPClient: Sendable {
             do {
                 return try await exchange.response()
             } catch let failure as ClientExchangeFailure {
-                guard mayTryAgain, failure.mayRepeat(isIdempotent: request.method.isIdempotent, canRepeatBody: prepared.canRepeatBody) else {
-                    throw HTTPClientError(failure)
-                }
-                mayTryAgain = false
+                // What a server has not looked at (HTTP/2) is asked again more often than what may have been acted on.
+                guard repeats < (failure.progress == .nothingSent ? Self.repeatsMax : 1),
+                    failure.mayRepeat(isIdempotent: request.method.isIdempotent, canRepeatBody: prepared.canRepeatBody)
+                else { throw HTTPClientError(failure) }
+                repeats += 1
             }
         }
     }
+
+    /// How often a request is sent again that a server has refused unseen.
+    private static let repeatsMax = 3
 }
 
 extension HTTPClient {

@@ -1,19 +1,28 @@
 // HTTPClientOptions: how a client of ours connects, waits and limits. Plain values; any thread.
 
+internal import Glibc
+public import UringHTTP
 internal import UringHTTP1
+internal import UringHTTP2
 internal import UringTLS
 
 /// Limits and times of an `HTTPClient`. Each is per loop and server, where a server is scheme, host and port.
 public struct HTTPClientOptions: Sendable {
+    /// What is spoken. Default: over TLS what the server chooses, HTTP/2 before HTTP/1.1; in clear HTTP/1.1.
+    public var protocols = HTTPClientProtocols.automatic
     /// How long making a connection may take, each address of a name by itself. 1 ms and up; default 10 s.
     public var connectTimeout = Duration.seconds(10)
     /// From the last byte of a request to the last of the response's head. `.zero`: no limit. Default 30 s.
     public var headTimeout = Duration.seconds(30)
     /// The longest pause within a body, either way. `.zero`: no limit. Default 30 s.
     public var bodyTimeout = Duration.seconds(30)
+    /// HTTP/2: how long a server with requests under way may be silent before it is asked by PING whether it is there (RFC 9113 section 6.7). `.zero`: never. Default 60 s.
+    public var pingAfter = Duration.seconds(60)
+    /// How long it may be silent after that before its connection is given up. Default 20 s.
+    public var pingTimeout = Duration.seconds(20)
     /// How long an unused connection is kept. Default 4 s: servers close theirs after 5 s and more, and who closes first never meets a connection that is gone.
     public var idleTimeout = Duration.seconds(4)
-    /// Connections at the same time. Default 256.
+    /// Connections at the same time. Default 256. One of HTTP/2 has as many requests at a time as its server allows, at most 128; another is made when that is not enough.
     public var connectionsPerServerMax = 256
     /// Requests that wait for a connection when there are as many as there may be; further ones fail at once. Default 1024.
     public var pendingPerServerMax = 1024
@@ -42,7 +51,32 @@ public struct HTTPClientOptions: Sendable {
         return policy
     }
 
+    var http2KeepAlive: HTTP2KeepAlive {
+        var keepAlive = HTTP2KeepAlive()
+        (keepAlive.afterNs, keepAlive.timeoutNs) = (pingAfter.nanosecondsClamped, pingTimeout.nanosecondsClamped)
+        return keepAlive
+    }
+
     var parserLimits: ParserLimits { ParserLimits(headerBytesMax: headerBytesMax, fieldCountMax: LoopClients.fieldsMax) }
+}
+
+/// Which versions of HTTP a client speaks.
+public enum HTTPClientProtocols: Sendable, Hashable {
+    /// Over TLS HTTP/2 where the server has it, else HTTP/1.1 (ALPN). In clear HTTP/1.1.
+    case automatic
+    /// HTTP/1.1 alone.
+    case http1
+    /// HTTP/2 alone: over TLS a server that does not choose it is an error (`.tls`); in clear it is taken to know it (RFC 9113 section 3.3).
+    case http2
+
+    /// For ALPN, in the order of preference.
+    var names: [String] {
+        switch self {
+        case .automatic: ["h2", "http/1.1"]
+        case .http1: ["http/1.1"]
+        case .http2: ["h2"]
+        }
+    }
 }
 
 /// TLS of an `HTTPClient`: versions 1.2 and 1.3; sessions are resumed.
@@ -62,7 +96,7 @@ public struct HTTPClientTLS: Sendable {
     /// The default.
     public init() {}
 
-    func configuration() throws(TLSLoadError) -> TLSClientConfiguration {
+    func configuration(_ protocols: HTTPClientProtocols) throws(TLSLoadError) -> TLSClientConfiguration {
         let known: TLSClientConfiguration.Trust =
             switch trust {
             case .system: .system
@@ -70,7 +104,7 @@ public struct HTTPClientTLS: Sendable {
             case .unverified: .unverified
             }
         var configuration = TLSClientConfiguration(trust: known)
-        configuration.applicationProtocols = ["http/1.1"]
+        configuration.applicationProtocols = protocols.names
         return configuration
     }
 }
@@ -104,4 +138,29 @@ public struct HTTPClientError: Error, CustomStringConvertible, Sendable {
     public let wasNotSent: Bool
 
     init(_ reason: Reason, _ description: String, wasNotSent: Bool = true) { (self.reason, self.description, self.wasNotSent) = (reason, description, wasNotSent) }
+}
+
+/// Left to itself it answers as a gateway does (RFC 9110 section 15.6): 502, or 504 when the server took too long, 503 when too much waits. What exactly was wrong is told to the
+/// server's reporter and not to the client, whom names of servers behind this one do not concern.
+extension HTTPClientError: ResponseError {
+    /// 500 for a request that cannot be sent, which is a fault of the handler's.
+    public var status: HTTPStatus {
+        switch reason {
+        case .invalidRequest: .internalServerError
+        case .overloaded: .serviceUnavailable
+        case .timeout, .connect(ETIMEDOUT): .gatewayTimeout
+        case .resolve, .connect, .tls, .closed, .malformedResponse: .badGateway
+        }
+    }
+
+    /// What the client is told.
+    public var message: String {
+        switch reason {
+        case .invalidRequest: ""
+        case .overloaded: "too many requests wait for a server behind this one"
+        case .timeout, .connect(ETIMEDOUT): "a server behind this one took too long"
+        case .resolve, .connect, .tls: "a server behind this one cannot be reached"
+        case .closed, .malformedResponse: "a server behind this one gave no valid response"
+        }
+    }
 }

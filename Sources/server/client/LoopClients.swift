@@ -5,6 +5,7 @@
 internal import UringBase
 internal import UringHTTP
 internal import UringHTTP1
+internal import UringHTTP2
 internal import UringRing
 internal import UringTLS
 
@@ -22,6 +23,13 @@ final class LoopClients {
     let fields: UnsafeMutablePointer<FieldSlot>
     let trailers: UnsafeMutablePointer<FieldSlot>
     let noBytes: UnsafeMutablePointer<UInt8>
+    /// The same for HTTP/2, which decodes to memory of its own; made when it is first spoken.
+    private(set) var http2Head: HTTP2ResponseHead!
+    private var http2Slots: UnsafeMutablePointer<FieldSlot>?
+    private var http2TextBytes = 0
+    /// Field lines of a request to HTTP/2, before they are compressed; rewritten by the next.
+    private(set) var fieldText: UnsafeMutablePointer<UInt8>
+    private var fieldTextBytes = 4096
     private var pools: [ClientPool.Key: ClientPool] = [:]
 
     init(_ loop: Loop) {
@@ -32,6 +40,7 @@ final class LoopClients {
         unsafe trailers = .allocate(capacity: Self.trailersMax)
         unsafe noBytes = .allocate(capacity: 1)
         unsafe noBytes.initialize(to: 0)
+        unsafe fieldText = .allocate(capacity: fieldTextBytes)
     }
 
     deinit {
@@ -39,6 +48,46 @@ final class LoopClients {
         unsafe fields.deallocate()
         unsafe trailers.deallocate()
         unsafe noBytes.deallocate()
+        unsafe fieldText.deallocate()
+        dropHTTP2Head()
+    }
+
+    /// Room for heads within these limits. Not while one is looked at: connections are made from their own completions.
+    func makeHTTP2Head(_ limits: HTTP2Limits) {
+        let bytes = unsafe HTTP2ResponseHead.textBytes(limits: limits)
+        guard bytes > http2TextBytes else { return }
+        dropHTTP2Head()
+        http2TextBytes = bytes
+        let response = UnsafeMutablePointer<HTTP2Response>.allocate(capacity: 1)
+        unsafe response.initialize(to: HTTP2Response())
+        unsafe http2Slots = .allocate(capacity: HTTP2ResponseHead.slots(limits: limits))
+        unsafe http2Head = unsafe HTTP2ResponseHead(
+            response: response, slots: http2Slots!, slotCapacity: HTTP2ResponseHead.slots(limits: limits), text: .allocate(capacity: bytes), textCapacity: bytes)
+    }
+
+    private func dropHTTP2Head() {
+        guard let head = unsafe http2Head else { return }
+        unsafe head.response.deallocate()
+        unsafe http2Slots?.deallocate()
+        unsafe head.text.deallocate()
+        unsafe http2Head = nil
+    }
+
+    /// Writes field lines to `fieldText`; answers how many bytes.
+    func writeFields(about bytes: Int, isTrailers: Bool = false, _ body: (inout ClientFieldWriter) -> Void) -> (Int, RequestEncodeFault?) {
+        var needed = bytes
+        while true {
+            if needed > fieldTextBytes {
+                unsafe fieldText.deallocate()
+                fieldTextBytes = needed
+                unsafe fieldText = .allocate(capacity: needed)
+            }
+            var writer = unsafe ClientFieldWriter(fieldText, capacity: fieldTextBytes, isTrailers: isTrailers)
+            body(&writer)
+            if let fault = writer.fault { return (0, fault) }
+            if let count = writer.count { return (count, nil) }
+            needed = writer.needed
+        }
     }
 
     /// Nanoseconds from now on the loop's clock.
@@ -58,7 +107,7 @@ final class LoopClients {
         if let known = contexts.first(where: { $0.client == key.client }) { return OutgoingSecurity(context: known.context, host: key.host, port: key.port) }
         let context: TLSClientContext
         do {
-            context = try TLSClientContext(options.tls.configuration(), nowSeconds: loop.kernel.unixTime())
+            context = try TLSClientContext(options.tls.configuration(options.protocols), nowSeconds: loop.kernel.unixTime())
         } catch {
             throw HTTPClientError(.tls, "\(error)")
         }

@@ -8,7 +8,13 @@ final class ScriptedPeer: Sendable {
     let url: String
     private let listener: Int32
 
-    init(_ text: String, byByte: Bool, closes: Bool, requestsPerConnection: Int = .max) throws {
+    convenience init(_ text: String, byByte: Bool, closes: Bool, requestsPerConnection: Int = .max) throws {
+        let bytes = RawClient.bytes(text)
+        try self.init { Self.serve($0, bytes, byByte, closes, requestsPerConnection) }
+    }
+
+    /// - Parameter serve: has each connection on a thread of its own; it is closed behind it.
+    init(_ serve: @escaping @Sendable (Int32) -> Void) throws {
         let listener = Glibc.socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
         self.listener = listener
         var address = sockaddr_in()
@@ -23,12 +29,14 @@ final class ScriptedPeer: Sendable {
         }
         guard bound else { throw RawClientError.system(call: "bind", errno: errno) }
         url = "http://127.0.0.1:\(UInt16(bigEndian: address.sin_port))/"
-        let bytes = RawClient.bytes(text)
         Detached.start {
             while true {
                 let connection = accept(listener, nil, nil)
                 guard connection >= 0 else { return }
-                Detached.start { Self.serve(connection, bytes, byByte, closes, requestsPerConnection) }
+                Detached.start {
+                    serve(connection)
+                    close(connection)
+                }
             }
         }
     }
@@ -36,7 +44,6 @@ final class ScriptedPeer: Sendable {
     deinit { shutdown(listener, Int32(SHUT_RDWR)); close(listener) }
 
     private static func serve(_ connection: Int32, _ bytes: [UInt8], _ byByte: Bool, _ closes: Bool, _ requestsMax: Int) {
-        defer { close(connection) }
         var input: [UInt8] = []
         var answered = 0
         var chunk = [UInt8](repeating: 0, count: 4096)
