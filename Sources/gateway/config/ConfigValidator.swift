@@ -110,6 +110,7 @@ struct ConfigValidator {
 
     /// `position` is the key's: an empty value has no place of its own worth showing.
     mutating func value(_ node: YAMLNode, _ type: ConfigType, label: String, at position: SourcePosition) -> ConfigItem? {
+        if node.isUnresolved { return nil }
         if node.isNull, case .json = type {} else if node.isNull {
             diagnostics.error(position, "\(label): found \(node.found), accepted: \(type.accepted)")
             return nil
@@ -306,7 +307,7 @@ struct ConfigValidator {
         for item in items {
             guard case .text(let text) = item.value else { continue }
             if !seen.insert(text).inserted {
-                diagnostics.error(item.position, "\(label): `\(YAMLScalar.shown(text))` appears twice")
+                diagnostics.error(item.position, "\(label): `\(YAMLScalar.shown(item.node?.rawText ?? text))` appears twice")
             }
         }
     }
@@ -350,6 +351,8 @@ struct ConfigValidator {
 
     mutating func refuse(_ node: YAMLNode, _ label: String, _ type: ConfigType, reason: String? = nil, hint: String = "") {
         let prefix = label.isEmpty ? "" : "\(label): "
+        // Reasons and hints may have pieces of the text in them, which is not to be shown when the environment gave it.
+        let (reason, hint) = node.isSubstituted ? (nil, "") : (reason, hint)
         let why = reason.map { " (\($0))" } ?? ""
         diagnostics.error(node.position, "\(prefix)found \(node.found)\(why), accepted: \(type.accepted)\(hint)")
     }

@@ -58,8 +58,11 @@ package struct YAMLScalar: Sendable {
     package let style: Style
     /// What the file has where the environment put something else: only this may be shown.
     package let raw: String?
+    /// It names a variable that is not there, which was reported: there is nothing to judge.
+    package let isUnresolved: Bool
 
-    package init(text: String, style: Style, raw: String? = nil) {
+    package init(text: String, style: Style, raw: String? = nil, isUnresolved: Bool = false) {
+        self.isUnresolved = isUnresolved
         self.text = text
         self.style = style
         self.raw = raw
@@ -166,6 +169,11 @@ extension YAMLNode {
     }
 
     var isSubstituted: Bool { rawText != nil }
+
+    var isUnresolved: Bool {
+        if case .scalar(let scalar) = content { return scalar.isUnresolved }
+        return false
+    }
 }
 
 extension YAMLScalar {
