@@ -24,13 +24,13 @@ package struct ConfigurationDiff: Sendable, Equatable {
     package var isEmpty: Bool { entries.isEmpty && !isRouteOrderChanged }
 
     package init(from old: Configuration, to new: Configuration) {
-        let (before, after) = (old.effective?.value, new.effective?.value)
+        let (before, after) = (old.redacted, new.redacted)
         compare(.listener, old.listeners, new.listeners, \.address.description, Self.list(before, "listen", "address"), Self.list(after, "listen", "address"))
         compare(.route, old.routes, new.routes, \.name, Self.list(before, "routes", "name"), Self.list(after, "routes", "name"))
         compare(.upstream, old.upstreams, new.upstreams, \.name, Self.map(before, "upstreams"), Self.map(after, "upstreams"))
         compare(.redis, old.redis, new.redis, \.name, Self.map(before, "redis"), Self.map(after, "redis"))
         for (key, isEqual) in Self.keys(old, new) where !isEqual {
-            entries.append(Entry(kind: .key, name: key, change: .changed(Self.differences(before?[key], after?[key]))))
+            entries.append(Entry(kind: .key, name: key, change: .changed(Self.differences(before[key], after[key]))))
         }
         let kept = Set(old.routes.map(\.name)).intersection(new.routes.map(\.name))
         isRouteOrderChanged = old.routes.map(\.name).filter(kept.contains) != new.routes.map(\.name).filter(kept.contains)
@@ -65,8 +65,8 @@ package struct ConfigurationDiff: Sendable, Equatable {
 
     // MARK: What differs
 
-    private static func list(_ root: JSONValue?, _ key: String, _ name: String) -> [String: JSONValue] {
-        guard case .array(let items)? = root?[key] else { return [:] }
+    private static func list(_ root: JSONValue, _ key: String, _ name: String) -> [String: JSONValue] {
+        guard case .array(let items)? = root[key] else { return [:] }
         let named = items.compactMap { item -> (String, JSONValue)? in
             guard case .string(let text)? = item[name] else { return nil }
             // Addresses are listed in their one spelling.
@@ -75,8 +75,8 @@ package struct ConfigurationDiff: Sendable, Equatable {
         return Dictionary(named, uniquingKeysWith: { first, _ in first })
     }
 
-    private static func map(_ root: JSONValue?, _ key: String) -> [String: JSONValue] {
-        guard case .object(let members)? = root?[key] else { return [:] }
+    private static func map(_ root: JSONValue, _ key: String) -> [String: JSONValue] {
+        guard case .object(let members)? = root[key] else { return [:] }
         return Dictionary(members.map { ($0.name, $0.value) }, uniquingKeysWith: { first, _ in first })
     }
 

@@ -60,6 +60,7 @@ struct ConfigSubstitution {
         var rest = scalar.text[...]
         var count = 0
         var isReplaced = false
+        var isUnresolved = false
         while let start = rest.firstRange(of: "${") {
             count += 1
             text += rest[..<start.lowerBound]
@@ -69,15 +70,16 @@ struct ConfigSubstitution {
                 text += "{"
                 continue
             }
-            guard let end = rest.firstIndex(of: "}"), let value = value(String(rest[..<end]), place(count, from: position)) else {
-                if rest.firstIndex(of: "}") == nil { malformed(place(count, from: position)) }
-                return YAMLScalar(text: scalar.text, style: .quoted, raw: scalar.text, isUnresolved: true)
-            }
             isReplaced = true
-            text += value
+            guard let end = rest.firstIndex(of: "}") else {
+                malformed(place(count, from: position))
+                isUnresolved = true
+                break
+            }
+            if let value = value(String(rest[..<end]), place(count, from: position)) { text += value } else { isUnresolved = true }
             rest = rest[rest.index(after: end)...]
         }
-        return YAMLScalar(text: text + rest, style: scalar.style, raw: isReplaced ? scalar.text : nil)
+        return YAMLScalar(text: text + rest, style: scalar.style, raw: isReplaced ? scalar.text : nil, isUnresolved: isUnresolved)
     }
 
     /// nil: reported.

@@ -139,7 +139,7 @@ struct ConfigValidator {
     }
 
     private mutating func integer(_ node: YAMLNode, _ range: ConfigRange, _ type: ConfigType, _ label: String) -> ConfigValue? {
-        guard case .scalar(let scalar) = node.content, case .integer(let digits) = scalar.resolved else {
+        guard case .scalar(let scalar) = node.content, case .integer(let digits) = scalar.typed else {
             refuse(node, label, type)
             return nil
         }
@@ -172,7 +172,7 @@ struct ConfigValidator {
     }
 
     private mutating func boolean(_ node: YAMLNode, _ label: String) -> ConfigValue? {
-        if case .scalar(let scalar) = node.content, case .boolean(let flag) = scalar.resolved { return .boolean(flag) }
+        if case .scalar(let scalar) = node.content, case .boolean(let flag) = scalar.typed { return .boolean(flag) }
         refuse(node, label, .boolean)
         return nil
     }
@@ -182,7 +182,7 @@ struct ConfigValidator {
             refuse(node, label, .booleanOr(word))
             return nil
         }
-        if case .boolean(let flag) = scalar.resolved { return .boolean(flag) }
+        if case .boolean(let flag) = scalar.typed { return .boolean(flag) }
         if scalar.text == word { return .text(word) }
         // `on` and `off` are what other programs say.
         let synonym = ["on": "true", "off": "false", "yes": "true", "no": "false"][scalar.text]
@@ -233,7 +233,7 @@ struct ConfigValidator {
         switch node.content {
         case .scalar(let scalar) where scalar.text == "auto": return .loops(.auto)
         case .scalar(let scalar):
-            if case .integer(let digits) = scalar.resolved, let count = Int(digits), (1...ConfigLimits.loopsMax).contains(count) {
+            if case .integer(let digits) = scalar.typed, let count = Int(digits), (1...ConfigLimits.loopsMax).contains(count) {
                 return .loops(.count(count))
             }
         case .sequence(let nodes):
@@ -253,7 +253,7 @@ struct ConfigValidator {
     }
 
     private mutating func core(_ node: YAMLNode, _ label: String) -> Int? {
-        if case .scalar(let scalar) = node.content, case .integer(let digits) = scalar.resolved, let core = Int(digits),
+        if case .scalar(let scalar) = node.content, case .integer(let digits) = scalar.typed, let core = Int(digits),
             (0...ConfigLimits.coreMax).contains(core)
         { return core }
         diagnostics.error(node.position, "\(label): found \(node.found), accepted: the number of a core, from 0 to \(ConfigLimits.coreMax)")

@@ -106,5 +106,5 @@ extension HeaderSyntax {
 extension Configuration {
     /// The effective configuration with its defaults and without its secrets, as JSON (which is YAML too); an empty object when it came from
     /// arguments.
-    package var redacted: JSONValue { effective?.value ?? .object([]) }
+    package var redacted: JSONValue { effective.value }
 }

@@ -83,6 +83,9 @@ package struct YAMLScalar: Sendable {
 }
 
 extension YAMLScalar {
+    /// As `resolved`, for where a number or the like is wanted: `"${PORT}"` is one although it stands in quotes, which `{ … }` around it needs.
+    var typed: Resolved { raw == nil ? resolved : YAMLScalar(text: text, style: .plain).resolved }
+
     package var resolved: Resolved {
         guard style == .plain else { return .string }
         switch text {
