@@ -7,7 +7,7 @@ package struct ConfigurationDiff: Sendable, Equatable {
     package enum Change: Sendable, Equatable {
         case added
         case removed
-        /// `rate-limit.rate: 100/s → 200/s`; empty when what differs must not be shown.
+        /// `timeouts.response: 30s → 10s`; empty when what differs must not be shown, or comes from another key (a route retries as its upstream says).
         case changed([String])
     }
 
@@ -116,7 +116,7 @@ extension ConfigurationDiff {
             case .added: ["+ \(entry.kind.rawValue) \(entry.name)"]
             case .removed: ["- \(entry.kind.rawValue) \(entry.name)"]
             case .changed(let what):
-                ["~ \(entry.kind.rawValue) \(entry.name)"] + (what.isEmpty ? ["    something that is not shown"] : what.map { "    " + $0 })
+                ["~ \(entry.kind.rawValue) \(entry.name)"] + (what.isEmpty ? ["    a secret, or what it has from another key"] : what.map { "    " + $0 })
             }
         }
         if isRouteOrderChanged { lines.append("~ the order of routes") }
