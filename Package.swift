@@ -225,6 +225,11 @@ if let wanted = Context.environment["URING_TEST_TARGETS"]?.split(separator: ",")
                 path: "examples/hummingbird-app/Sources/App"),
         ]
         package.dependencies.removeAll { if case .sourceControl(_, let location, _) = $0.kind { location.hasSuffix("argument-parser") } else { false } }
+    } else if wanted.contains("UringGatewayTests") {
+        unneeded.formUnion(adapters)
+        unneeded.subtract(["UringGateway", "CUringYAML"])
+        package.traits = [.trait(name: "Uringd"), .default(enabledTraits: ["Uringd"])]
+        package.dependencies.removeAll { if case .sourceControl(_, let location, _) = $0.kind { !location.hasSuffix("swift-log") } else { false } }
     } else {
         unneeded.formUnion(adapters)
         package.traits = []

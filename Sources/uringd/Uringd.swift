@@ -8,7 +8,8 @@ struct Uringd: ParsableCommand {
         commandName: "uringd",
         abstract: "An HTTP server on io_uring.",
         discussion: """
-            `serve` runs a configuration file; `files` and `respond` need none. `doctor` says whether this machine will do.
+            `serve` runs a configuration file; `files` and `respond` need none. `check` judges a configuration, `explain` says what it does with \
+            a request, `doctor` whether this machine will do.
 
             ADDR is HOST:PORT, [V6]:PORT or unix:PATH; port 0 takes a free one.
 
@@ -18,5 +19,7 @@ struct Uringd: ParsableCommand {
             Exit status: 0 after a drain and for a good configuration; 1 when the configuration is wrong or the server cannot start; \
             64 for wrong arguments.
             """,
-        subcommands: [ServeCommand.self, CheckCommand.self, FilesCommand.self, RespondCommand.self, ProxyCommand.self, DoctorCommand.self, SchemaCommand.self])
+        subcommands: [
+            ServeCommand.self, CheckCommand.self, ExplainCommand.self, FilesCommand.self, RespondCommand.self, ProxyCommand.self, DoctorCommand.self, SchemaCommand.self,
+        ])
 }

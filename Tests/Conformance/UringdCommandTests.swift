@@ -5,7 +5,9 @@ import Testing
 import TestSupport
 
 @Suite(.timeLimit(.minutes(3))) struct UringdCommandTests {
-    private func run(_ arguments: String...) throws -> (output: String, exit: ServerProcess.Exit) {
+    private func run(_ arguments: String...) throws -> (output: String, exit: ServerProcess.Exit) { try run(arguments) }
+
+    private func run(_ arguments: [String]) throws -> (output: String, exit: ServerProcess.Exit) {
         let process = try ServerProcess(arguments, listeners: 0)
         let exit = try process.waitForExit()
         return (process.output, exit)
@@ -14,11 +16,12 @@ import TestSupport
     @Test func helpNamesEveryCommandAndOption() throws {
         let overview = try run("--help")
         #expect(overview.exit == .code(0))
-        for word in ["serve", "check", "files", "respond", "doctor", "schema", "SIGTERM", "SIGHUP", "SIGUSR1", "Exit status"] {
+        for word in ["serve", "check", "explain", "files", "respond", "doctor", "schema", "SIGTERM", "SIGHUP", "SIGUSR1", "Exit status"] {
             #expect(overview.output.contains(word), "\(word)")
         }
         let options = [
-            "serve": ["--config", "--check", "--loops"], "check": ["--config"], "files": ["<root>", "--listen", "--loops"],
+            "serve": ["--config", "--check", "--loops"], "check": ["--config", "--openapi", "--format"],
+            "explain": ["<method>", "<url>", "--header", "--config", "--json"], "files": ["<root>", "--listen", "--loops"],
             "respond": ["--listen", "--loops", "--status", "--header", "--body", "--json"], "doctor": ["--json", "--loops"], "schema": [],
         ]
         for (command, words) in options {
@@ -130,6 +133,26 @@ import TestSupport
         let result = try run("check", "--config", site.path + "/odd.yaml")
         #expect(result.exit == .code(0))
         #expect(result.output.contains("odd.yaml:4:") && result.output.contains("never reached") && result.output.contains("good, with 1 warning"))
+    }
+
+    @Test func whatIsNotThereYetIsRefusedAndExplained() throws {
+        let site = try Site()
+        try site.write("gateway.yaml", """
+            listen: [{ address: "127.0.0.1:8080" }]
+            routes: [{ name: a, match: { path: /a }, proxy: { upstream: u, path: "/b" } }]
+            upstreams: { u: { servers: ["127.0.0.1:1"], drain: "${DRAIN_OF_A_TEST:-5s}" } }
+            """)
+        try site.write("api.json", #"{"openapi":"3.1.0","paths":{"/a":{"get":{}},"/c":{"get":{}}}}"#)
+        let config = ["--config", site.path + "/gateway.yaml"]
+        let explained = try run(["explain", "GET", "http://127.0.0.1:8080/a?x"] + config)
+        #expect(explained.exit == .code(0) && explained.output.contains("sent       GET /b?x"), "\(explained.output)")
+        #expect(try run(["explain", "get", "http://127.0.0.1:8080/a"] + config).exit == .code(64))
+        // Shrinks with ConfigSchema.unwired; when it is empty, so is this.
+        let refused = try run(["serve"] + config)
+        #expect(refused.exit == .code(1) && refused.output.contains("is not supported by this version yet"))
+        try site.write("plain.yaml", "listen: [{ address: \"127.0.0.1:8080\" }]\nroutes: [{ name: a, match: { path: /a }, respond: {} }]\n")
+        let compared = try run("check", "--config", site.path + "/plain.yaml", "--openapi", site.path + "/api.json", "--format", "json")
+        #expect(compared.exit == .code(1) && compared.output.contains("GET /c: no route takes it") && compared.output.contains("\"good\": false"), "\(compared.output)")
     }
 
     @Test func missingConfigurationIsNamed() throws {

@@ -1,172 +1,93 @@
 // The way from a path to a `Configuration`, or to every problem at once. Called at start, by `uringd check`, and on a
 // reload from a thread that is not a loop: it reads files.
 
-import Glibc
+/// One of the files that a configuration comes from, with the number that positions have.
+package struct ConfigSource: Sendable {
+    package let name: String
+    /// Nil when it could not be read.
+    package let bytes: [UInt8]?
+}
 
 package struct ConfigLoadResult: Sendable {
     /// Nil when there is at least one error.
     package let configuration: Configuration?
-    /// Errors and warnings in the order of the file.
+    /// Errors and warnings in the order of the files.
     package let diagnostics: [Diagnostic]
-    /// The name that the diagnostics speak of.
-    package let file: String
-    /// The bytes that were judged, for excerpts; nil when the file could not be read.
-    package let source: [UInt8]?
+    /// The file that was asked for, and what it includes.
+    package let sources: [ConfigSource]
+    /// Where each route has its name.
+    package var routePlaces: [String: SourcePosition] = [:]
+
+    /// The name of the file that was asked for.
+    package var file: String { sources[0].name }
 
     /// One line per problem, `FILE:LINE:COL: message`; with `excerpts`, the line of the file and a caret below each.
     package func render(excerpts: Bool = false) -> String {
-        DiagnosticRenderer.render(diagnostics, file: file, source: excerpts ? source : nil)
+        DiagnosticRenderer.render(diagnostics, sources, excerpts: excerpts)
+    }
+
+    /// For programs: `uringd check --format json`.
+    package var json: JSONValue { DiagnosticRenderer.json(diagnostics, sources) }
+
+    /// With more to say, which may speak of one more file.
+    package func adding(_ more: [Diagnostic], about source: ConfigSource) -> ConfigLoadResult {
+        var list = DiagnosticList()
+        for diagnostic in diagnostics + more { list.add(diagnostic) }
+        return ConfigLoadResult(
+            configuration: list.hasErrors ? nil : configuration, diagnostics: list.sorted(), sources: sources + [source], routePlaces: routePlaces)
+    }
+}
+
+/// What a load depends on besides the bytes.
+package struct ConfigLoadOptions: Sendable {
+    var checks = ConfigFileChecks.system
+    var environment = ConfigEnvironment.process
+    /// Paths of keys that are refused as not supported yet.
+    var unwired = ConfigSchema.unwired
+
+    package init() {}
+
+    /// Judges everything, also what this version does not act on: for `explain`, which runs nothing.
+    package static var offline: ConfigLoadOptions {
+        var options = ConfigLoadOptions()
+        options.unwired = []
+        return options
     }
 }
 
 package enum ConfigLoader {
     /// Reads and judges a file. Relative paths in it start at its directory.
-    package static func load(path: String) -> ConfigLoadResult {
+    package static func load(path: String, _ options: ConfigLoadOptions = ConfigLoadOptions()) -> ConfigLoadResult {
         switch ConfigFileChecks.read(path) {
         case .failure(let problem):
-            return ConfigLoadResult(configuration: nil, diagnostics: [.error(.fileStart, problem.reason)], file: path, source: nil)
+            return ConfigLoadResult(
+                configuration: nil, diagnostics: [.error(.fileStart, problem.reason)], sources: [ConfigSource(name: path, bytes: nil)])
         case .success(let bytes):
             let directory = path.lastIndex(of: "/").map { String(path[...$0]) } ?? ""
-            return load(bytes: bytes, file: path, directory: directory)
+            return load(bytes: bytes, file: path, directory: directory, options)
         }
     }
 
     /// Judges bytes. `file` is only a name for messages; `directory` is where relative paths start, "" for the working directory.
-    package static func load(bytes: [UInt8], file: String, directory: String) -> ConfigLoadResult {
-        load(bytes: bytes, file: file, directory: directory, checks: .system)
-    }
-
-    static func load(bytes: [UInt8], file: String, directory: String, checks: ConfigFileChecks) -> ConfigLoadResult {
-        let document = YAMLDocument.parse(bytes)
-        var diagnostics = DiagnosticList()
-        for diagnostic in document.diagnostics { diagnostics.add(diagnostic) }
+    package static func load(
+        bytes: [UInt8], file: String, directory: String, _ options: ConfigLoadOptions = ConfigLoadOptions()
+    ) -> ConfigLoadResult {
+        var files = ConfigFiles(directory: directory, options: options)
+        let root = files.read(ConfigSource(name: file, bytes: bytes))
         // A file that YAML cannot read has no values: "the key `listen` is missing" would be noise after that.
-        if document.root == nil && diagnostics.hasErrors {
-            return ConfigLoadResult(configuration: nil, diagnostics: diagnostics.sorted(), file: file, source: bytes)
+        if root == nil && files.diagnostics.hasErrors {
+            return ConfigLoadResult(configuration: nil, diagnostics: files.diagnostics.sorted(), sources: files.sources)
         }
-        var validator = ConfigValidator(diagnostics: diagnostics, unwired: ConfigSchema.unwired)
-        let table = validator.root(document.root)
-        var builder = ConfigurationBuilder(directory: directory, files: checks, diagnostics: validator.diagnostics)
+        var validator = ConfigValidator(diagnostics: files.diagnostics, unwired: options.unwired)
+        let table = validator.root(root)
+        var builder = ConfigurationBuilder(directory: directory, files: options.checks, diagnostics: validator.diagnostics)
+        builder.fileNames = files.sources.map(\.name)
         let configuration = builder.build(table)
+        if !builder.diagnostics.hasErrors {
+            for diagnostic in ExpectationCheck.problems(configuration) { builder.diagnostics.add(diagnostic) }
+        }
         return ConfigLoadResult(
-            configuration: builder.diagnostics.hasErrors ? nil : configuration,
-            diagnostics: builder.diagnostics.sorted(), file: file, source: bytes)
+            configuration: builder.diagnostics.hasErrors ? nil : configuration, diagnostics: builder.diagnostics.sorted(), sources: files.sources,
+            routePlaces: builder.routePlaces)
     }
-}
-
-/// What the loader asks the file system. A value, so that the fuzz test can judge files without touching any.
-/// Every path below is passed to the kernel as a C string that Swift keeps alive for the length of the call.
-struct ConfigFileChecks: Sendable {
-    /// Why a directory cannot be served, or nil.
-    var directoryProblem: @Sendable (String) -> String?
-    /// Why a file cannot be appended to, or nil.
-    var appendProblem: @Sendable (String) -> String?
-    /// What is wrong with the files of a listener's `tls`.
-    var tlsProblems: @Sendable (TLSSettings) -> [TLSFileProblem]
-    /// Whether a file can be read, and by whom.
-    var fileJudgement: @Sendable (String) -> FileJudgement
-    /// The bytes of a secret's file, without the line break at their end.
-    var secret: @Sendable (String) -> Result<[UInt8], TextProblem>
-    /// The paths that a pattern stands for, in alphabetical order.
-    var glob: @Sendable (String) -> [String]
-    /// The bytes of a file that is included.
-    var include: @Sendable (String) -> Result<[UInt8], TextProblem>
-
-    struct FileJudgement: Sendable {
-        var problem: String?
-        var isReadableByOthers = false
-    }
-
-    /// No file is looked at. A secret that is not read is as good as one can be.
-    static let none = ConfigFileChecks(
-        directoryProblem: { _ in nil }, appendProblem: { _ in nil }, tlsProblems: { _ in [] }, fileJudgement: { _ in FileJudgement() },
-        secret: { _ in .success(Array(repeating: 0x78, count: 64)) }, glob: { _ in [] },
-        include: { _ in .failure(TextProblem(reason: "no file is looked at")) })
-    static let system = ConfigFileChecks(
-        directoryProblem: directoryProblem, appendProblem: appendProblem, tlsProblems: TLSFileChecks.problems, fileJudgement: fileJudgement,
-        secret: secret, glob: glob, include: { read($0) })
-
-    private static func fileJudgement(_ path: String) -> FileJudgement {
-        guard let mode = mode(path) else { return FileJudgement(problem: "cannot look at `\(path)`: \(reason(errno))") }
-        if mode & S_IFMT == S_IFDIR { return FileJudgement(problem: "`\(path)` is a directory") }
-        let isReadableByOthers = mode & S_IROTH != 0
-        if unsafe access(path, R_OK) == 0 { return FileJudgement(isReadableByOthers: isReadableByOthers) }
-        return FileJudgement(problem: "cannot read `\(path)`: \(reason(errno))", isReadableByOthers: isReadableByOthers)
-    }
-
-    /// Longer than any key or password; shorter than what is given by mistake.
-    private static let secretBytesMax = 64 << 10
-
-    private static func secret(_ path: String) -> Result<[UInt8], TextProblem> {
-        read(path, "the secret `\(path)`").flatMap { bytes in
-            guard bytes.count <= secretBytesMax else { return .failure(TextProblem(reason: "`\(path)` has more than \(secretBytesMax) bytes")) }
-            let end = bytes.hasSuffix([0x0d, 0x0a]) ? 2 : bytes.hasSuffix([0x0a]) ? 1 : 0
-            return .success(Array(bytes.dropLast(end)))
-        }
-    }
-
-    private static func glob(_ pattern: String) -> [String] {
-        var found = unsafe glob_t()
-        // `found` owns the paths until globfree; they are copied before.
-        defer { unsafe globfree(&found) }
-        guard unsafe Glibc.glob(pattern, 0, nil, &found) == 0, let paths = unsafe found.gl_pathv else { return [] }
-        return unsafe (0..<Int(found.gl_pathc)).compactMap { unsafe paths[$0].map { unsafe String(cString: $0) } }
-    }
-
-    private static func directoryProblem(_ path: String) -> String? {
-        guard let mode = mode(path) else { return "cannot look at `\(path)`: \(reason(errno))" }
-        guard mode & S_IFMT == S_IFDIR else { return "`\(path)` is not a directory" }
-        return unsafe access(path, R_OK | X_OK) == 0 ? nil : "cannot read the directory `\(path)`: \(reason(errno))"
-    }
-
-    private static func appendProblem(_ path: String) -> String? {
-        if let mode = mode(path) {
-            if mode & S_IFMT == S_IFDIR { return "`\(path)` is a directory" }
-            return unsafe access(path, W_OK) == 0 ? nil : "cannot write to `\(path)`: \(reason(errno))"
-        }
-        guard errno == ENOENT else { return "cannot look at `\(path)`: \(reason(errno))" }
-        // The file will be made: its directory has to be there and to allow it.
-        let parent = path.lastIndex(of: "/").map { $0 == path.startIndex ? "/" : String(path[..<$0]) } ?? "."
-        guard let mode = mode(parent) else { return "cannot look at the directory `\(parent)`: \(reason(errno))" }
-        guard mode & S_IFMT == S_IFDIR else { return "`\(parent)` is not a directory" }
-        return unsafe access(parent, W_OK | X_OK) == 0 ? nil : "cannot make a file in `\(parent)`: \(reason(errno))"
-    }
-
-    private static func mode(_ path: String) -> mode_t? {
-        var status = stat()
-        // `status` is written during the call only.
-        return unsafe stat(path, &status) == 0 ? status.st_mode : nil
-    }
-
-    /// The text of an errno without touching the shared buffer of strerror.
-    static func reason(_ code: CInt) -> String {
-        var buffer = [CChar](repeating: 0, count: 128)
-        // XSI strerror_r writes into `buffer`, which lives through the call, and terminates it.
-        _ = unsafe strerror_r(code, &buffer, buffer.count)
-        return String(decoding: buffer.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
-    }
-
-    /// The bytes of a file, up to one more than the parser accepts; or why they cannot be had.
-    static func read(_ path: String, _ what: String = "the configuration") -> Result<[UInt8], TextProblem> {
-        let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY)
-        guard descriptor >= 0 else { return .failure(TextProblem(reason: "cannot open \(what): \(reason(errno))")) }
-        defer { close(descriptor) }
-        var bytes: [UInt8] = []
-        var chunk = [UInt8](repeating: 0, count: 64 << 10)
-        while bytes.count <= YAMLDocument.fileBytesMax {
-            // The kernel writes at most chunk.count bytes into `chunk` during the call.
-            let count = unsafe Glibc.read(descriptor, &chunk, chunk.count)
-            if count < 0 {
-                if errno == EINTR { continue }
-                return .failure(TextProblem(reason: "cannot read \(what): \(reason(errno))"))
-            }
-            if count == 0 { break }
-            bytes += chunk[..<count]
-        }
-        return .success(bytes)
-    }
-}
-
-extension [UInt8] {
-    fileprivate func hasSuffix(_ suffix: [UInt8]) -> Bool { suffix.count <= count && self[(count - suffix.count)...].elementsEqual(suffix) }
 }

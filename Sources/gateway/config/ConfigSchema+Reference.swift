@@ -59,7 +59,8 @@ extension ConfigSchema {
         - `0` switches a timeout or limit off where its range says so.
         - Relative paths, those of Unix sockets included, start at the directory of the configuration file.
         - `${NAME}` in a value stands for the environment variable, `${NAME:-text}` for the text when it is missing or empty; `$${` is a plain `${`. The
-          value is put in after the YAML was read, so it is always one value; it is never printed. A variable that is missing is an error.
+          value is put in after the YAML was read, so it is always one value; it is never printed. A variable that is missing is an error. Inside
+          `{ … }` and `[ … ]` it needs quotes, `"${PORT}"`, which do not make a text of a number then.
         - `include` adds the keys of other files. Lists (`routes`, `listen`, `expectations`) are put together, mappings of names (`upstreams`, `redis`)
           too; any other key may stand in one file only.
         - Unknown keys, keys given twice and values out of range are errors. Nothing is ignored.

@@ -110,6 +110,7 @@ struct ConfigValidator {
 
     /// `position` is the key's: an empty value has no place of its own worth showing.
     mutating func value(_ node: YAMLNode, _ type: ConfigType, label: String, at position: SourcePosition) -> ConfigItem? {
+        if node.isUnresolved { return nil }
         if node.isNull, case .json = type {} else if node.isNull {
             diagnostics.error(position, "\(label): found \(node.found), accepted: \(type.accepted)")
             return nil
@@ -138,7 +139,7 @@ struct ConfigValidator {
     }
 
     private mutating func integer(_ node: YAMLNode, _ range: ConfigRange, _ type: ConfigType, _ label: String) -> ConfigValue? {
-        guard case .scalar(let scalar) = node.content, case .integer(let digits) = scalar.resolved else {
+        guard case .scalar(let scalar) = node.content, case .integer(let digits) = scalar.typed else {
             refuse(node, label, type)
             return nil
         }
@@ -171,7 +172,7 @@ struct ConfigValidator {
     }
 
     private mutating func boolean(_ node: YAMLNode, _ label: String) -> ConfigValue? {
-        if case .scalar(let scalar) = node.content, case .boolean(let flag) = scalar.resolved { return .boolean(flag) }
+        if case .scalar(let scalar) = node.content, case .boolean(let flag) = scalar.typed { return .boolean(flag) }
         refuse(node, label, .boolean)
         return nil
     }
@@ -181,7 +182,7 @@ struct ConfigValidator {
             refuse(node, label, .booleanOr(word))
             return nil
         }
-        if case .boolean(let flag) = scalar.resolved { return .boolean(flag) }
+        if case .boolean(let flag) = scalar.typed { return .boolean(flag) }
         if scalar.text == word { return .text(word) }
         // `on` and `off` are what other programs say.
         let synonym = ["on": "true", "off": "false", "yes": "true", "no": "false"][scalar.text]
@@ -232,7 +233,7 @@ struct ConfigValidator {
         switch node.content {
         case .scalar(let scalar) where scalar.text == "auto": return .loops(.auto)
         case .scalar(let scalar):
-            if case .integer(let digits) = scalar.resolved, let count = Int(digits), (1...ConfigLimits.loopsMax).contains(count) {
+            if case .integer(let digits) = scalar.typed, let count = Int(digits), (1...ConfigLimits.loopsMax).contains(count) {
                 return .loops(.count(count))
             }
         case .sequence(let nodes):
@@ -252,7 +253,7 @@ struct ConfigValidator {
     }
 
     private mutating func core(_ node: YAMLNode, _ label: String) -> Int? {
-        if case .scalar(let scalar) = node.content, case .integer(let digits) = scalar.resolved, let core = Int(digits),
+        if case .scalar(let scalar) = node.content, case .integer(let digits) = scalar.typed, let core = Int(digits),
             (0...ConfigLimits.coreMax).contains(core)
         { return core }
         diagnostics.error(node.position, "\(label): found \(node.found), accepted: the number of a core, from 0 to \(ConfigLimits.coreMax)")
@@ -306,7 +307,7 @@ struct ConfigValidator {
         for item in items {
             guard case .text(let text) = item.value else { continue }
             if !seen.insert(text).inserted {
-                diagnostics.error(item.position, "\(label): `\(YAMLScalar.shown(text))` appears twice")
+                diagnostics.error(item.position, "\(label): `\(YAMLScalar.shown(item.node?.rawText ?? text))` appears twice")
             }
         }
     }
@@ -350,6 +351,8 @@ struct ConfigValidator {
 
     mutating func refuse(_ node: YAMLNode, _ label: String, _ type: ConfigType, reason: String? = nil, hint: String = "") {
         let prefix = label.isEmpty ? "" : "\(label): "
+        // Reasons and hints may have pieces of the text in them, which is not to be shown when the environment gave it.
+        let (reason, hint) = node.isSubstituted ? (nil, "") : (reason, hint)
         let why = reason.map { " (\($0))" } ?? ""
         diagnostics.error(node.position, "\(prefix)found \(node.found)\(why), accepted: \(type.accepted)\(hint)")
     }

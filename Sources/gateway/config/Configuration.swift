@@ -30,8 +30,8 @@ package struct Configuration: Sendable, Equatable {
     /// Takes effect at start.
     package var hasSupervisor = false
     package var expectations: [ExpectationConfiguration] = []
-    /// What the file and the defaults say, secrets left out; nil when no file was read.
-    package var effective: EffectiveConfiguration?
+    /// What the file and the defaults say, secrets left out; an empty object when no file was read.
+    package var effective = EffectiveConfiguration(.object([]))
 
     /// A configuration with the table's defaults: what the commands without a file start from.
     package init(listeners: [ListenerConfiguration], routes: [RouteConfiguration]) {

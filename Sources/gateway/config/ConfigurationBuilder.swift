@@ -9,6 +9,8 @@ struct ConfigurationBuilder {
     /// By the numbers in positions.
     var fileNames: [String] = []
     var names = ConfigNames()
+    /// Where each route has its name.
+    private(set) var routePlaces: [String: SourcePosition] = [:]
 
     mutating func build(_ table: ConfigTable) -> Configuration {
         var configuration = Configuration(listeners: [], routes: [])
@@ -141,6 +143,7 @@ struct ConfigurationBuilder {
             diagnostics.error(nameItem.position, "routes: the name `\(name)` appears twice; first in \(place(first, from: nameItem.position))")
         }
         names[name] = names[name] ?? nameItem.position
+        routePlaces[name] = names[name]
         if table["match"] != nil, let earlier = shadows.add(rule, name: name) {
             diagnostics.lint(
                 .routeUnreachable, nameItem.position,

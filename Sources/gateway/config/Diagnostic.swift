@@ -28,6 +28,16 @@ package struct Diagnostic: Sendable, Hashable {
         case error
         /// The configuration can be used, but probably does not do what its author wanted.
         case warning
+        /// Worth knowing.
+        case note
+
+        package var name: String {
+            switch self {
+            case .error: "error"
+            case .warning: "warning"
+            case .note: "note"
+            }
+        }
     }
 
     package var severity: Severity
@@ -51,7 +61,7 @@ package struct Diagnostic: Sendable, Hashable {
     /// `FILE:LINE:COL: message`; warnings say so before the message, and behind it by which name they are allowed. This first line is a
     /// stable interface for editors.
     package func line(file: String) -> String {
-        let mark = severity == .warning ? "warning: " : ""
+        let mark = severity == .error ? "" : severity.name + ": "
         let name = lint.map { " [\($0.rawValue)]" } ?? ""
         return "\(file):\(position.line):\(position.column): \(mark)\(message)\(name)"
     }
@@ -97,17 +107,36 @@ package enum DiagnosticRenderer {
     /// Longer lines are cut around the position, so that a minified file does not flood a terminal. In characters.
     static let excerptCharactersMax = 120
 
-    /// One line per diagnostic; with `source`, the line of the file and a caret below it follow.
-    package static func render(_ diagnostics: [Diagnostic], file: String, source: [UInt8]? = nil) -> String {
-        let lines = source.map(Lines.init)
+    /// One line per diagnostic; with `excerpts`, the line of the file and a caret below it follow.
+    package static func render(_ diagnostics: [Diagnostic], _ sources: [ConfigSource], excerpts: Bool) -> String {
+        let lines = excerpts ? sources.map { $0.bytes.map(Lines.init) } : []
         var text = ""
         for diagnostic in diagnostics {
-            text += diagnostic.line(file: file)
+            let file = diagnostic.position.file
+            text += diagnostic.line(file: name(file, sources))
             text += "\n"
-            text += lines?.excerpt(diagnostic.position) ?? ""
+            if lines.indices.contains(file), let lines = lines[file] { text += lines.excerpt(diagnostic.position) }
         }
         return text
     }
+
+    /// For programs, one object: whether the configuration is good, and the diagnostics with their fields apart.
+    package static func json(_ diagnostics: [Diagnostic], _ sources: [ConfigSource]) -> JSONValue {
+        .object([
+            "file": .string(name(0, sources)), "good": .boolean(!diagnostics.contains { $0.severity == .error }),
+            "diagnostics": .array(
+                diagnostics.map { diagnostic in
+                    .object([
+                        "severity": .string(diagnostic.severity.name),
+                        "file": .string(name(diagnostic.position.file, sources)), "line": .integer(UInt64(diagnostic.position.line)),
+                        "column": .integer(UInt64(diagnostic.position.column)), "message": .string(diagnostic.message),
+                        "lint": diagnostic.lint.map { .string($0.rawValue) },
+                    ])
+                }),
+        ])
+    }
+
+    private static func name(_ file: Int, _ sources: [ConfigSource]) -> String { sources.indices.contains(file) ? sources[file].name : "" }
 
     private struct Lines {
         let bytes: [UInt8]

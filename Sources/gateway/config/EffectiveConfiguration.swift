@@ -102,3 +102,9 @@ extension HeaderSyntax {
         return ["authorization", "cookie", "token", "secret", "password", "api-key", "apikey"].contains { folded.contains($0) }
     }
 }
+
+extension Configuration {
+    /// The effective configuration with its defaults and without its secrets, as JSON (which is YAML too); an empty object when it came from
+    /// arguments.
+    package var redacted: JSONValue { effective.value }
+}

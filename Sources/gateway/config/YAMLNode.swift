@@ -58,8 +58,11 @@ package struct YAMLScalar: Sendable {
     package let style: Style
     /// What the file has where the environment put something else: only this may be shown.
     package let raw: String?
+    /// It names a variable that is not there, which was reported: there is nothing to judge.
+    package let isUnresolved: Bool
 
-    package init(text: String, style: Style, raw: String? = nil) {
+    package init(text: String, style: Style, raw: String? = nil, isUnresolved: Bool = false) {
+        self.isUnresolved = isUnresolved
         self.text = text
         self.style = style
         self.raw = raw
@@ -80,6 +83,9 @@ package struct YAMLScalar: Sendable {
 }
 
 extension YAMLScalar {
+    /// As `resolved`, for where a number or the like is wanted: `"${PORT}"` is one although it stands in quotes, which `{ … }` around it needs.
+    var typed: Resolved { raw == nil ? resolved : YAMLScalar(text: text, style: .plain).resolved }
+
     package var resolved: Resolved {
         guard style == .plain else { return .string }
         switch text {
@@ -166,6 +172,11 @@ extension YAMLNode {
     }
 
     var isSubstituted: Bool { rawText != nil }
+
+    var isUnresolved: Bool {
+        if case .scalar(let scalar) = content { return scalar.isUnresolved }
+        return false
+    }
 }
 
 extension YAMLScalar {

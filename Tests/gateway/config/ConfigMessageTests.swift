@@ -10,10 +10,10 @@ import Testing
     @Test func unknownKeys() {
         expectMessages(
             withBase("timeout: {}"),
-            ["1:1: unknown key `timeout`, did you mean `timeouts`? accepted: loops, listen, http2, admin, timeouts, limits, access-log, log, routes"])
+            ["1:1: unknown key `timeout`, did you mean `timeouts`? accepted: loops, listen, http2, admin, timeouts, limits, access-log, log, routes, upstreams, addresses, trusted-proxies, surge, redis, tracing, request-id, deadline, supervisor, include, lint, expectations"])
         expectMessages(
             withBase("xyzzy: 1"),
-            ["1:1: unknown key `xyzzy`; accepted: loops, listen, http2, admin, timeouts, limits, access-log, log, routes"])
+            ["1:1: unknown key `xyzzy`; accepted: loops, listen, http2, admin, timeouts, limits, access-log, log, routes, upstreams, addresses, trusted-proxies, surge, redis, tracing, request-id, deadline, supervisor, include, lint, expectations"])
         expectMessages(
             withBase("timeouts: { heder: 1s, Idle: 1s, foo: 2s }"),
             [
@@ -30,39 +30,18 @@ import Testing
         expectMessages(
             "listn: []\nrotues: []",
             [
-                "1:1: unknown key `listn`, did you mean `listen`? accepted: loops, listen, http2, admin, timeouts, limits, access-log, log, routes",
-                "2:1: unknown key `rotues`, did you mean `routes`? accepted: loops, listen, http2, admin, timeouts, limits, access-log, log, routes",
+                "1:1: unknown key `listn`, did you mean `listen`? accepted: loops, listen, http2, admin, timeouts, limits, access-log, log, routes, upstreams, addresses, trusted-proxies, surge, redis, tracing, request-id, deadline, supervisor, include, lint, expectations",
+                "2:1: unknown key `rotues`, did you mean `routes`? accepted: loops, listen, http2, admin, timeouts, limits, access-log, log, routes, upstreams, addresses, trusted-proxies, surge, redis, tracing, request-id, deadline, supervisor, include, lint, expectations",
             ])
         expectMessages(
             withRoute("match: {}\nrespnd: {}"),
-            ["5:5: unknown key `respnd` in `routes[0]`, did you mean `respond`? accepted: name, match, respond, files, redirect, hsts"])
+            ["5:5: unknown key `respnd` in `routes[0]`, did you mean `respond`? accepted: name, match, respond, files, redirect, hsts, proxy, client-cert, basic, api-keys, jwt, auth-request, rate-limit, breaker, cors, compression, timeout, headers, access-log, degradable"])
         expectMessages(
             withBase("\"a\\tb\\e[31m\": 1"),
-            ["1:1: unknown key `a�b�[31m`; accepted: loops, listen, http2, admin, timeouts, limits, access-log, log, routes"])
+            ["1:1: unknown key `a�b�[31m`; accepted: loops, listen, http2, admin, timeouts, limits, access-log, log, routes, upstreams, addresses, trusted-proxies, surge, redis, tracing, request-id, deadline, supervisor, include, lint, expectations"])
         expectMessages(
             withBase("access-log: { pth: x }"),
-            ["1:15: unknown key `pth` in `access-log`, did you mean `path`? accepted: path, format, buffer, flush"])
-    }
-
-    /// Names of the contract that this version only knows.
-    @Test func keysOfLaterVersions() {
-        expectMessages(
-            withBase("surge: {}\nupstreams: 3\naddresses: {}"),
-            [
-                "1:1: the key `surge` is not supported by this version (surge protection will come with a later one); remove it",
-                "2:1: the key `upstreams` is not supported by this version (proxying will come with a later one); remove it",
-                "3:1: the key `addresses` is not supported by this version (address lists will come with a later one); remove it",
-            ])
-        expectMessages(
-            "listen: [{ address: 127.0.0.1:1, tls: {}, proxy-protocol: true }]\nroutes: [{ name: a, match: {}, proxy: { upstream: x }, jwt: {}, rate-limit: {}, breaker: {} }]",
-            [
-                "1:39: the key `certificates` is missing in `listen[0].tls`; for example `certificates: [{ cert: server.pem, key: server.key }]`",
-                "1:43: the key `proxy-protocol` in `listen[0]` is not supported by this version (the PROXY protocol will come with a later one); remove it",
-                "2:32: the key `proxy` in `routes[0]` is not supported by this version (proxying will come with a later one); remove it",
-                "2:56: the key `jwt` in `routes[0]` is not supported by this version (JWT checks will come with a later one); remove it",
-                "2:65: the key `rate-limit` in `routes[0]` is not supported by this version (rate limits will come with a later one); remove it",
-                "2:81: the key `breaker` in `routes[0]` is not supported by this version (circuit breakers will come with a later one); remove it",
-            ])
+            ["1:15: unknown key `pth` in `access-log`, did you mean `path`? accepted: path, format, buffer, flush, sample"])
     }
 
     /// Files that are no configuration at all.
@@ -81,10 +60,10 @@ import Testing
             ])
         expectMessages(
             "[]",
-            ["1:1: found an empty list, accepted: a mapping with the keys loops, listen, http2, admin, timeouts, limits, access-log, log, routes"])
+            ["1:1: found an empty list, accepted: a mapping with the keys loops, listen, http2, admin, timeouts, limits, access-log, log, routes, upstreams, addresses, trusted-proxies, surge, redis, tracing, request-id, deadline, supervisor, include, lint, expectations"])
         expectMessages(
             "foo",
-            ["1:1: found `foo`, accepted: a mapping with the keys loops, listen, http2, admin, timeouts, limits, access-log, log, routes"])
+            ["1:1: found `foo`, accepted: a mapping with the keys loops, listen, http2, admin, timeouts, limits, access-log, log, routes, upstreams, addresses, trusted-proxies, surge, redis, tracing, request-id, deadline, supervisor, include, lint, expectations"])
         expectMessages(
             "~",
             [
@@ -106,12 +85,12 @@ import Testing
     @Test func wrongTypes() {
         expectMessages(
             "listen: [127.0.0.1:80]\nroutes: []",
-            ["1:10: listen[0]: found `127.0.0.1:80`, accepted: a mapping with the keys address, backlog, ipv6-only, mode, tls, http2; for example `{ address: 127.0.0.1:8080 }`"])
+            ["1:10: listen[0]: found `127.0.0.1:80`, accepted: a mapping with the keys address, backlog, ipv6-only, mode, tls, http2, proxy-protocol; for example `{ address: 127.0.0.1:8080 }`"])
         expectMessages(
             "listen: 127.0.0.1:80\nroutes: {}",
             [
-                "1:9: listen: found `127.0.0.1:80`, accepted: a list; each entry a mapping with the keys address, backlog, ipv6-only, mode, tls, http2",
-                "2:9: routes: found an empty mapping, accepted: a list; each entry a mapping with the keys name, match, respond, files, redirect, hsts",
+                "1:9: listen: found `127.0.0.1:80`, accepted: a list; each entry a mapping with the keys address, backlog, ipv6-only, mode, tls, http2, proxy-protocol",
+                "2:9: routes: found an empty mapping, accepted: a list; each entry a mapping with the keys name, match, respond, files, redirect, hsts, proxy, client-cert, basic, api-keys, jwt, auth-request, rate-limit, breaker, cors, compression, timeout, headers, access-log, degradable",
             ])
         expectMessages(
             withBase("limits:"),
@@ -121,7 +100,7 @@ import Testing
             ["1:9: limits: found `3`, accepted: a mapping with the keys connections, connections-per-address, requests-per-connection, request-line-bytes, header-bytes, header-count, body-bytes"])
         expectMessages(
             withBase("admin: 127.0.0.1:9901"),
-            ["1:8: admin: found `127.0.0.1:9901`, accepted: a mapping with the keys address; for example `{ address: 127.0.0.1:9901 }`"])
+            ["1:8: admin: found `127.0.0.1:9901`, accepted: a mapping with the keys address, tokens; for example `{ address: 127.0.0.1:9901 }`"])
         expectMessages(
             withBase("log: { level: [info] }"),
             ["1:15: log.level: found a list, accepted: trace, debug, info, notice, warning, error or critical"])
@@ -265,10 +244,10 @@ import Testing
             ["1:8: the key `address` is missing in `admin`; for example `address: 127.0.0.1:9901`"])
         expectMessages(
             withBase("admin: { address: 0.0.0.0:9901 }"),
-            ["1:19: warning: admin.address: 0.0.0.0:9901 can be reached from other machines, and the administration asks for no password; 127.0.0.1 or a Unix socket is safer"])
+            ["1:19: warning: admin.address: 0.0.0.0:9901 can be reached from other machines, and the administration asks for no password; 127.0.0.1 or a Unix socket is safer [admin-exposed]"])
         expectMessages(
             withBase("admin: { address: example.com:9901 }"),
-            ["1:19: warning: admin.address: example.com:9901 can be reached from other machines, and the administration asks for no password; 127.0.0.1 or a Unix socket is safer"])
+            ["1:19: warning: admin.address: example.com:9901 can be reached from other machines, and the administration asks for no password; 127.0.0.1 or a Unix socket is safer [admin-exposed]"])
         expectMessages(
             withBase("admin: { address: 127.0.0.1:8080 }"),
             ["1:19: admin.address: 127.0.0.1:8080 is in `listen` too; the administration needs an address of its own"])

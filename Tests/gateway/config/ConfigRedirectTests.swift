@@ -81,13 +81,13 @@ private func withRedirect(_ redirect: String, listen: String = "[{ address: '127
         expectMessages(withRedirect("{ to: https }") + next, [])
         expectMessages(
             withRedirect("{ to: 'https://a/' }") + next,
-            ["6:13: warning: routes: `s` is never reached: the earlier route `r` takes everything that it matches"])
+            ["6:13: warning: routes: `s` is never reached: the earlier route `r` takes everything that it matches [route-unreachable]"])
         expectMessages(
             withRedirect("{ to: https }") + "  - { name: s, match: { path: /a }, redirect: { to: https } }\n",
-            ["6:13: warning: routes: `s` is never reached: the earlier route `r` takes everything that it matches"])
+            ["6:13: warning: routes: `s` is never reached: the earlier route `r` takes everything that it matches [route-unreachable]"])
         expectMessages(
             withRoute("match: {}\nrespond: {}") + "  - { name: s, match: {}, redirect: { to: 'https://a/' } }\n",
-            ["6:13: warning: routes: `s` is never reached: the earlier route `r` takes everything that it matches"])
+            ["6:13: warning: routes: `s` is never reached: the earlier route `r` takes everything that it matches [route-unreachable]"])
     }
 
     @Test func strictTransportSecurity() throws {

@@ -52,7 +52,7 @@ private func settings(_ tls: String) throws -> TLSSettings {
                       handshakes: 9
                 http2: { streams: 100, stream-window: 16KiB, connection-window: 1MiB, ping-after: 0, ping-timeout: 5s }
                 routes: []
-                """.utf8), file: "test.yaml", directory: "/etc/u/", checks: .none)
+                """.utf8), file: "test.yaml", directory: "/etc/u/", .test)
         #expect(result.render() == "")
         let configuration = try #require(result.configuration)
         let tls = try #require(configuration.listeners[0].tls)
@@ -183,16 +183,15 @@ private func settings(_ tls: String) throws -> TLSSettings {
 
     /// The file checks are asked once for each listener, and their answers stand at the paths, warnings among them.
     @Test func problemsOfFilesStandAtTheirPaths() {
-        let checks = ConfigFileChecks(
-            directoryProblem: { _ in nil }, appendProblem: { _ in nil },
-            tlsProblems: { settings in
-                guard case .files(let files) = settings.certificates else { return [] }
-                #expect(files.map(\.certificate) == ["a.pem", "b.pem"])
-                return [
-                    TLSFileProblem(role: .key(1), message: "b.key: bad key"), TLSFileProblem(role: .certificate(0), message: "old", isWarning: true),
-                    TLSFileProblem(role: .ticketKey(1), message: "short"), TLSFileProblem(role: .authorities, message: "none"),
-                ]
-            })
+        var options = ConfigLoadOptions.test
+        options.checks.tlsProblems = { settings in
+            guard case .files(let files) = settings.certificates else { return [] }
+            #expect(files.map(\.certificate) == ["a.pem", "b.pem"])
+            return [
+                TLSFileProblem(role: .key(1), message: "b.key: bad key"), TLSFileProblem(role: .certificate(0), message: "old", isWarning: true),
+                TLSFileProblem(role: .ticketKey(1), message: "short"), TLSFileProblem(role: .authorities, message: "none"),
+            ]
+        }
         let text = """
             listen:
               - address: 127.0.0.1:8443
@@ -204,7 +203,7 @@ private func settings(_ tls: String) throws -> TLSSettings {
                   session-tickets: { keys: [x, y] }
             routes: []
             """
-        let result = ConfigLoader.load(bytes: Array(text.utf8), file: "t", directory: "", checks: checks)
+        let result = ConfigLoader.load(bytes: Array(text.utf8), file: "t", directory: "", options)
         #expect(
             result.render() == """
                 t:5:19: warning: tls.certificates.cert: old

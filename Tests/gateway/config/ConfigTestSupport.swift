@@ -4,9 +4,27 @@ import Testing
 
 @testable import UringGateway
 
+extension ConfigLoadOptions {
+    /// Neither the file system nor the environment is looked at, and every key is taken.
+    static var test: ConfigLoadOptions { test([:]) }
+
+    static func test(_ environment: [String: String], files: [String: String] = [:]) -> ConfigLoadOptions {
+        var options = ConfigLoadOptions()
+        options.checks = .none
+        options.checks.include = { path in files[path].map { .success(Array($0.utf8)) } ?? .failure(TextProblem(reason: "not there")) }
+        options.checks.glob = { pattern in
+            let (start, end) = (pattern.prefix { $0 != "*" }, pattern.drop { $0 != "*" }.dropFirst())
+            return files.keys.filter { $0.hasPrefix(start) && $0.hasSuffix(end) }.sorted()
+        }
+        options.environment = ConfigEnvironment { environment[$0] }
+        options.unwired = []
+        return options
+    }
+}
+
 /// Loads text as `test.yaml` without looking at the file system.
 func load(_ text: String) -> ConfigLoadResult {
-    ConfigLoader.load(bytes: Array(text.utf8), file: "test.yaml", directory: "", checks: .none)
+    ConfigLoader.load(bytes: Array(text.utf8), file: "test.yaml", directory: "", .test)
 }
 
 /// The lines that `uringd check` prints, without the file name.

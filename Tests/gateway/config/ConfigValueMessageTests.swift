@@ -158,7 +158,7 @@ import Testing
     @Test func actions() {
         expectMessages(
             withRoute("match: {}"),
-            ["3:5: nothing says how to answer in `routes[0]`; accepted: `respond`, `files` or `redirect`"])
+            ["3:5: nothing says how to answer in `routes[0]`; accepted: `respond`, `files`, `redirect` or `proxy`"])
         expectMessages(
             withRoute("match: {}\nrespond: { status: 99, body: x, json: {} }\nfiles: {}"),
             [
@@ -243,9 +243,9 @@ import Testing
         expectMessages(
             "listen: [{ address: 127.0.0.1:80 }]\nroutes:\n  - { name: a, match: { path: /a/* }, respond: {} }\n  - { name: b, match: { path: /a/b }, respond: {} }\n  - { name: c, match: { path: [/a, /a/x] }, respond: {} }\n  - { name: d, match: { path: /a, methods: [GET] }, respond: {} }\n  - { name: e, match: {}, respond: {} }\n  - { name: f, match: { host: x }, respond: {} }",
             [
-                "4:13: warning: routes: `b` is never reached: the earlier route `a` takes everything that it matches",
-                "6:13: warning: routes: `d` is never reached: the earlier route `c` takes everything that it matches",
-                "8:13: warning: routes: `f` is never reached: the earlier route `e` takes everything that it matches",
+                "4:13: warning: routes: `b` is never reached: the earlier route `a` takes everything that it matches [route-unreachable]",
+                "6:13: warning: routes: `d` is never reached: the earlier route `c` takes everything that it matches [route-unreachable]",
+                "8:13: warning: routes: `f` is never reached: the earlier route `e` takes everything that it matches [route-unreachable]",
             ])
     }
 }

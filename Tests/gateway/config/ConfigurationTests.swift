@@ -97,8 +97,9 @@ import Testing
     }
 
     @Test func zeroSwitchesOffWhereTheTableSaysSo() throws {
+        // That it is dangerous is a warning of its own: ConfigCrossCheckTests.
         let configuration = try good(
-            withBase("timeouts: { header: 0, body: 0, handler: 0, write: 0, idle: 0s, drain: 0, linger: 0, body-rate: 0, write-rate: 0B/s }"))
+            withBase("lint: { allow: [no-timeout] }\ntimeouts: { header: 0, body: 0, handler: 0, write: 0, idle: 0s, drain: 0, linger: 0, body-rate: 0, write-rate: 0B/s }"))
         let t = configuration.timeouts
         #expect([t.headerNs, t.bodyNs, t.handlerNs, t.writeNs, t.idleNs, t.drainNs, t.lingerNs] == [0, 0, 0, 0, 0, 0, 0])
         #expect(t.bodyBytesPerSecondMin == 0 && t.writeBytesPerSecondMin == 0)
@@ -156,7 +157,7 @@ import Testing
 
     @Test func relativePathsStartAtTheFilesDirectory() throws {
         let text = "listen: [{ address: \"unix:s\" }]\naccess-log: { path: log/a }\nroutes: [{ name: f, match: {}, files: { root: ./public } }]\n"
-        let result = ConfigLoader.load(bytes: Array(text.utf8), file: "x", directory: "/etc/uringd", checks: .none)
+        let result = ConfigLoader.load(bytes: Array(text.utf8), file: "x", directory: "/etc/uringd", .test)
         let configuration = try #require(result.configuration)
         #expect(configuration.listeners[0].address == .unix(path: "/etc/uringd/s"))
         #expect(configuration.accessLog?.path == "/etc/uringd/log/a")
