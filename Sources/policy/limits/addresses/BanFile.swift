@@ -26,8 +26,9 @@ package enum BanFile {
     /// - Parameter now: bans that are over are left out.
     package static func read(_ text: String, now: UInt64, into list: inout BanList) -> [Line] {
         var problems: [Line] = []
-        for (index, line) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
-            if let message = read(line.last == "\r" ? line.dropLast() : line, now, &list) { problems.append(Line(number: index + 1, message: message)) }
+        // By bytes: CR LF is one character.
+        for (index, bytes) in text.utf8.split(separator: 0x0a, omittingEmptySubsequences: false).enumerated() {
+            if let message = read(Substring(bytes.last == 0x0d ? bytes.dropLast() : bytes), now, &list) { problems.append(Line(number: index + 1, message: message)) }
         }
         return problems
     }

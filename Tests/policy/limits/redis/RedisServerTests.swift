@@ -21,8 +21,8 @@ private final class RedisServer {
 
     deinit {
         if descriptor >= 0 { close(descriptor) }
-        // It goes by itself; waiting for it would need a run loop.
-        process.terminate()
+        // Started by a thread that blocks SIGTERM, it blocks that too.
+        kill(process.processIdentifier, SIGKILL)
         try? FileManager.default.removeItem(at: directory)
     }
 
