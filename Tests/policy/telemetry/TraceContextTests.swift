@@ -87,7 +87,7 @@ struct TraceContextTests {
         // The time of RFC 9562's example, appendix A.6.
         let id = try #require(text { RequestID.appendUUID(now: 0x017f_22e2_79b0 * 1_000_000, random: &random, to: &$0) })
         #expect(id.utf8.count == RequestID.uuidBytes && id.hasPrefix("017f22e2-79b0-7") && "89ab".contains(Array(id)[19]))
-        #expect(RequestID.isAcceptable(Array(id.utf8).span))
-        for bad in ["", "a b", "a\n", "<x>", String(repeating: "a", count: 129)] { #expect(!RequestID.isAcceptable(Array(bad.utf8).span)) }
+        #expect(exactly(id) { RequestID.isAcceptable($0) })
+        for bad in ["", "a b", "a\n", "<x>", String(repeating: "a", count: 129)] { #expect(!exactly(bad) { RequestID.isAcceptable($0) }) }
     }
 }
