@@ -4,7 +4,8 @@
 // The peer's address is certain. If the peer is trusted, so is the last element, which the peer has written; if that names somebody trusted, the element before it; and so on. The first address that
 // is not trusted is the client, and everything to its left is what the client likes to say. An element that is no address ends the walk: the client is then the last address that was certain.
 
-/// The walk over one request's fields. Give it the lines of ONE field, the last line first, until it wants no more.
+/// The walk over one request's fields. Give it the lines of ONE field, the last line first, until it wants no more. The set of trusted proxies comes with each call, because a value that held it would
+/// retain it for each request.
 package struct ForwardedWalk: Sendable {
     package enum End: Equatable, Sendable {
         /// Still going: all lines so far named trusted addresses alone.
@@ -20,7 +21,6 @@ package struct ForwardedWalk: Sendable {
     /// More proxies in a row are a loop, or somebody who makes us work.
     package static var hopsMax: Int { 32 }
 
-    private let trusted: PrefixSet
     /// Where the request came from, as far as is known.
     package private(set) var client: IPAddress
     /// Elements that named `client` and those between it and us.
@@ -34,25 +34,25 @@ package struct ForwardedWalk: Sendable {
     ///   - peer: who has connected, or what PROXY protocol says.
     ///   - trusted: proxies whose words count.
     package init(peer: IPAddress, trusted: PrefixSet) {
-        (client, self.trusted) = (peer, trusted)
+        client = peer
         if !trusted.contains(peer) { end = .untrusted }
     }
 
     package var wantsMore: Bool { end == .open }
 
     /// A line of X-Forwarded-For: addresses with or without port, separated by commas.
-    package mutating func take(xForwardedFor line: Span<UInt8>) {
+    package mutating func take(xForwardedFor line: Span<UInt8>, trusted: PrefixSet) {
         var finish = line.count
         while wantsMore && finish >= 0 {
             var start = finish
             while start > 0 && line[start - 1] != 0x2c { start -= 1 }
-            step(NodeName.address(line, NodeName.trim(line, start..<finish)))
+            step(NodeName.address(line, NodeName.trim(line, start..<finish)), trusted)
             finish = start - 1
         }
     }
 
     /// A line of Forwarded. A line that is not well-formed is nowhere certain, because quotes reach across it: it ends the walk.
-    package mutating func take(forwarded line: Span<UInt8>) {
+    package mutating func take(forwarded line: Span<UInt8>, trusted: PrefixSet) {
         guard wantsMore else { return }
         // The last ones, in a ring: no more are looked at.
         var elements = InlineArray<32, ForwardedElement>(repeating: ForwardedElement())
@@ -73,13 +73,13 @@ package struct ForwardedWalk: Sendable {
             let element = elements[place % Self.hopsMax]
             var address: IPAddress?
             if let name = element.for { address = NodeName.address(line, name) }
-            step(address)
+            step(address, trusted)
             if address != nil { (proto, host) = (element.proto, element.host) }
         }
         if wantsMore && count > Self.hopsMax { end = .tooManyHops }
     }
 
-    private mutating func step(_ address: IPAddress?) {
+    private mutating func step(_ address: IPAddress?, _ trusted: PrefixSet) {
         guard hops < Self.hopsMax else {
             end = .tooManyHops
             return

@@ -48,10 +48,10 @@ public func fuzz(_ data: UnsafePointer<UInt8>?, _ size: Int) -> Int32 {
     header(bytes)
     let trusted = PrefixSet([Prefix(IPAddress(ipv4: 0x0a00_0000), length: 104)])
     var walk = ForwardedWalk(peer: IPAddress(ipv4: 0x0a00_0001), trusted: trusted)
-    exactly(bytes[...]) { walk.take(forwarded: $0) }
+    exactly(bytes[...]) { walk.take(forwarded: $0, trusted: trusted) }
     check([walk.proto, walk.host].allSatisfy { $0.map { $0.upperBound <= size } ?? true }, "a range outside the line")
     var second = ForwardedWalk(peer: IPAddress(ipv4: 0x0a00_0001), trusted: trusted)
-    exactly(bytes[...]) { second.take(xForwardedFor: $0) }
+    exactly(bytes[...]) { second.take(xForwardedFor: $0, trusted: trusted) }
     for address in [walk.client, second.client] {
         let text = written { address.append(to: &$0) }
         check(exactly(text[...]) { IPAddress($0) } == address, "an address reads differently")

@@ -10,7 +10,7 @@ struct ForwardedWalkTests {
         var walk = ForwardedWalk(peer: address(peer), trusted: trusted)
         for line in lines.reversed() where walk.wantsMore {
             let bytes = Array(line.utf8)
-            if forwarded { walk.take(forwarded: bytes.span) } else { walk.take(xForwardedFor: bytes.span) }
+            if forwarded { walk.take(forwarded: bytes.span, trusted: trusted) } else { walk.take(xForwardedFor: bytes.span, trusted: trusted) }
         }
         return walk
     }
@@ -67,8 +67,8 @@ struct ForwardedWalkTests {
         for _ in 0..<2000 {
             let bytes = (0..<random.below(12)).flatMap { _ in Array(pieces[Int(random.below(UInt64(pieces.count)))].utf8) }
             var walk = ForwardedWalk(peer: address("10.0.0.1"), trusted: trusted)
-            exactly(bytes) { walk.take(forwarded: $0) }
-            exactly(bytes) { walk.take(xForwardedFor: $0) }
+            exactly(bytes) { walk.take(forwarded: $0, trusted: trusted) }
+            exactly(bytes) { walk.take(xForwardedFor: $0, trusted: trusted) }
             #expect(walk.hops <= ForwardedWalk.hopsMax)
         }
     }
