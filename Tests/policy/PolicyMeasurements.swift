@@ -1,4 +1,3 @@
-import Dispatch
 import Foundation
 import Testing
 
@@ -40,6 +39,21 @@ struct PolicyMeasurements {
                 for index in 0..<2_000_000 { _ = table.check(hot, policy, now: start + UInt64(index) * 2000) }
             }
             print("rate check, one key, \(threads) threads: \(Double(DispatchTime.now().uptimeNanoseconds - start) / 2_000_000) ns each")
+        }
+    }
+
+    @Test func prefixes() throws {
+        var random = PolicyRandom(seed: 1)
+        for count in [10, 1000, 100_000] {
+            let v4 = (0..<count).map { _ in Prefix(IPAddress(ipv4: UInt32(truncatingIfNeeded: random.next())), length: 96 + 8 + Int(random.below(25))) }
+            let v6 = (0..<count).map { _ in Prefix(IPAddress(high: 0x2000_0000_0000_0000 | random.next() >> 3, low: 0), length: 20 + Int(random.below(45))) }
+            let start = DispatchTime.now().uptimeNanoseconds
+            let (set4, set6) = (PrefixSet(v4), PrefixSet(v6))
+            print("\(count) prefixes of each family: built in \((DispatchTime.now().uptimeNanoseconds - start) / 1_000_000) ms, \(set4.memoryBytes) and \(set6.memoryBytes) bytes")
+            let probes4 = (0..<1_000_000).map { _ in IPAddress(ipv4: UInt32(truncatingIfNeeded: random.next())) }
+            let probes6 = (0..<1_000_000).map { _ in IPAddress(high: 0x2000_0000_0000_0000 | random.next() >> 3, low: 1) }
+            measure("IPv4 in \(count) prefixes", probes4.count) { UInt64(set4.match(probes4[$0]) ?? 0) }
+            measure("IPv6 in \(count) prefixes", probes6.count) { UInt64(set6.match(probes6[$0]) ?? 0) }
         }
     }
 }

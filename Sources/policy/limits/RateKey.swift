@@ -27,7 +27,8 @@ package struct RateKeyHasher: Sendable, BitwiseCopyable {
     package func key(_ bytes: Span<UInt8>, policy: UInt64) -> RateKey {
         var state = RateSipState(first, second)
         state.absorb(policy)
-        let raw = bytes.bytes
+        // SAFETY: bytes are bytes.
+        let raw = unsafe bytes.bytes
         var at = 0
         while bytes.count &- at >= 8 {
             // SAFETY: any 8 bytes are an integer, and the call checks that they are within the span.
