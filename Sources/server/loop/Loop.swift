@@ -135,6 +135,7 @@ package final class Loop {
             let connection = unsafe connections.pointee.pointer(at: slot)
             guard unsafe connection.pointee.flags.contains(.open) else { continue }
             unsafe discardMemory(connection)
+            unsafe dropBulk(connection.pointee.bulk)
             unsafe kernel.close(connection.pointee.fd)
         }
         for entry in unsafe state.pointee.listeners where !entry.closed && entry.listener.closesWithLoop { kernel.close(entry.listener.fd) }
