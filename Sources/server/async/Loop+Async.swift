@@ -88,6 +88,7 @@ extension Loop {
     /// Runs tasks, and takes up what has come of them.
     func runAsync() {
         _ = lap()
+        executor.wakeReaders()
         executor.runJobs()
         let took = lap()
         if unsafe took > state.pointee.stallTicks {
@@ -211,6 +212,7 @@ extension Loop {
         executor.waits?.cancelAll()
         while true {
             executor.takeRemote()
+            executor.wakeReaders()
             executor.runJobs()
             executor.takeOutcomes { if case .returned(let worker) = $0 { worker.dropScratch() } }
             if let messages = port.takeLocal() { for message in messages { deliver(message) } }

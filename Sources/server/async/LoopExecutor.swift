@@ -34,6 +34,8 @@ package final class LoopExecutor: TaskExecutor, @unchecked Sendable {
     private var outcomes: [AsyncOutcome] = []
     /// An empty array with room, for the next turn.
     private var spareOutcomes: [AsyncOutcome] = []
+    /// Bodies with bytes that somebody waits for. The loop's thread only.
+    private var readable: [AsyncBodySource] = []
     /// There are jobs or outcomes. Behind a pointer, because the loop asks in every turn; valid as long as this object. The loop's thread only.
     let hasWork: UnsafeMutablePointer<Bool>
     /// The loop is over. Any thread.
@@ -189,6 +191,21 @@ package final class LoopExecutor: TaskExecutor, @unchecked Sendable {
         unsafe hasWork.pointee = true
     }
 
+    /// Has somebody who waits for a body read in this turn, when all of it that came together is there. On the loop's thread.
+    func noteReadable(_ source: AsyncBodySource) {
+        guard !isClosed else { return source.wakeReader() }
+        readable.append(source)
+        unsafe hasWork.pointee = true
+    }
+
+    /// Before the jobs of a turn.
+    func wakeReaders() {
+        guard !readable.isEmpty else { return }
+        // Nobody is added meanwhile: resuming makes jobs, and runs none.
+        for source in readable { source.wakeReader() }
+        readable.removeAll(keepingCapacity: true)
+    }
+
     /// Hands over what has come of jobs since this was called last.
     func takeOutcomes(_ body: (AsyncOutcome) -> Void) {
         guard !outcomes.isEmpty else { return }
@@ -199,7 +216,7 @@ package final class LoopExecutor: TaskExecutor, @unchecked Sendable {
 
     /// After a turn's work: whether the next one must not wait.
     func settle() -> Bool {
-        let more = !local.isEmpty || !outcomes.isEmpty
+        let more = !local.isEmpty || !outcomes.isEmpty || !readable.isEmpty
         unsafe hasWork.pointee = more
         return more
     }
@@ -235,6 +252,8 @@ package final class LoopExecutor: TaskExecutor, @unchecked Sendable {
     /// The loop ends. On its thread; jobs that come later run elsewhere. May be called again.
     /// - Returns: whether scratch memory of the loop's pool is still in the hands of handlers.
     func close() -> Bool {
+        // Those whose bytes are there have them.
+        wakeReaders()
         loop = nil
         isClosed = true
         hasEnded.store(true, ordering: .releasing)

@@ -89,6 +89,8 @@ public struct AsyncUseError: Error, CustomStringConvertible, Sendable {
 final class AsyncBodySource: @unchecked Sendable {
     /// From here on the client is held back.
     private static let heldMax = 64 * 1024
+    /// The same while somebody waits, who takes it all before this turn is over.
+    private static let awaitedMax = 2 * heldMax
 
     private let executor: LoopExecutor
     /// One run of bytes, however small the pieces are that a client sends: the bound holds for the memory, too.
@@ -115,29 +117,38 @@ final class AsyncBodySource: @unchecked Sendable {
     func take(_ bytes: UnsafeMutablePointer<UInt8>, _ count: Int, isLast: Bool, _ trailers: RequestHeaders) -> Bool {
         if count > 0 { unsafe append(UnsafeBufferPointer(start: bytes, count: count)) }
         if isLast { end(trailers) }
-        isPaused = !isLast && held.count >= Self.heldMax
+        isPaused = !isLast && isFull
         return isPaused
     }
 
     /// The same for a part that is not the last.
     func takePart(_ bytes: UnsafePointer<UInt8>, _ count: Int) -> Bool {
         unsafe append(UnsafeBufferPointer(start: bytes, count: count))
-        isPaused = held.count >= Self.heldMax
+        isPaused = isFull
         return isPaused
     }
+
+    private var isFull: Bool { unsafe held.count >= (reader == nil ? Self.heldMax : Self.awaitedMax) }
 
     /// The fields behind a body whose end has not been delivered.
     func keep(_ trailers: RequestHeaders) { fields = Array(trailers) }
 
     fileprivate func append(_ bytes: UnsafeBufferPointer<UInt8>) {
-        if let continuation = unsafe takeReader() { return unsafe continuation.resume(returning: Array(bytes)) }
+        // Once for all that a turn brings: a reader costs more than the bytes of one receive.
+        if held.isEmpty, unsafe reader != nil { executor.noteReadable(self) }
         unsafe held.append(contentsOf: bytes)
+    }
+
+    /// Who waits takes what has come. Told by the executor that `append` has told.
+    func wakeReader() {
+        guard !held.isEmpty, let continuation = unsafe takeReader() else { return }
+        unsafe continuation.resume(returning: takePiece())
     }
 
     func end(_ trailers: RequestHeaders) {
         hasEnded = true
         if trailers.count > 0 { keep(trailers) }
-        unsafe takeReader()?.resume(returning: nil)
+        if held.isEmpty { unsafe takeReader()?.resume(returning: nil) }
     }
 
     /// Nothing more will come: the client has gone, or nobody waits for the handler, or it has returned.
@@ -151,7 +162,7 @@ final class AsyncBodySource: @unchecked Sendable {
     func fail(_ error: any Error) {
         guard !hasEnded, failure == nil else { return }
         failure = error
-        unsafe takeReader()?.resume(throwing: error)
+        if held.isEmpty { unsafe takeReader()?.resume(throwing: error) }
     }
 
     private func cancelReader(_ number: UInt64) {

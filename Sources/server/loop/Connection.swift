@@ -3,6 +3,7 @@
 // Who owns which memory:
 //   carry        input of a request that has not arrived whole; a pool chunk, or malloc (counted by the pool) beyond 16 KiB; freed when the request is answered
 //   batch…       output written since the last enter; the loop's batch arena; valid until the sends of that batch are settled
+//   bulk         what a large body is received into; the kernel's until the completion of that receive
 //   queue        output that outlives a batch; each segment owns its memory until its last byte is sent
 //   exchange     closures and file of a response or body that outlives its handler call
 //   tunnel       the protocol that a response has switched to, for the connection's life
@@ -21,7 +22,8 @@ internal import UringRing
 
 @unsafe
 struct Connection {
-    enum Receive: UInt8 { case none, single, multishot, cancelling }
+    /// `bulk`: single, into memory of the connection's own (Loop+Bulk).
+    enum Receive: UInt8 { case none, single, multishot, bulk, cancelling }
     /// `fast`: submitted in this batch, success posts no completion. `slow`: waits for room in the socket. `poll`: waits for room, for sendfile.
     /// `read`: the next bytes of a file are on their way from a disk.
     enum Sending: UInt8 { case none, fast, slow, poll, read }
@@ -44,6 +46,8 @@ struct Connection {
     var carryCapacity = 0
     /// Bytes of the current head already searched for its end.
     var scanned = 0
+    /// Memory that a receive for a large body fills: the kernel's until its completion.
+    var bulk: UnsafeMutablePointer<UInt8>?
     var body = unsafe BodyProgress()
 
     var batchStart: UnsafeMutablePointer<UInt8>?
@@ -120,6 +124,8 @@ struct Connection {
         static let outgoing = Flags(rawValue: 1 << 20)
         /// An outgoing connection that is being made.
         static let connecting = Flags(rawValue: 1 << 21)
+        /// The body under way comes faster than receive buffers are large.
+        static let bulky = Flags(rawValue: 1 << 22)
     }
 }
 

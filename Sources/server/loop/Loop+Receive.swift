@@ -15,6 +15,7 @@ extension Loop {
             // The last response is on its way and the peer sends nothing more: nothing is left to receive.
             unsafe connection.pointee.machine.stepWhenSent != .close
         else { return }
+        if unsafe connection.pointee.flags.contains(.bulky), unsafe armBulk(connection) { return }
         let multishot = unsafe connection.pointee.flags.contains(.keptAlive) && kernel.features.multishotReceive
         let sqe = unsafe entry()
         unsafe ur_prep_recv(sqe, connection.pointee.fd, BufferRing.group, multishot)
@@ -37,7 +38,10 @@ extension Loop {
     }
 
     func cancelReceive(_ connection: UnsafeMutablePointer<Connection>) {
-        guard unsafe connection.pointee.receive == .multishot || connection.pointee.receive == .single else { return }
+        switch unsafe connection.pointee.receive {
+        case .none, .cancelling: return
+        case .single, .multishot, .bulk: break
+        }
         unsafe connection.pointee.receive = .cancelling
         let sqe = unsafe entry()
         unsafe ur_prep_cancel(sqe, Operation(.receive, connection.pointee.handle).raw)
@@ -48,12 +52,19 @@ extension Loop {
         let hasBuffer = flags & UInt32(IORING_CQE_F_BUFFER) != 0
         let buffer = UInt16(truncatingIfNeeded: flags >> 16)
         // The buffer is ours from here to recycle; nothing keeps a pointer into it: what is not used is copied to `carry`.
-        let bytes = unsafe hasBuffer ? buffers.pointee.take(buffer) : nil
+        var bytes = unsafe hasBuffer ? buffers.pointee.take(buffer) : nil
         defer { if hasBuffer { unsafe buffers.pointee.recycle(buffer) } }
         guard let connection = unsafe connections.pointee.pointer(handle) else {
             unsafe meter.pointee.staleCompletions &+= 1
             return
         }
+        // Ours again, from here to `dropBulk`.
+        var bulk: UnsafeMutablePointer<UInt8>?
+        if !hasBuffer, unsafe connection.pointee.bulk != nil {
+            unsafe swap(&bulk, &connection.pointee.bulk)
+            unsafe bytes = UnsafeMutableRawPointer(bulk)
+        }
+        defer { unsafe dropBulk(bulk) }
         if flags & UInt32(IORING_CQE_F_MORE) == 0 {
             unsafe connection.pointee.receive = .none
             unsafe connection.pointee.operations &-= 1
@@ -92,7 +103,11 @@ extension Loop {
                 return unsafe perform(connection, connection.pointee.machine.abort())
             }
         }
-        if unsafe connection.pointee.receive == .none { unsafe armReceive(connection) }
+        if unsafe connection.pointee.body.mode == .stream { unsafe watchSpeed(connection, Int(result), isBulk: bulk != nil) }
+        guard unsafe connection.pointee.receive == .none else { return }
+        unsafe swap(&bulk, &state.pointee.spareBulk)
+        unsafe armReceive(connection)
+        unsafe swap(&bulk, &state.pointee.spareBulk)
     }
 
     /// Buffers are back: connections that found none receive again.

@@ -136,6 +136,7 @@ package final class Loop {
             guard unsafe connection.pointee.flags.contains(.open) else { continue }
             unsafe discardMemory(connection)
             unsafe endTrace(connection)
+            unsafe dropBulk(connection.pointee.bulk)
             unsafe kernel.close(connection.pointee.fd)
         }
         for entry in unsafe state.pointee.listeners where !entry.closed && entry.listener.closesWithLoop { kernel.close(entry.listener.fd) }

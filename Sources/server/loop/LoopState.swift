@@ -126,6 +126,9 @@ struct LoopState {
     var tunnelCarrier: UnsafeMutablePointer<Connection>?
     /// Slots of the slab that are connections of ours to servers.
     var outgoing = 0
+    /// Connections that have memory for a large body, and such memory that has just become free.
+    var bulks = 0
+    var spareBulk: UnsafeMutablePointer<UInt8>?
     /// Connections in the middle of a TLS handshake.
     var handshakes = 0
     var formerContexts = FormerContexts()

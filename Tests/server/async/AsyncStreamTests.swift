@@ -37,6 +37,45 @@ import UringServer
         }
     }
 
+    /// A body that comes faster than receive buffers are large, with its length and in chunks, on a connection that makes further requests: every byte in its place, and the next
+    /// request, which comes with the end of the body, too.
+    @Test func readsALargeBody() throws {
+        let server = try Self.server { router in
+            router.post("/up", streamingBody: true) { request, response in
+                var (bytes, hash, largest) = (0, UInt64(0), 0)
+                for try await piece in try request.bodyStream {
+                    bytes += piece.count
+                    largest = max(largest, piece.count)
+                    for byte in piece { hash = hash &* 31 &+ UInt64(byte) }
+                }
+                response.write("\(bytes) \(hash) \(largest)")
+            }
+            router.get("/next") { _, response in response.write("next") }
+        }
+        let client = try server.client()
+        let body = (0..<1_500_000).map { UInt8(truncatingIfNeeded: $0 ^ $0 >> 9) }
+        let hash = body.reduce(UInt64(0)) { $0 &* 31 &+ UInt64($1) }
+        let next = Array("GET /next HTTP/1.1\r\nHost: a\r\n\r\n".utf8)
+        for round in 0..<4 {
+            let isChunked = round % 2 == 1
+            let framing = isChunked ? "Transfer-Encoding: chunked" : "Content-Length: \(body.count)"
+            try client.send("POST /up HTTP/1.1\r\nHost: a\r\n\(framing)\r\n\r\n")
+            var text = body
+            if isChunked {
+                text = []
+                for start in stride(from: 0, to: body.count, by: 100_000) {
+                    let part = body[start..<min(body.count, start + 100_000)]
+                    text += Array("\(String(part.count, radix: 16))\r\n".utf8) + part + Array("\r\n".utf8)
+                }
+                text += Array("0\r\n\r\n".utf8)
+            }
+            try client.send(text + next)
+            let said = try client.readResponse().bodyText.split(separator: " ")
+            #expect(said.prefix(2) == ["\(body.count)", "\(hash)"], "\(said)")
+            #expect(try client.readResponse().bodyText == "next")
+        }
+    }
+
     @Test func readsChunksAndTrailers() throws {
         let server = try Self.server { router in
             router.put("/up", streamingBody: true) { request, response in
