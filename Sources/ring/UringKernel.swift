@@ -46,6 +46,25 @@ package final class UringKernel: SystemKernel {
         return unsafe UringKernel(ring: ring, features: features)
     }
 
+    /// Whether a loop can stand on io_uring here: a ring with its buffers that carries one operation out. A profile may allow one of the three calls
+    /// and not the others.
+    /// - Throws: `SystemError` naming what forbids io_uring and how to allow it, or the feature that is missing.
+    package static func trial() throws(SystemError) {
+        let kernel = try make()
+        guard kernel.features.messages else { throw SystemError("looking for IORING_OP_MSG_RING", code: EINVAL, remedy: remedy(for: EINVAL)) }
+        let buffers = UnsafeMutablePointer<BufferRing>.allocate(capacity: 1)
+        do throws(SystemError) { unsafe buffers.initialize(to: try BufferRing.make(kernel: kernel, count: 1, bytesEach: 4096)) } catch {
+            unsafe buffers.deallocate()
+            throw error
+        }
+        // The kernel frees them, behind its ring.
+        unsafe kernel.retire(buffers)
+        if let entry = unsafe ur_get_sqe(kernel.ring) { unsafe ur_prep_nop(entry) }
+        var code = -EINTR
+        while code == -EINTR { code = kernel.enter(waitFor: 1, timeoutNs: 1_000_000_000) }
+        if code < 0 { throw SystemError("io_uring_enter", code: -code, remedy: remedy(for: -code)) }
+    }
+
     /// Why io_uring is refused, in a sentence an operator can act on.
     package static func remedy(for code: Int32) -> String {
         switch code {

@@ -16,6 +16,15 @@ struct LoopsOption: ParsableArguments {
     }
 }
 
+struct BackendOption: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(
+            "What loops wait with: io_uring where it is available and epoll otherwise, or one of them.", valueName: "automatic|uring|epoll"))
+    var backend = ServerOptions.Backend.automatic
+}
+
+extension ServerOptions.Backend: ExpressibleByArgument {}
+
 struct ListenOption: ParsableArguments {
     @Option(
         help: ArgumentHelp("Where to listen; may be repeated. ADDR is HOST:PORT, [V6]:PORT or unix:PATH.", valueName: "addr"),
