@@ -116,6 +116,9 @@ package final class ServerProcess: Sendable {
         return ownDirectory + "/uringd"
     }
 
+    /// Runs a program whose io_uring calls answer an errno: `ERRNO PROGRAM ARGUMENT…` (Tests/Support/WithoutUring).
+    package static var refusingLauncher: String { ownDirectory + "/without-uring" }
+
     private static func endpoints(in text: String) -> [Endpoint] {
         // A line counts when it is whole.
         text.split(separator: "\n", omittingEmptySubsequences: false).dropLast().compactMap { Endpoint(line: $0) }
