@@ -25,7 +25,7 @@ package final class EpollInbox: Sendable {
         Self.all.withLock { $0[descriptor] = self }
     }
 
-    /// The loop ends: its descriptor's number may be somebody else's from now on.
+    /// The loop ends: its descriptor's number may be somebody else's from now on. Whoever posts must have been told before (`LoopPort.close`).
     func close() {
         Self.all.withLock { $0[descriptor] = nil }
         SystemKernel.closeNow(descriptor)

@@ -149,12 +149,18 @@ extension EpollKernel {
         let descriptor = unsafe descriptor(fd)
         guard unsafe descriptor.pointee.generation == UInt32(truncatingIfNeeded: data >> 32), unsafe descriptor.pointee.registered != 0 else { return }
         let first = unsafe descriptor.pointee.first
-        guard first >= 0 else { return }
+        guard first >= 0 else { return forgetDescriptor(fd) }
         if unsafe operation(first).pointee.next < 0 {
             if unsafe events & (operation(first).pointee.events | EpollEvents.always) != 0, unsafe operation(first).pointee.state == .armed { wake(first, events) }
             return
         }
         takeForSeveral(first, events)
+    }
+
+    /// Nobody waits: reading is paused, or another protocol has taken the connection over. Its events would only wake the loop.
+    private func forgetDescriptor(_ fd: Int32) {
+        _ = ur_epoll_control(epoll, EpollEvents.remove, fd, 0, 0)
+        unsafe descriptor(fd).pointee.registered = 0
     }
 
     /// Several wait on one descriptor. What one of them sets off may end another, or even begin one in its slot: who waits is noted first.
