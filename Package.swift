@@ -146,7 +146,7 @@ let package = Package(
             path: "Sources/uringd", swiftSettings: swiftSettings),
 
         // Tests mirror Sources.
-        .target(name: "TestSupport", dependencies: ["UringBase"], path: "Tests/Support", swiftSettings: swiftSettings),
+        .target(name: "TestSupport", dependencies: ["UringBase"], path: "Tests/Support", exclude: ["WithoutUring"], swiftSettings: swiftSettings),
         .testTarget(name: "UringBaseTests", dependencies: ["UringBase", "TestSupport"], path: "Tests/base", swiftSettings: swiftSettings),
         .testTarget(name: "UringRingTests", dependencies: ["UringRing", "UringSimulation", "UringBase", "CUring", "TestSupport"], path: "Tests/ring", swiftSettings: swiftSettings),
         .testTarget(name: "UringHTTPTests", dependencies: ["UringHTTP", "UringBase", "TestSupport"], path: "Tests/http", swiftSettings: swiftSettings),
@@ -168,6 +168,8 @@ let package = Package(
         .testTarget(name: "UringServerTests", dependencies: ["UringServer", "UringTLS", "UringRing", "UringBase", "UringHTTP", "TestSupport"], path: "Tests/server", exclude: ["websocket/peer.py"], swiftSettings: swiftSettings),
         .testTarget(name: "UringGatewayTests", dependencies: ["UringGateway", "UringServer", "UringTLS", "UringHTTP", "UringBase", "TestSupport"], path: "Tests/gateway", swiftSettings: swiftSettings),
         .testTarget(name: "SimulationTests", dependencies: ["UringSimulation", "UringServer", "UringRing", "UringTLS", "UringHTTP", "UringHTTP1", "UringHTTP2", "UringBase", "CUring", "CUringTLS", "CNGHTTP2", "TestSupport"], path: "Tests/Simulation", swiftSettings: swiftSettings),
+        // Runs `uringd` where io_uring is refused.
+        .executableTarget(name: "without-uring", path: "Tests/Support/WithoutUring"),
         .testTarget(name: "ConformanceTests", dependencies: ["TestSupport"], path: "Tests/Conformance", swiftSettings: swiftSettings),
         // What a request allocates is counted on this program (Tests/Allocation/run).
         .target(name: "CAllocationCount", path: "Tests/Allocation/Counter"),
@@ -208,7 +210,7 @@ let package = Package(
 // For runs that need a part of the tests (sanitizers, release mode): URING_TEST_TARGETS=A,B builds these test targets and the library, without `uringd` and what it
 // depends on. Half the build. With a scratch path of its own, as in Tests/run.
 if let wanted = Context.environment["URING_TEST_TARGETS"]?.split(separator: ",").map(String.init) {
-    var unneeded: Set<String> = ["UringGateway", "uringd", "alloc-probe", "websocket-probe", "async-bench", "jwtjson-bench", "compression-bench", "CAllocationCount", "CUringYAML"]
+    var unneeded: Set<String> = ["UringGateway", "uringd", "alloc-probe", "websocket-probe", "async-bench", "jwtjson-bench", "compression-bench", "CAllocationCount", "CUringYAML", "without-uring"]
     // Its tests run the program.
     if wanted.contains("UringWebSocketTests") { unneeded.subtract(["websocket-probe", "CAllocationCount"]) }
     let adapters: Set<String> = ["UringLog", "UringMetrics", "UringTracing", "UringLifecycle", "UringHTTPTypes", "UringHummingbird"]

@@ -63,7 +63,11 @@ int ur_register_buf_ring(ur_ring *ring, ur_buf_ring *memory, unsigned entries, i
 
 int ur_openat2(int dir, const char *path, uint64_t flags, uint64_t resolve) {
   struct open_how how = {.flags = flags, .resolve = resolve};
-  long rc = syscall(__NR_openat2, dir, path, &how, sizeof how);
+  return ur_openat2_how(dir, path, &how);
+}
+
+int ur_openat2_how(int dir, const char *path, const struct open_how *how) {
+  long rc = syscall(__NR_openat2, dir, path, how, sizeof *how);
   return rc < 0 ? -errno : (int)rc;
 }
 

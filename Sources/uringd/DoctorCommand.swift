@@ -11,10 +11,12 @@ struct DoctorCommand: ParsableCommand {
 
     @Flag(help: "One JSON object for programs instead of lines for people.") var json = false
     @OptionGroup var loopsOption: LoopsOption
+    @OptionGroup var backend: BackendOption
 
     func run() throws {
         var needs = DoctorNeeds()
         needs.loops = loopsOption.loops ?? .automatic
+        needs.backend = (try? backend.backend.resolved()) ?? .automatic
         let report = DoctorReport.live(needs: needs)
         Console.out(json ? report.json : report.text)
         if report.exitCode != 0 { throw ExitCode(report.exitCode) }

@@ -14,9 +14,10 @@ struct FilesCommand: ParsableCommand {
     @Argument(help: "The directory.") var root: String
     @OptionGroup var listening: ListenOption
     @OptionGroup var transport: TransportOption
+    @OptionGroup var backend: BackendOption
 
     func run() throws {
-        try Service.run {
+        try Service.run(backend) {
             try QuickConfiguration.files(root: root, listen: listening.listen, loops: listening.loops, transport: transport.announced())
         }
     }

@@ -8,6 +8,7 @@ struct RespondCommand: ParsableCommand {
 
     @OptionGroup var listening: ListenOption
     @OptionGroup var transport: TransportOption
+    @OptionGroup var backend: BackendOption
     @Option(help: ArgumentHelp("The status code, 200 to 599.", valueName: "n")) var status = 200
     @Option(help: ArgumentHelp("A header of the response; may be repeated.", valueName: "name: value")) var header: [String] = []
     @Option(help: ArgumentHelp("The body, as text/plain unless --header says otherwise.", valueName: "text")) var body: String?
@@ -18,7 +19,7 @@ struct RespondCommand: ParsableCommand {
         do { _ = try configuration(QuickTransport()) } catch { throw ValidationError("\(error)") }
     }
 
-    func run() throws { try Service.run { try configuration(transport.announced()) } }
+    func run() throws { try Service.run(backend) { try configuration(transport.announced()) } }
 
     private func configuration(_ transport: QuickTransport) throws -> Configuration {
         try QuickConfiguration.respond(

@@ -10,11 +10,12 @@ struct ServeCommand: ParsableCommand {
     @Option(help: ArgumentHelp("The configuration file.", valueName: "file")) var config = "uringd.yaml"
     @Flag(help: "Only judge the configuration, as `uringd check` does.") var check = false
     @OptionGroup var loopsOption: LoopsOption
+    @OptionGroup var backend: BackendOption
 
     func run() throws {
         if check { return try CheckCommand.judge(config) }
         let source = ConfigurationFile(path: config, loops: loopsOption.loops.map { LoopSelection($0) })
-        try Service.run(source.load, reload: source.load)
+        try Service.run(backend, source.load, reload: source.load)
     }
 }
 

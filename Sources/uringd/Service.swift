@@ -8,7 +8,7 @@ import UringServer
 enum Service {
     /// Serves until a signal ends it, and ends the process with status 0; throws `ExitCode(1)` when it cannot start, the reason printed.
     /// - Parameter reload: makes the configuration anew on SIGHUP; nil where there is no file.
-    static func run(_ configuration: () throws -> Configuration, reload: (() throws -> Configuration)? = nil) throws {
+    static func run(_ backend: BackendOption, _ configuration: () throws -> Configuration, reload: (() throws -> Configuration)? = nil) throws {
         // Before any thread starts: all of them inherit the blocked signals, and this one takes them.
         let signals = SignalSet([SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2])
         let manager = ServiceManager()
@@ -17,7 +17,7 @@ enum Service {
         do {
             let configuration = try configuration()
             log = OperationalLog(level: configuration.logLevel)
-            gateway = try start(configuration, log)
+            gateway = try start(configuration, log, backend.backend)
         } catch let error as ExitCode {
             throw error
         } catch {
@@ -49,15 +49,16 @@ enum Service {
         }
     }
 
-    private static func start(_ configuration: Configuration, _ log: OperationalLog) throws -> Gateway {
+    private static func start(_ configuration: Configuration, _ log: OperationalLog, _ backend: ServerOptions.Backend) throws -> Gateway {
         do {
-            return try Gateway(configuration, log: log)
+            return try Gateway(configuration, log: log, backend: backend)
         } catch {
             Console.error("uringd: \(error)\n")
             // Often the machine is the reason: then the failing lines of the doctor say what to change.
             var needs = DoctorNeeds()
             needs.loops = configuration.loops.selection
             needs.connections = UInt64(configuration.limits.connections)
+            needs.backend = (try? backend.resolved()) ?? .automatic
             let failures = DoctorReport.live(needs: needs).failures
             if !failures.isEmpty { Console.error("What `uringd doctor` finds wrong with this machine:\n" + DoctorReport.lines(of: failures)) }
             throw ExitCode(1)

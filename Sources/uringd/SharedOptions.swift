@@ -16,6 +16,19 @@ struct LoopsOption: ParsableArguments {
     }
 }
 
+struct BackendOption: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(
+            "What loops wait with: io_uring where it is available and epoll otherwise, or one of them.", valueName: "automatic|uring|epoll"),
+        transform: BackendOption.parse)
+    var backend = ServerOptions.Backend.automatic
+
+    @Sendable private static func parse(_ text: String) throws -> ServerOptions.Backend {
+        if let backend = ServerOptions.Backend(rawValue: text) { return backend }
+        throw ValidationError("automatic, uring or epoll is expected")
+    }
+}
+
 struct ListenOption: ParsableArguments {
     @Option(
         help: ArgumentHelp("Where to listen; may be repeated. ADDR is HOST:PORT, [V6]:PORT or unix:PATH.", valueName: "addr"),

@@ -116,6 +116,9 @@ package final class ServerProcess: Sendable {
         return ownDirectory + "/uringd"
     }
 
+    /// Runs a program whose io_uring calls answer an errno: `ERRNO PROGRAM ARGUMENT…` (Tests/Support/WithoutUring).
+    package static var refusingLauncher: String { ownDirectory + "/without-uring" }
+
     private static func endpoints(in text: String) -> [Endpoint] {
         // A line counts when it is whole.
         text.split(separator: "\n", omittingEmptySubsequences: false).dropLast().compactMap { Endpoint(line: $0) }
@@ -180,7 +183,8 @@ extension ServerProcess {
         unsafe posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGDEF) | Int16(POSIX_SPAWN_SETSIGMASK))
         var pid = pid_t()
         let result = unsafe withCStrings([binary] + arguments) { argv in
-            unsafe withCStrings(ownEnvironment() + added.map { "\($0)=\($1)" }) { envp in
+            // The first entry of a name is the one that counts.
+            unsafe withCStrings(added.map { "\($0)=\($1)" } + ownEnvironment()) { envp in
                 unsafe posix_spawn(&pid, binary, &actions, &attributes, argv, envp)
             }
         }

@@ -1,4 +1,4 @@
-// The conformance test of the seam: each script runs on Linux and on the simulated kernel and must be seen to do the same.
+// The conformance test of the seam: each script runs on the ring, on epoll and on the simulated kernel and must be seen to do the same.
 
 import Glibc
 import Testing
@@ -28,10 +28,20 @@ func conforms(_ expected: [String], _ script: (Seam) -> Void, _ location: Source
     world.simulated.destroy()
     #expect(simulated.seen == expected, "simulated", sourceLocation: location)
     #expect(world.simulation.violations.filter { !allowed.contains($0) } == [], sourceLocation: location)
-    guard hasRing, let linux = try? LinuxWorld() else { return }
-    let real = Seam(linux)
-    script(real)
-    #expect(real.seen == expected, "Linux", sourceLocation: location)
+    conformsOnLinux(expected, script, location)
+}
+
+/// As `conforms`, for what is not simulated: on the ring, where there is one, and on epoll.
+func conformsOnLinux(_ expected: [String], _ script: (Seam) -> Void, _ location: SourceLocation = #_sourceLocation) {
+    for backend in LinuxWorld.Backend.allCases where backend == .epoll || hasRing {
+        guard let world = try? LinuxWorld(backend) else {
+            Issue.record("no kernel of \(backend)", sourceLocation: location)
+            continue
+        }
+        let real = Seam(world)
+        script(real)
+        #expect(real.seen == expected, "\(backend)", sourceLocation: location)
+    }
 }
 
 extension Seam {

@@ -1,5 +1,5 @@
-// Seam: one script, two worlds. The same operations run on Linux and on the simulated kernel, and what can be seen of them is compared, so
-// that the simulation is known to be true to what it stands for.
+// Seam: one script, three worlds. The same operations run on the ring, on epoll and on the simulated kernel, and what can be seen of them is
+// compared, so that the other two are known to be true to what they stand for.
 
 import CUring
 import Glibc
@@ -249,9 +249,11 @@ final class LinuxWorld: World {
     let directory: Int32
     private let path: String
 
-    init() throws {
-        kernel = try UringKernel.make()
-        otherKernel = try UringKernel.make()
+    enum Backend: String, CaseIterable { case uring, epoll }
+
+    init(_ backend: Backend) throws {
+        func make() throws -> Kernel { backend == .uring ? try UringKernel.make() : try EpollKernel.make() }
+        (kernel, otherKernel) = (try make(), try make())
         var template = Array("/tmp/uring-conformance-XXXXXX".utf8CString)
         path = unsafe template.withUnsafeMutableBufferPointer { unsafe String(cString: mkdtemp($0.baseAddress!)) }
         let path = path

@@ -25,6 +25,7 @@ class Server:
     name = ""
     peer = True
     standalone = False  # prints its own figures (running.Standalone)
+    asked_for = False  # measured only when named by --servers
 
     def prepare(self):
         """Builds it, if it is built."""
@@ -79,6 +80,15 @@ class Ours(Server):
     def source(self, scenario):
         # An argument of a command may have 128 KiB at most, so 1 MiB comes from a file.
         return "memory" if scenario.source == "memory" and scenario.body_bytes < 100_000 else "file"
+
+
+class OursOnEpoll(Ours):
+    """The same binary as where io_uring is forbidden."""
+    name = "ours-epoll"
+    asked_for = True
+
+    def argv(self, scenario, port, context):
+        return [*super().argv(scenario, port, context), "--backend", "epoll"]
 
 
 class Floor(Server):
@@ -264,7 +274,7 @@ class Go(Server):
         return {"GOMAXPROCS": "1"}
 
 
-ALL = [Ours(), Floor("uring"), Floor("epoll"), FloorOpenSSL(), Nginx(), H2O(), HAProxy(), Nghttpd(), Go("fasthttp"), Go("nethttp")]
+ALL = [Ours(), OursOnEpoll(), Floor("uring"), Floor("epoll"), FloorOpenSSL(), Nginx(), H2O(), HAProxy(), Nghttpd(), Go("fasthttp"), Go("nethttp")]
 
 
 def choose(names):

@@ -7,6 +7,7 @@
 #include <linux/openat2.h>
 #include <stdint.h>
 #include <sys/socket.h>
+#include "CUringEpoll.h"
 
 // Linux 6.6. liburing 2.3 does not know it.
 #define UR_SETUP_NO_SQARRAY (1U << 16)
@@ -114,13 +115,13 @@ static inline void ur_buf_ring_add(ur_buf_ring *ring, void *bytes, uint32_t coun
   io_uring_buf_ring_add(ring, bytes, count, id, (int)mask, offset);
 }
 static inline void ur_buf_ring_advance(ur_buf_ring *ring, int count) { io_uring_buf_ring_advance(ring, count); }
-// For the simulated kernel, which reads the ring as the kernel does.
+// For the simulated kernel and the epoll kernel, which read the ring as Linux does.
 static inline uint16_t ur_buf_ring_tail(const ur_buf_ring *ring) { return __atomic_load_n(&ring->tail, __ATOMIC_ACQUIRE); }
 static inline const struct io_uring_buf *ur_buf_ring_at(const ur_buf_ring *ring, uint32_t index) {
   return &((const struct io_uring_buf *)ring)[index];
 }
 
-// Lays out a ring in the caller's memory, with no kernel behind it: the simulated kernel consumes and produces.
+// Lays out a ring in the caller's memory, with no kernel behind it: the simulated kernel, or the epoll kernel, consumes and produces.
 // `words` has room for 8 unsigned; entries and cq_entries are powers of two.
 static inline void ur_simulated_ring(ur_ring *ring, unsigned *words, ur_sqe *sqes, unsigned entries, ur_cqe *cqes, unsigned cq_entries) {
   __builtin_memset(ring, 0, sizeof *ring);
@@ -147,7 +148,7 @@ static inline bool ur_sim_cq_push(ur_ring *ring, uint64_t user_data, int32_t res
 static inline void ur_sim_set_overflow(ur_ring *ring, bool on) {
   if (on) *ring->sq.kflags |= IORING_SQ_CQ_OVERFLOW; else *ring->sq.kflags &= ~IORING_SQ_CQ_OVERFLOW;
 }
-// Fields of an entry that sit in unions, for the simulated kernel.
+// Fields of an entry that sit in unions, for the simulated kernel and the epoll kernel.
 static inline uint64_t ur_sqe_addr(const ur_sqe *sqe) { return sqe->addr; }
 static inline uint64_t ur_sqe_off(const ur_sqe *sqe) { return sqe->off; }
 static inline uint32_t ur_sqe_msg_flags(const ur_sqe *sqe) { return sqe->msg_flags; }
@@ -157,5 +158,6 @@ static inline uint16_t ur_sqe_buf_group(const ur_sqe *sqe) { return sqe->buf_gro
 
 // System calls without a Glibc overlay in Swift. Each returns its result or -errno.
 int ur_openat2(int dir, const char *path, uint64_t flags, uint64_t resolve);
+int ur_openat2_how(int dir, const char *path, const struct open_how *how);
 int ur_accept4(int fd, int flags);
 long ur_preadv2_nowait(int fd, void *into, size_t count, int64_t offset);

@@ -2,7 +2,7 @@
 // that waits for the drain. Loops are reached through `RunningServer` only.
 
 internal import Synchronization
-internal import UringServer
+package import UringServer
 
 package final class Gateway: Sendable {
     private struct State {
@@ -23,16 +23,17 @@ package final class Gateway: Sendable {
     private static let adminConnectionsMax = 256
 
     /// Starts to serve.
-    /// - Throws: when an address is in use, a file cannot be opened, io_uring is forbidden: a sentence with the remedy.
-    package init(_ configuration: Configuration, log: OperationalLog) throws {
+    /// - Throws: when an address is in use, a file cannot be opened, io_uring is demanded and forbidden: a sentence with the remedy.
+    package init(_ configuration: Configuration, log: OperationalLog, backend: ServerOptions.Backend = .automatic) throws {
         let readiness = Readiness()
         let reporter = LogReporter(log)
-        let options = configuration.serverOptions
+        var options = configuration.serverOptions
+        options.backend = backend
         let loops = try Self.plan(options.loops).cores.count
         let application = try GatewayApplication(configuration, loops: loops)
         let listeners = try configuration.serverListeners()
         // First, so that probes see "starting" instead of a refused connection.
-        let admin = try configuration.admin.map { try Self.startAdmin($0, readiness, reporter) }
+        let admin = try configuration.admin.map { try Self.startAdmin($0, readiness, reporter, backend) }
         do {
             server = try Server(
                 listeners: listeners, options: options, application: application.application(reporter: reporter)
@@ -50,12 +51,15 @@ package final class Gateway: Sendable {
         do throws(LoopPlanError) { return try LoopPlan(selection) } catch { throw GatewayError("\(error)") }
     }
 
-    private static func startAdmin(_ admin: AdminConfiguration, _ readiness: Readiness, _ reporter: LogReporter) throws -> RunningServer {
+    private static func startAdmin(
+        _ admin: AdminConfiguration, _ readiness: Readiness, _ reporter: LogReporter, _ backend: ServerOptions.Backend
+    ) throws -> RunningServer {
         var listener = Listener(try admin.address.numeric())
         if case .unix = admin.address { listener.unixMode = 0o660 }
         var options = ServerOptions()
         options.loops = .count(1)
         options.pinsLoops = false
+        options.backend = backend
         options.limits.connections = adminConnectionsMax
         return try Server(listeners: [listener], options: options, application: AdminApplication.make(readiness, reporter: reporter)).start()
     }
@@ -68,7 +72,7 @@ package final class Gateway: Sendable {
     /// What the choice of loops and the limits of the process mean here, a sentence each.
     package var notes: [String] {
         let wanted = state.withLock { $0.configuration.limits.connections }
-        var notes = server.plan.notes
+        var notes = server.notes
         if server.connectionsMax < wanted {
             notes.append(
                 "\(server.connectionsMax) connections fit under the limit of open files, not \(wanted): raise LimitNOFILE (ulimit -n), or lower limits.connections")
@@ -90,7 +94,7 @@ package final class Gateway: Sendable {
             let application = try GatewayApplication(new, loops: server.plan.cores.count, previous: state.application)
             let listeners = try new.serverListeners()
             let keepsAdmin = new.admin == state.configuration.admin
-            let admin = keepsAdmin ? state.admin : try new.admin.map { try Self.startAdmin($0, readiness, reporter) }
+            let admin = keepsAdmin ? state.admin : try new.admin.map { try Self.startAdmin($0, readiness, reporter, server.backend) }
             let change: (added: [String], removed: [String])
             do {
                 change = try server.reload(

@@ -9,6 +9,8 @@ package struct DoctorNeeds: Sendable {
     /// The backlog given to listen(2). 4096 is what Linux itself allows by default since 5.4 (net.core.somaxconn).
     package var listenBacklog: UInt64 = 4096
     package var loops: LoopSelection = .automatic
+    /// `uring`: without io_uring nothing starts; otherwise there is epoll.
+    package var backend = ServerOptions.Backend.automatic
     /// Bytes per loop given to IORING_REGISTER_BUFFERS; 0 because sending from registered memory measured no gain.
     package var registeredBytesPerLoop: UInt64 = 0
 

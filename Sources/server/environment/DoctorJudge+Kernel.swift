@@ -27,7 +27,7 @@ extension DoctorJudge {
         // Distributions carry newer io_uring code under older numbers: what was probed counts more than the number.
         let isComplete = features.map { $0.isSuperset(of: RingFeature.allCases.filter(\.isRequired)) } ?? false
         let remedy = "run Linux \(KernelVersion.recommended) or newer"
-        return version >= KernelVersion.floor || isComplete
+        return version >= (needs.backend == .uring ? KernelVersion.floor : KernelVersion.epollFloor) || isComplete
             ? .warning(name, found: found, needed: needed, remedy: remedy) : .failed(name, found: found, needed: needed, remedy: remedy)
     }
 
@@ -54,8 +54,14 @@ extension DoctorJudge {
             case ENFILE: ("the system has no free descriptor", "raise sysctl fs.file-max")
             default: ("the reason is not known", "report it with this line and the output of uname -a")
             }
-        return .failed("io_uring", found: "\(errnoName(errno)) from io_uring_setup: \(cause)", needed: "allowed", remedy: remedy)
+        let found = "\(errnoName(errno)) from io_uring_setup: \(cause)"
+        // epoll needs memory and descriptors too.
+        let isShort = errno == ENOMEM || errno == EMFILE || errno == ENFILE
+        if isShort || needs.backend == .uring { return .failed("io_uring", found: found, needed: "allowed", remedy: remedy) }
+        return .warning("io_uring", found: found + withEpoll, needed: "allowed", remedy: remedy)
     }
+
+    private var withEpoll: String { "; serving with epoll, which costs more CPU per request" }
 
     /// EPERM comes from the sysctl, from a seccomp profile or from a security module: the order is the kernel's, profile first, but
     /// the sysctl is certain where it applies, so it is named first.
@@ -127,10 +133,11 @@ extension DoctorJudge {
         let required = missing.filter(\.isRequired)
         let needed = "all required, better all"
         if let newest = required.map(\.since).max() {
+            let found = "without \(list(required))"
+            let remedy = "run Linux \(max(newest, KernelVersion.floor)) or newer"
             return [
-                .failed(
-                    name, found: "without \(list(required))", needed: needed,
-                    remedy: "run Linux \(max(newest, KernelVersion.floor)) or newer")
+                needs.backend == .uring
+                    ? .failed(name, found: found, needed: needed, remedy: remedy) : .warning(name, found: found + withEpoll, needed: needed, remedy: remedy)
             ]
         }
         if let newest = missing.map(\.since).max() {

@@ -27,7 +27,7 @@ package enum RingFeature: String, CaseIterable, Hashable, Sendable {
     case noSubmissionArray = "NO_SQARRAY"
     case incrementalBuffers = "incremental buffers"
 
-    /// Without these the server does not run.
+    /// Without these the server does not use io_uring.
     package var isRequired: Bool { since <= KernelVersion.floor && self != .cooperativeTaskrun }
 
     /// The release of mainline Linux that brought it (io_uring_enter(2), io_uring_setup(2), io_uring_register(2)).

@@ -1,5 +1,5 @@
 // LoopMailbox: how threads that own no loop reach one. A plain ring of its own posts messages with IORING_OP_MSG_RING; a lock orders its
-// users. Never on the request path.
+// users. Loops on epoll have inboxes (EpollInbox). Never on the request path.
 
 internal import CUring
 internal import Glibc
@@ -13,9 +13,14 @@ final class LoopMailbox: Sendable {
     @unsafe private struct Ring: @unchecked Sendable {
         let pointer: UnsafeMutablePointer<ur_ring>
     }
-    private let ring: Mutex<Ring>
+    /// nil: the loops are on epoll.
+    private let ring: Mutex<Ring?>
 
-    init() throws(SystemError) {
+    init(_ backend: ServerOptions.Backend) throws(SystemError) {
+        guard backend != .epoll else {
+            unsafe ring = unsafe Mutex(nil)
+            return
+        }
         let pointer = UnsafeMutablePointer<ur_ring>.allocate(capacity: 1)
         unsafe pointer.initialize(to: ur_ring())
         let code = unsafe ur_setup(8, 16, 0, pointer)
@@ -28,8 +33,9 @@ final class LoopMailbox: Sendable {
 
     deinit {
         unsafe ring.withLock {
-            unsafe io_uring_queue_exit($0.pointer)
-            unsafe $0.pointer.deallocate()
+            guard let ring = unsafe $0 else { return }
+            unsafe io_uring_queue_exit(ring.pointer)
+            unsafe ring.pointer.deallocate()
         }
     }
 
@@ -39,6 +45,7 @@ final class LoopMailbox: Sendable {
         let message = LoopMessage(content)
         let userData = message.userData
         let code = unsafe ring.withLock { ring -> Int32 in
+            guard let ring = unsafe ring else { return EpollInbox.post(to: target, data: userData, value: 0) }
             guard let sqe = unsafe ur_get_sqe(ring.pointer) else { return -EBUSY }
             unsafe ur_prep_msg_ring(sqe, target, 0, userData)
             unsafe ur_sqe_tag(sqe, 0, 0)

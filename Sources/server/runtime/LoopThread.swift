@@ -18,7 +18,8 @@ final class LoopThread: Sendable {
     /// Starts the thread and waits until its loop accepts connections.
     /// - Parameter core: what the thread is pinned to; nil = not pinned.
     init(
-        index: Int, core: Int?, listeners: [LoopListener], configuration: LoopConfiguration, handler: HandlerBox, mailbox: LoopMailbox
+        index: Int, core: Int?, listeners: [LoopListener], configuration: LoopConfiguration, handler: HandlerBox, mailbox: LoopMailbox,
+        kernels: KernelChoice
     ) throws(SystemError) {
         let port = LoopPort(mailbox: mailbox)
         self.port = port
@@ -29,7 +30,7 @@ final class LoopThread: Sendable {
             if let core { try? ThreadAffinity.pin(to: core) }
             unsafe ur_name_thread("loop-\(index)")
             do throws(SystemError) {
-                let kernel = try UringKernel.make()
+                let kernel = try kernels.makeKernel()
                 let loop = try Loop(index: index, kernel: kernel, listeners: listeners, configuration: configuration, handler: handler, port: port)
                 signal.send(.success(()))
                 loop.run()

@@ -10,6 +10,10 @@ internal import UringRing
 public final class RunningServer: Sendable {
     /// How many loops on which cores, and why.
     public let plan: LoopPlan
+    /// What the loops wait with: `uring` or `epoll`, never `automatic`.
+    public let backend: ServerOptions.Backend
+    /// Why that is not io_uring, and what to do about it, where neither the program nor its environment asked for epoll; nil otherwise.
+    public let backendNote: String?
     /// Open connections over all loops: `limits.connections`, or what the descriptor limit allowed at start.
     package let connectionsMax: Int
     private let addressLimiter: AddressLimiter
@@ -31,7 +35,9 @@ public final class RunningServer: Sendable {
         let materials = TLSMaterials()
         var opened: [OpenListener] = []
         do {
-            let mailbox = try LoopMailbox()
+            let kernels = try KernelChoice(server.options.backend)
+            (backend, backendNote) = (kernels.backend, kernels.note)
+            let mailbox = try LoopMailbox(backend)
             let loops = plan.cores.count
             guard !server.listeners.isEmpty else { throw ServerError("no address to listen on") }
             // Before anything listens: who cannot serve must not take clients away from who can.
@@ -49,7 +55,7 @@ public final class RunningServer: Sendable {
                     started.append(
                         try LoopThread(
                             index: loop, core: core, listeners: opened.map { $0.listener(of: loop) }, configuration: configuration, handler: box,
-                            mailbox: mailbox))
+                            mailbox: mailbox, kernels: kernels))
                 }
             } catch {
                 // The loops that did start close their own descriptors; the rest is closed here.
@@ -79,8 +85,11 @@ public final class RunningServer: Sendable {
         return max(1, min(wanted, Int(clamping: soft > 2 * reserve ? soft - reserve : soft / 2)))
     }
 
-    /// `listening on http://127.0.0.1:8080 (loops: 2, cores 0,1: affinity mask)`, a line per listener, and the plan's remarks.
-    public var summary: [String] { addresses.map(summary(of:)) + plan.notes }
+    /// `listening on http://127.0.0.1:8080 (loops: 2, cores 0,1: affinity mask)`, a line per listener, and remarks about loops and kernel.
+    public var summary: [String] { addresses.map(summary(of:)) + notes }
+
+    /// What is to be known of the choice of loops and of the kernel's interface, a sentence each.
+    package var notes: [String] { plan.notes + (backendNote.map { [$0] } ?? []) }
 
     /// The line of one of `addresses`.
     package func summary(of address: String) -> String {

@@ -24,8 +24,20 @@ public struct ServerOptions: Sendable {
     public var backlog = 4096
     /// TCP_DEFER_ACCEPT: a connection reaches a loop with its first bytes. Off where clients wait for the server to speak first.
     public var deferAccept = true
+    /// What the loops wait with. The choice that is made is in `RunningServer.backend`.
+    public var backend = Backend.automatic
     /// Whether loops stay on their cores, where the plan says so. Off for a server beside the main one.
     package var pinsLoops = true
+
+    /// The interface of Linux that loops use. Handlers and clients see no difference.
+    public enum Backend: String, Sendable, Hashable, CaseIterable {
+        /// io_uring where it is available, epoll otherwise. The environment variable `URING_BACKEND` may name another.
+        case automatic
+        /// io_uring: a server does not start where it is forbidden or too old (Linux 5.19), and says what to change.
+        case uring
+        /// epoll and plain system calls: for places that forbid io_uring, such as containers under Docker's default seccomp profile.
+        case epoll
+    }
 
     /// Zero switches a timeout off.
     public struct Timeouts: Sendable {
