@@ -2,6 +2,7 @@
 
 import ArgumentParser
 import UringGateway
+import UringServer
 
 struct ProxyCommand: ParsableCommand {
     static let configuration = CommandConfiguration(commandName: "proxy", abstract: "Forward every request to one server: a reverse proxy.")
@@ -12,6 +13,7 @@ struct ProxyCommand: ParsableCommand {
     var from: [ListenAddress] = []
     @Option(name: .customLong("to"), help: ArgumentHelp("The server, http://HOST[:PORT]; a path in it stands before the paths of requests.", valueName: "url")) var to: String
     @OptionGroup var loopsOption: LoopsOption
+    @OptionGroup var backend: BackendOption
     @OptionGroup var transport: TransportOption
 
     /// Wrong arguments are told before anything is started, with the usage.
@@ -20,9 +22,9 @@ struct ProxyCommand: ParsableCommand {
         do { _ = try configuration(QuickTransport()) } catch { throw ValidationError("\(error)") }
     }
 
-    func run() throws { try Service.run { try configuration(transport.announced()) } }
+    func run() throws { try Service.run(backend) { try configuration(transport.announced()) } }
 
     private func configuration(_ transport: QuickTransport) throws -> Configuration {
-        try QuickConfiguration.proxy(to: to, listen: from, loops: LoopSelection(loopsOption.loops ?? .automatic), transport: transport)
+        try QuickConfiguration.proxy(to: to, listen: from, loops: UringGateway.LoopSelection(loopsOption.loops ?? .automatic), transport: transport)
     }
 }

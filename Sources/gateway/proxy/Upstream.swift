@@ -98,14 +98,6 @@ package final class Upstream: Sendable {
 }
 
 extension ListenAddress {
-    /// Nil for Unix sockets.
-    var port: UInt16? {
-        switch self {
-        case .ipv4(_, let port), .ipv6(_, _, let port), .name(_, let port): port
-        case .unix: nil
-        }
-    }
-
     /// Without brackets; nil for Unix sockets.
     var host: String? {
         switch self {
