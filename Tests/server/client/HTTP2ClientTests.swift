@@ -254,7 +254,7 @@ import UringHTTP
         for secure in [false, true] {
             let port = Int.random(in: 20_000..<30_000)
             let started = try shell(
-                "cd /; (nghttpd \(secure ? "" : "--no-tls") -a 127.0.0.1 -d \(identities("root")) --echo-upload --trailer 'x-sum: 1' \(port) \(secure ? "\(identities("a.key")) \(identities("a.pem"))" : "") >/dev/null 2>&1 & echo $!)")
+                "cd /; (PATH=$PATH:/usr/sbin nghttpd \(secure ? "" : "--no-tls") -a 127.0.0.1 -d \(identities("root")) --echo-upload --trailer 'x-sum: 1' \(port) \(secure ? "\(identities("a.key")) \(identities("a.pem"))" : "") >/dev/null 2>&1 & echo $!)")
             let process = try #require(pid_t(started.trimmedText))
             defer { kill(process, SIGTERM) }
             let url = "\(secure ? "https://localhost" : "http://127.0.0.1"):\(port)"
@@ -280,7 +280,7 @@ import UringHTTP
         }
     }
 
-    static var hasNghttpd: Bool { unsafe access("/usr/bin/nghttpd", X_OK) == 0 }
+    static var hasNghttpd: Bool { unsafe access("/usr/bin/nghttpd", X_OK) == 0 || access("/usr/sbin/nghttpd", X_OK) == 0 }
 }
 
 extension String {
