@@ -79,7 +79,8 @@ extension HTTP1ClientTransport {
     private func receiveBody(_ bytes: UnsafeMutablePointer<UInt8>, _ count: Int, _ link: TunnelLink) -> Int? {
         switch unsafe reader!.next(bytes, count: count, trailers: clients.trailers, trailerCapacity: LoopClients.trailersMax) {
         case .data(let start, let length):
-            if unsafe consumer?.body(bytes + start, length) ?? false { pause(link) }
+            // Behind the last byte nothing comes that could be held back, and nothing would wake whoever waits for the end.
+            if unsafe consumer?.body(bytes + start, length) ?? false, !(reader?.isDone ?? true) { pause(link) }
             return start + length
         case .needMore(let consumed):
             return consumed > 0 ? consumed : nil

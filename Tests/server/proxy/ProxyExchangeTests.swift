@@ -190,6 +190,25 @@ struct ProxyExchangeTests {
         let answer = try client.readFinalResponse()
         #expect(answer.body == body)
         #expect(upstream.requests.first?.values("content-length") == ["\(size)"])
+        // The connection goes on, and so does the server's.
+        try client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        #expect(try client.readFinalResponse().status == 200)
+        #expect(upstream.connections == 1)
+    }
+
+    @Test("content of every size about what is held back at once, one after the other")
+    func sizes() throws {
+        let upstream = try RecordingServer { request, _ in
+            let count = Int(request.line.split(separator: " ")[1].dropFirst()) ?? 0
+            return [.send("HTTP/1.1 200 OK\r\nContent-Length: \(count)\r\n\r\n"), .sendBytes([UInt8](repeating: 7, count: count))]
+        }
+        let proxy = try TestProxy(to: [upstream.port])
+        let client = try proxy.server.client()
+        for size in [1, 8191, 8192, 32_768, 32_769, 65_535, 65_536, 65_537, 70_000, 131_072, 1 << 20] {
+            try client.send("GET /\(size) HTTP/1.1\r\nHost: a\r\n\r\n")
+            #expect(try client.readFinalResponse().body.count == size)
+        }
+        #expect(upstream.connections == 1)
     }
 
     @Test("streamed bodies go on as they come, chunked ones chunked")
