@@ -4,6 +4,7 @@
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#include <malloc.h>
 
 // Raw calls: glibc's wrappers take a cpu_set_t and hide how many bytes the kernel wrote.
 long ur_sched_getaffinity(int tid, unsigned long *words, size_t word_count) {
@@ -26,3 +27,5 @@ void ur_name_thread(const char *name) {
 static __thread void *current_loop;
 void *ur_current_loop(void) { return current_loop; }
 void ur_set_current_loop(void *loop) { current_loop = loop; }
+
+size_t ur_usable_bytes(void *memory) { return malloc_usable_size(memory); }

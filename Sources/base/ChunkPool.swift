@@ -1,6 +1,7 @@
 // ChunkPool: fixed-size blocks of memory for one loop: carried-over input, queued output, the request arena's growth.
 // Owned by a loop, reached through a pointer that the loop frees last; used on the loop's thread only, so nothing is atomic.
 
+internal import CUringBase
 #if canImport(Glibc)
 internal import Glibc
 #endif
@@ -24,6 +25,11 @@ package struct ChunkPool: ~Copyable {
     private var free: UnsafeMutableRawPointer?
     private var slabs: [UnsafeMutableRawPointer] = unsafe []
     private var freshBase: UnsafeMutableRawPointer?
+    /// Pieces of `largeBytes` that were given back. malloc would return their pages to the system and fetch others, some microseconds for each piece of a large body.
+    private var freeLarge: [UnsafeMutableRawPointer] = unsafe []
+    private static let largeBytes = 64 * 1024
+    /// 2 MiB: as much as is under way at once on a loop with a few dozen large bodies.
+    private static let freeLargeMax = 32
     private var freshCount = 0
 
     /// Blocks that are out now, larger ones counted as the blocks they would fill.
@@ -42,6 +48,7 @@ package struct ChunkPool: ~Copyable {
 
     deinit {
         for unsafe slab in unsafe slabs { unsafe slab.deallocate() }
+        for unsafe memory in unsafe freeLarge { unsafe Glibc.free(memory) }
     }
 
     /// An uninitialised block of `chunkBytes` bytes, aligned to 64, or nil when `chunksMax` are out. It stays valid until `give`.
@@ -75,7 +82,9 @@ package struct ChunkPool: ~Copyable {
     /// peers make a loop hold is bounded whatever the pieces are. Given back by `giveLarge` with the same count.
     package mutating func takeLarge(_ byteCount: Int) -> UnsafeMutableRawPointer? {
         guard adoptLarge(byteCount) else { return nil }
-        if let memory = unsafe malloc(byteCount) { return unsafe memory }
+        let isPooled = byteCount > Self.chunkBytes && byteCount <= Self.largeBytes
+        if isPooled, let memory = unsafe freeLarge.popLast() { return unsafe memory }
+        if let memory = unsafe malloc(isPooled ? Self.largeBytes : byteCount) { return unsafe memory }
         outstanding -= Self.chunks(byteCount)
         return nil
     }
@@ -97,6 +106,16 @@ package struct ChunkPool: ~Copyable {
         let count = Self.chunks(byteCount)
         precondition(outstanding >= count, "BUG: more memory given back than taken")
         outstanding -= count
+        // Memory that somebody else took is as large as he wanted it.
+        if byteCount > Self.chunkBytes, byteCount <= Self.largeBytes, let memory = unsafe memory, unsafe freeLarge.count < Self.freeLargeMax,
+            unsafe ur_usable_bytes(memory) >= Self.largeBytes
+        {
+            #if DEBUG
+            unsafe memset(memory, 0xDB, Self.largeBytes)
+            #endif
+            unsafe freeLarge.append(memory)
+            return
+        }
         unsafe Glibc.free(memory)
     }
 

@@ -48,6 +48,16 @@ public import UringHTTP
         if case .length(let length) = framing { remaining = length }
     }
 
+    /// Bytes that are still to come, as far as is known; `.max`: nobody knows.
+    package var bytesAhead: UInt64 {
+        switch framing {
+        case .none, .tunnel: 0
+        case .length: remaining
+        case .chunked: chunks.isDone ? 0 : .max
+        case .untilClose: .max
+        }
+    }
+
     /// The body is over and whole. Never for one that ends with the connection.
     package var isDone: Bool {
         switch framing {

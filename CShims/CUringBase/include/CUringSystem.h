@@ -20,3 +20,6 @@ int ur_gettid(void);
 /// What runs on the calling thread now, set and read by whoever runs it; NULL when nothing was set. One for each thread.
 void *ur_current_loop(void);
 void ur_set_current_loop(void *loop);
+
+/// malloc_usable_size(3): how many bytes memory from malloc has.
+size_t ur_usable_bytes(void *memory);

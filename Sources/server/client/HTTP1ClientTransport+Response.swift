@@ -21,6 +21,7 @@ extension HTTP1ClientTransport {
         }
         // Another tunnel's connection, and its bytes.
         guard handle != nil else { return link.isOpen ? at : count }
+        link.expect(reader?.bytesAhead ?? 0)
         arm(link)
         // Nobody waits for what is left, unless it is the beginning of more.
         return consumer == nil && link.isOpen ? count : at

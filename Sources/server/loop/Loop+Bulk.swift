@@ -17,7 +17,7 @@ extension Loop {
     /// Arms a receive into memory of the connection's own. False: it receives as ever.
     func armBulk(_ connection: UnsafeMutablePointer<Connection>) -> Bool {
         let body = unsafe connection.pointee.body
-        guard unsafe body.mode == .stream else {
+        guard unsafe mayBeBulky(connection) else {
             unsafe connection.pointee.flags.remove(.bulky)
             return false
         }
@@ -31,7 +31,13 @@ extension Loop {
         return true
     }
 
-    /// A piece of a streamed body has come: is it worth more memory than a receive buffer, from the next receive on?
+    /// A body under way is handed on as it comes: a client's, or a server's to us (`TunnelLink.expect`).
+    @inline(__always)
+    func mayBeBulky(_ connection: UnsafeMutablePointer<Connection>) -> Bool {
+        unsafe connection.pointee.body.mode == .stream || connection.pointee.body.mode == .tunnel && connection.pointee.flags.contains(.outgoing)
+    }
+
+    /// A piece of such a body has come: is it worth more memory than a receive buffer, from the next receive on?
     func watchSpeed(_ connection: UnsafeMutablePointer<Connection>, _ count: Int, isBulk: Bool) {
         // A quarter, or a client whose writes are somewhat smaller would change to and fro.
         guard unsafe count >= (isBulk ? Self.bulkBytes / 4 : buffers.pointee.bytesEach) else {
@@ -40,7 +46,9 @@ extension Loop {
         }
         unsafe connection.pointee.flags.insert(.bulky)
         // What its multishot still brings comes before that has ended.
-        let isWorthIt = unsafe connection.pointee.body.chunked || connection.pointee.body.remaining > UInt64(Self.bulkBytes)
+        // A server's connection is used again and again, each time by multishot: only a long body is worth its cancellation.
+        let least = unsafe UInt64(connection.pointee.flags.contains(.outgoing) ? 4 * Self.bulkBytes : Self.bulkBytes)
+        let isWorthIt = unsafe connection.pointee.body.chunked || connection.pointee.body.remaining > least
         if unsafe isWorthIt && connection.pointee.receive == .multishot && state.pointee.bulks < Self.bulksMax { unsafe cancelReceive(connection) }
     }
 

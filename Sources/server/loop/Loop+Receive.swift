@@ -103,7 +103,7 @@ extension Loop {
                 return unsafe perform(connection, connection.pointee.machine.abort())
             }
         }
-        if unsafe connection.pointee.body.mode == .stream { unsafe watchSpeed(connection, Int(result), isBulk: bulk != nil) }
+        if unsafe mayBeBulky(connection) { unsafe watchSpeed(connection, Int(result), isBulk: bulk != nil) }
         guard unsafe connection.pointee.receive == .none else { return }
         unsafe swap(&bulk, &state.pointee.spareBulk)
         unsafe armReceive(connection)

@@ -92,6 +92,12 @@ package struct TunnelLink {
         return unsafe box._withUnsafeGuaranteedRef { $0.tunnel === tunnel }
     }
 
+    /// Of an outgoing connection: so many bytes are still to come, `.max` when nobody knows; large ones are received in large pieces.
+    func expect(_ bytes: UInt64) {
+        guard unsafe connection.pointee.body.mode == .tunnel, unsafe !connection.pointee.flags.contains(.stream) else { return }
+        unsafe connection.pointee.body.remaining = bytes
+    }
+
     /// Takes no input for now: the client is held back. What came already waits.
     package func pause() { unsafe loop._withUnsafeGuaranteedRef { unsafe $0.pauseBody(connection) } }
     /// After `pause`.
