@@ -19,6 +19,8 @@ final class TestServer: Sendable {
         options.deferAccept = false
         // Sanitizers and busy machines are slow, which is no news here.
         options.stallThreshold = .zero
+        // A client that a test leaves connected would hold the server's stop up as long.
+        if options.timeouts.linger == ServerOptions().timeouts.linger { options.timeouts.linger = .milliseconds(100) }
         var application = application
         let reports = Reports()
         if application.reporter == nil { application.reporter = reports }
