@@ -11,6 +11,7 @@ package final class Upstream: Sendable {
     let shared: SharedServers
     /// Which server a key belongs to; nil unless the upstream is balanced by hash.
     let table: RendezvousTable?
+    let key: UpstreamKey
     let balancerServers: [BalancerServer]
     /// What stands in messages, `orders (127.0.0.1:9001)`; by server.
     let names: [String]
@@ -19,16 +20,26 @@ package final class Upstream: Sendable {
     /// Nil: nothing is ejected.
     let outlier: OutlierDetector?
     let retry: RetryPolicy
+    let counters: UpstreamCounters
+    /// Where events are told.
+    let log: OperationalLog?
+    let watch = UpstreamWatch()
+    /// Certificates and keys are loaded; nil: in clear.
+    let tls: HTTPClientTLS?
     package let loops: Int
     /// By loop, made by the loop that first asks. Each place belongs to its loop's thread from start to end; the memory goes with this object, when no loop runs any more or
     /// every loop has retired its own (`retire`).
     nonisolated(unsafe) private let places: UnsafeMutablePointer<LoopUpstream?>
 
-    package init(_ configuration: UpstreamConfiguration, loops: Int) {
+    /// - Throws: `GatewayError` when a file of `tls` cannot be used.
+    package init(_ configuration: UpstreamConfiguration, loops: Int, log: OperationalLog? = nil) throws {
         self.configuration = configuration
+        self.log = log
+        tls = try configuration.tls.map { try Self.clientTLS($0, configuration.name) }
         self.loops = loops
         names = configuration.servers.map { "\(configuration.name) (\($0.address))" }
-        authorities = configuration.servers.map { Array(Self.authority($0.address, isSecure: configuration.tls != nil).utf8) }
+        authorities = configuration.servers.map { Self.authority($0.address, isSecure: configuration.tls != nil) }
+        key = UpstreamKey(configuration.balance)
         outlier = configuration.outlier.map { OutlierDetector(OutlierSettings($0)) }
         retry = RetryPolicy(RetrySettings(configuration.retry))
         let identities = configuration.servers.map { KeyHash().hash(Array("\($0.address)".utf8).span) }
@@ -36,6 +47,7 @@ package final class Upstream: Sendable {
             BalancerServer(identity: identity, weight: UInt32(clamping: server.weight), isBackup: server.isBackup)
         }
         shared = SharedServers(count: configuration.servers.count)
+        counters = UpstreamCounters(loops: loops, servers: configuration.servers.count)
         if case .hash = configuration.balance {
             let primaries = balancerServers.filter { !$0.isBackup }
             table = RendezvousTable(primaries.map { RendezvousTable.Server(identity: $0.identity, weight: $0.weight) })
@@ -49,6 +61,13 @@ package final class Upstream: Sendable {
     deinit {
         unsafe places.deinitialize(count: loops)
         unsafe places.deallocate()
+    }
+
+    /// Whether it can serve another configuration as it is. Files of `tls` may have changed under their names.
+    func goesOn(as wanted: UpstreamConfiguration, loops: Int) throws -> Bool {
+        guard configuration == wanted, self.loops == loops else { return false }
+        guard let now = try wanted.tls.map({ try Self.clientTLS($0, wanted.name) }) else { return true }
+        return tls?.isSame(as: now) ?? false
     }
 
     /// The loop's own part. On the thread of the response's loop.
@@ -69,15 +88,19 @@ package final class Upstream: Sendable {
 
     // MARK: connections
 
-    private static func authority(_ address: UpstreamAddress, isSecure: Bool) -> String {
+    /// What stands in Host for an address.
+    static func authority(_ address: UpstreamAddress, isSecure: Bool) -> [UInt8] {
         // A server on a Unix socket has no name of its own; `localhost` is what others send (curl --unix-socket).
-        guard let port = address.port else { return "localhost" }
+        guard let port = address.port else { return Array("localhost".utf8) }
         let text = "\(address)"
-        return port == (isSecure ? 443 : 80) ? String(text.dropLast("\(port)".count + 1)) : text
+        return Array((port == (isSecure ? 443 : 80) ? String(text.dropLast("\(port)".count + 1)) : text).utf8)
     }
 
-    /// The name that TLS asks for and verifies.
-    func host(of server: UpstreamServer) -> String { configuration.tls?.serverName ?? server.address.host ?? "localhost" }
+    /// Where to connect, and the name that TLS asks for and verifies when the configuration has none.
+    func host(of server: UpstreamServer) -> String { server.address.host ?? "localhost" }
+
+    /// Whether its connections may turn out to be of HTTP/2, on which nobody can ask for another protocol.
+    var maySpeakHTTP2: Bool { configuration.version == .http2 || configuration.version == .auto && configuration.tls != nil }
 
     /// Limits of the whole process, divided among the loops.
     func clientOptions(_ server: UpstreamServer) -> HTTPClientOptions {
@@ -93,6 +116,8 @@ package final class Upstream: Sendable {
         options.headTimeout = .zero
         options.bodyTimeout = .nanoseconds(Int64(clamping: configuration.timeouts.bodyNs))
         options.connectsTo = server.address.connectsTo
+        options.protocols = HTTPClientProtocols(configuration.version)
+        if let tls { options.tls = tls }
         return options
     }
 }

@@ -4,7 +4,7 @@ internal import Glibc
 public import UringHTTP
 internal import UringHTTP1
 internal import UringHTTP2
-internal import UringTLS
+package import UringTLS
 
 /// Limits and times of an `HTTPClient`. Each is per loop and server, where a server is scheme, host and port.
 public struct HTTPClientOptions: Sendable {
@@ -80,6 +80,8 @@ public enum HTTPClientProtocols: Sendable, Hashable {
 }
 
 /// TLS of an `HTTPClient`: versions 1.2 and 1.3; sessions are resumed.
+///
+/// What is read for it, such as the system's authorities, is read when a loop makes its first connection.
 public struct HTTPClientTLS: Sendable {
     /// Who vouches for servers.
     public enum Trust: Sendable {
@@ -92,11 +94,21 @@ public struct HTTPClientTLS: Sendable {
     }
     /// Default: `.system`.
     public var trust = Trust.system
+    /// The oldest version that is spoken. Default: 1.2.
+    public var minVersion = TLSOptions.Version.tls12
+    /// A DNS name or IP address that is asked for (SNI, RFC 6066 section 3) and that the certificate must name. nil, the default: the URL's host.
+    public var serverName: String?
+    /// Loaded already, for all loops: takes the place of `trust` and `minVersion`.
+    package var prepared: TLSClientConfiguration?
 
     /// The default.
     public init() {}
 
     func configuration(_ protocols: HTTPClientProtocols) throws(TLSLoadError) -> TLSClientConfiguration {
+        if var prepared {
+            prepared.applicationProtocols = protocols.names
+            return prepared
+        }
         let known: TLSClientConfiguration.Trust =
             switch trust {
             case .system: .system
@@ -105,6 +117,7 @@ public struct HTTPClientTLS: Sendable {
             }
         var configuration = TLSClientConfiguration(trust: known)
         configuration.applicationProtocols = protocols.names
+        configuration.minimumVersion = minVersion == .tls13 ? .tls13 : .tls12
         return configuration
     }
 }

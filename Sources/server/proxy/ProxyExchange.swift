@@ -43,6 +43,9 @@ package final class ProxyExchange: Responder {
     /// Of the attempt under way: `.max` when there is none.
     package private(set) var server = Int.max
 
+    /// Why the last attempt failed, in words; nil when there are no more than its outcome has.
+    package internal(set) var fault: HTTPClientError?
+
     unowned let loop: Loop
     var director: (any ProxyDirector)?
     var phase = Phase.free
@@ -179,7 +182,7 @@ package final class ProxyExchange: Responder {
 
     private func attempt() {
         guard let director else { return }
-        retryAt = .max
+        (retryAt, fault) = (.max, nil)
         switch director.choose(self) {
         case .answer(let status, let reason): fail(status, reason)
         case .to(let choice):
@@ -300,7 +303,7 @@ package final class ProxyExchange: Responder {
         phase = .free
         let director = director
         self.director = nil
-        note = nil
+        (note, fault) = (nil, nil)
         marks = (0, 0)
         director?.finished(self)
     }
@@ -328,6 +331,7 @@ extension ProxyExchange: ClientWaiter {
 
     package func refused(_ error: HTTPClientError) {
         guard phase == .waiting else { return }
+        fault = error
         let failure: ProxyFailure =
             switch error.reason {
             case .overloaded: .overloaded

@@ -150,6 +150,12 @@ public final class RunningServer: Sendable {
         }
     }
 
+    /// A loop, for tasks that shall run on it; nil when it has ended. Not from a loop's thread.
+    package func serverLoop(_ index: Int) -> ServerLoop? {
+        let answer = Answer<ServerLoop>()
+        return threads[index].post(.runOn { answer.send($0) }) ? answer.wait() : nil
+    }
+
     /// Each loop's figures, gathered on the loops' threads. Missing: loops that have stopped.
     public func snapshots() -> [LoopSnapshot] {
         threads.compactMap { thread in
