@@ -70,6 +70,19 @@ package final class Upstream: Sendable {
         return tls?.isSame(as: now) ?? false
     }
 
+    /// Takes over what is known of servers that another configuration has had: who is ill is asked before it gets a request; who is new begins slowly. Before it serves.
+    func inherit(from old: Upstream) {
+        for (index, server) in configuration.servers.enumerated() {
+            if let known = old.configuration.servers.firstIndex(where: { $0.address == server.address }) {
+                if configuration.health != nil, !old.shared.isHealthy(known) { setHealthy(index, false) }
+            } else if configuration.slowStartNs > 0 {
+                // A return begins the slow start.
+                setHealthy(index, false)
+                setHealthy(index, true)
+            }
+        }
+    }
+
     /// The loop's own part. On the thread of the response's loop.
     func onLoop(of response: borrowing Response) -> LoopUpstream {
         let index = response.loopIndex

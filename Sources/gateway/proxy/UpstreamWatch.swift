@@ -27,7 +27,9 @@ final class UpstreamWatch: Sendable {
     private static func run(_ upstream: Upstream, _ loop: ServerLoop) async {
         await withDiscardingTaskGroup { group in
             if let health = upstream.configuration.health {
-                for server in upstream.configuration.servers.indices { group.addTask { await check(upstream, server, health, loop) } }
+                // One for all: what TLS needs is loaded once.
+                let client = UpstreamPool.makeClient()
+                for server in upstream.configuration.servers.indices { group.addTask { await check(upstream, server, health, client, loop) } }
             }
             if let outlier = upstream.outlier { group.addTask { await sweep(upstream, outlier, loop) } }
         }
@@ -42,10 +44,13 @@ final class UpstreamWatch: Sendable {
 
     // MARK: checks
 
-    private static func check(_ upstream: Upstream, _ server: Int, _ health: HealthConfiguration, _ loop: ServerLoop) async {
-        guard let probe = try? probe(upstream, server, health, loop) else { return }
+    private static func check(_ upstream: Upstream, _ server: Int, _ health: HealthConfiguration, _ client: UInt64, _ loop: ServerLoop) async {
+        guard let probe = try? probe(upstream, server, health, client, loop) else { return }
         var random = PolicyRandom(seed: MonotonicClock.now ^ UInt64(server) << 48)
-        var state = HealthState(HealthSettings(health), now: MonotonicClock.now, random: &random)
+        var settings = HealthSettings(health)
+        // What another configuration found out (`Upstream.inherit`) is the case until a check says otherwise.
+        settings.initial = upstream.shared.isHealthy(server) ? .healthy : .unhealthy
+        var state = HealthState(settings, now: MonotonicClock.now, random: &random)
         checks: while !Task.isCancelled {
             let now = MonotonicClock.now
             switch state.step(now: now) {
@@ -65,7 +70,7 @@ final class UpstreamWatch: Sendable {
         if ServerLoop.current != nil { probe.retire() }
     }
 
-    private static func probe(_ upstream: Upstream, _ server: Int, _ health: HealthConfiguration, _ loop: ServerLoop) throws -> UpstreamProbe {
+    private static func probe(_ upstream: Upstream, _ server: Int, _ health: HealthConfiguration, _ client: UInt64, _ loop: ServerLoop) throws -> UpstreamProbe {
         let known = upstream.configuration.servers[server]
         var options = upstream.clientOptions(known)
         (options.connectionsPerServerMax, options.pendingPerServerMax) = (1, 1)
@@ -73,7 +78,7 @@ final class UpstreamWatch: Sendable {
         let address = health.port.map { known.address.with(port: $0) } ?? known.address
         options.connectsTo = address.connectsTo
         let pool = try UpstreamPool(
-            on: loop, isSecure: upstream.configuration.tls != nil, host: upstream.host(of: known), port: address.port ?? 0, options)
+            on: loop, isSecure: upstream.configuration.tls != nil, host: upstream.host(of: known), port: address.port ?? 0, client: client, options)
         let authority = health.host.map { Array($0.utf8) } ?? Upstream.authority(address, isSecure: upstream.configuration.tls != nil)
         let method: HTTPMethod = health.method == "HEAD" ? .head : health.method == "OPTIONS" ? .options : .get
         return UpstreamProbe(

@@ -96,8 +96,8 @@ final class LoopClients {
         return overflow ? .max : sum
     }
 
-    /// The most clients whose TLS sessions are kept; programs have a few, made once.
-    private static let contextsMax = 64
+    /// The most clients whose TLS sessions are kept; programs have a few, made once, a gateway up to three for each upstream. One beyond pays with full handshakes.
+    private static let contextsMax = 256
     /// In the order they were made.
     private var contexts: [(client: UInt64, context: TLSClientContext)] = []
 

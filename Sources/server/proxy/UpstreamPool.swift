@@ -20,9 +20,9 @@ package final class UpstreamPool {
 
     /// The same for a task of a loop, on its thread.
     /// - Throws: `CancellationError` when the loop is over.
-    package init(on loop: ServerLoop, isSecure: Bool, host: String, port: UInt16, _ options: HTTPClientOptions) throws {
+    package init(on loop: ServerLoop, isSecure: Bool, host: String, port: UInt16, client: UInt64, _ options: HTTPClientOptions) throws {
         pool = ClientPool(
-            try loop.executor.makeClients(), ClientPool.Key(client: Self.makeClient(), scheme: isSecure ? .https : .http, host: host, port: port), options)
+            try loop.executor.makeClients(), ClientPool.Key(client: client, scheme: isSecure ? .https : .http, host: host, port: port), options)
     }
 
     /// Other connections to the server of another pool: of HTTP/1.1, for requests that ask for another protocol, which HTTP/2 has no word for (RFC 9113 section 8.6).

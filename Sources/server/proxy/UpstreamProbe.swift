@@ -39,7 +39,7 @@ package final class UpstreamProbe: ClientConsumer, ClientWaiter, @unchecked Send
     /// - Parameter pool: the probe's own, of the same loop.
     package init(_ request: ProbeRequest, _ pool: UpstreamPool, on loop: ServerLoop) { (self.request, self.pool, self.loop) = (request, pool.pool, loop) }
 
-    /// Sends the request and waits for the whole response. By a task of the loop; once it is over, never again.
+    /// Sends the request and waits for the whole response, until the task is cancelled. By a task of the loop; once that is over, never again.
     package func ask(timeout: Duration) async -> Answer {
         number += 1
         (status, wasStale) = (nil, false)
@@ -47,13 +47,16 @@ package final class UpstreamProbe: ClientConsumer, ClientWaiter, @unchecked Send
         let timer = Task(executorPreference: loop.taskExecutor) { [self] in
             // Cancelled: answered in time, or the loop is over, which ends the exchange by itself.
             guard (try? await loop.sleep(for: timeout)) != nil, asked == number else { return }
-            giveUp()
-            answer(.failure(HTTPClientError(.timeout, "no complete answer within \(timeout)", wasNotSent: false)))
+            end(HTTPClientError(.timeout, "no complete answer within \(timeout)", wasNotSent: false))
         }
-        // Resumed once: by `answer`, which takes it.
-        let result = unsafe await withUnsafeContinuation { continuation in
-            unsafe self.continuation = unsafe continuation
-            join()
+        let result = await withTaskCancellationHandler {
+            // Resumed once: by `answer`, which takes it.
+            unsafe await withUnsafeContinuation { continuation in
+                unsafe self.continuation = unsafe continuation
+                join()
+            }
+        } onCancel: {
+            loop.executor.run { [self] in if asked == number { end(HTTPClientError(.closed, "nobody wants the answer any more")) } }
         }
         timer.cancel()
         return result
@@ -65,10 +68,10 @@ package final class UpstreamProbe: ClientConsumer, ClientWaiter, @unchecked Send
         if handle == nil, unsafe continuation != nil { self.ticket = ticket }
     }
 
-    private func giveUp() {
+    private func end(_ error: HTTPClientError) {
         if ticket != 0 { pool.cancel(ticket) }
         handle?.cancel()
-        (handle, ticket) = (nil, 0)
+        answer(.failure(error))
     }
 
     private func answer(_ answer: Answer) {

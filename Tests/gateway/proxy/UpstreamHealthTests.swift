@@ -83,6 +83,16 @@ import UringServer
         #expect(gateway.eventually { $0.snapshot.servers[0].checks > before })
         #expect(bad.requests.allSatisfy { $0.line.hasPrefix("HEAD ") })
 
+        // Another configuration with the same servers begins with what is known of them.
+        let failed = gateway.log.filter { $0.contains("is unhealthy") }.count
+        changed.upstreams[0].health?.healthyAfter = 3
+        _ = try gateway.gateway.reload(changed)
+        #expect(gateway.eventually { $0.snapshot.servers[0].checks > 2 })
+        #expect(!gateway.snapshot.servers[0].isHealthy)
+        #expect(gateway.log.filter { $0.contains("is unhealthy") }.count == failed)
+        state.now = "good"
+        #expect(gateway.eventually { $0.snapshot.servers[0].isHealthy })
+
         let old = gateway.gateway.upstreams[0]
         changed.upstreams[0].health = nil
         _ = try gateway.gateway.reload(changed)
@@ -91,6 +101,21 @@ import UringServer
         let asked = old.snapshot().servers[0].checks
         usleep(20_000)
         #expect(old.snapshot().servers[0].checks == asked)
+    }
+
+    /// A check that waits for a server that hangs does not hold up the end.
+    @Test func stopsAtOnce() throws {
+        let state = Switch()
+        state.now = "hung"
+        let server = try server(state, "x")
+        var upstream = UpstreamConfiguration(ports: [server.port])
+        upstream.health = health { $0.timeoutNs = 600_000_000_000 }
+        let began = MonotonicClock.now
+        do {
+            let gateway = try TestGateway(upstream)
+            #expect(gateway.eventually { _ in !server.requests.isEmpty })
+        }
+        #expect(MonotonicClock.now - began < 4_000_000_000)
     }
 
     @Test func whoFailsRequestsIsEjected() throws {
