@@ -120,7 +120,12 @@ package final class Gateway: Sendable {
             let gone = state.application.upstreams.filter { old in !application.upstreams.contains { $0 === old } }
             for upstream in gone { upstream.stopWatching() }
             Self.watch(application.upstreams, server)
-            if !gone.isEmpty { server.onEachLoop { loop in for upstream in gone { upstream.retire(loop: loop) } } }
+            if !gone.isEmpty {
+                let current = application.upstreams
+                server.onEachServerLoop { index, loop in
+                    for old in gone { old.retire(loop: index, loop, successor: current.first { $0.configuration.name == old.configuration.name }) }
+                }
+            }
             let oldAdmin = keepsAdmin ? nil : state.admin
             state = State(configuration: new, application: application, admin: admin)
             log.level = new.logLevel

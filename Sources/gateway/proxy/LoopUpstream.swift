@@ -17,7 +17,9 @@ final class LoopUpstream: ProxyDirector {
     /// Of HTTP/1.1, for requests that ask for another protocol, where `pools` may be of HTTP/2; made when the first such request comes.
     private var upgradePools: [UpstreamPool?]
     private let upgradeClient = UpstreamPool.makeClient()
-    private var free: [ProxyExchange] = []
+    /// Those that are under way, then the free ones.
+    private var exchanges: [ProxyExchange] = []
+    private var live = 0
     private var budget: RetryBudget
     private var failureLines: FailureLines
 
@@ -48,11 +50,27 @@ final class LoopUpstream: ProxyDirector {
     /// An exchange for a request of this loop.
     func take(_ response: borrowing Response) -> ProxyExchange {
         budget.request(now: response.monotonicNanoseconds)
-        return free.popLast() ?? ProxyExchange(on: response)
+        if live == exchanges.count { exchanges.append(ProxyExchange(on: response)) }
+        let exchange = exchanges[live]
+        exchange.place = live
+        live += 1
+        return exchange
     }
 
     func finished(_ exchange: ProxyExchange) {
-        if free.count < Self.freeMax { free.append(exchange) }
+        live -= 1
+        let (place, last) = (exchange.place, exchanges[live])
+        exchanges.swapAt(place, live)
+        (last.place, exchange.place) = (place, live)
+        if exchanges.count - live > Self.freeMax { exchanges.removeLast() }
+    }
+
+    /// Ends what these servers still have to do.
+    /// - Returns: how many requests that were.
+    func cut(_ servers: Set<Int>) -> Int {
+        let doomed = exchanges[..<live].filter { servers.contains($0.server) }
+        for exchange in doomed { exchange.cut() }
+        return doomed.count
     }
 
     /// No requests come any more.

@@ -93,10 +93,22 @@ package final class Upstream: Sendable {
         return made
     }
 
-    /// The upstream is no part of the configuration any more: the loop's idle connections go, and busy ones behind their exchange. On the loop's thread.
-    package func retire(loop index: Int) {
-        unsafe places[index]?.retire()
+    /// The upstream is no part of the configuration any more: the loop's idle connections go, and busy ones behind their exchange. Requests to servers that the successor does not
+    /// have get `drain` to finish. On the loop's thread.
+    func retire(loop index: Int, _ loop: ServerLoop, successor: Upstream?) {
+        guard let here = unsafe places[index] else { return }
+        here.retire()
         unsafe places[index] = nil
+        let kept = Set(successor?.configuration.servers.map(\.address) ?? [])
+        let removed = Set(configuration.servers.indices.filter { !kept.contains(configuration.servers[$0].address) })
+        guard configuration.drainNs > 0, !removed.isEmpty else { return }
+        let retired = RetiredUpstream(here)
+        // This object is held with it: the loop's part does not hold it.
+        Task(executorPreference: loop.taskExecutor) { [self] in
+            guard (try? await loop.sleep(for: .nanoseconds(Int64(clamping: configuration.drainNs)))) != nil else { return }
+            let count = retired.here.cut(removed)
+            if count > 0 { log?.warning("upstream \(configuration.name): \(count) requests to servers that were removed took longer than drain, and were cut off") }
+        }
     }
 
     // MARK: connections
@@ -122,6 +134,7 @@ package final class Upstream: Sendable {
         let share = loops * configuration.servers.count
         options.connectionsPerServerMax = limits.max == 0 ? 65_536 : max(1, (limits.max + share - 1) / share)
         options.pendingPerServerMax = limits.pendingMax == 0 ? 0 : max(1, (limits.pendingMax + share - 1) / share)
+        options.streamsPerConnectionMax = limits.streamsMax
         options.requestsPerConnectionMax = limits.requestsPerConnectionMax
         options.connectTimeout = .nanoseconds(Int64(clamping: limits.connectTimeoutNs))
         options.idleTimeout = .nanoseconds(Int64(clamping: limits.idleTimeoutNs))
@@ -133,6 +146,12 @@ package final class Upstream: Sendable {
         if let tls { options.tls = tls }
         return options
     }
+}
+
+/// A loop's part of an upstream that has retired, for a task of that loop, which alone touches it.
+private final class RetiredUpstream: @unchecked Sendable {
+    let here: LoopUpstream
+    init(_ here: LoopUpstream) { self.here = here }
 }
 
 extension ListenAddress {

@@ -22,8 +22,10 @@ public struct HTTPClientOptions: Sendable {
     public var pingTimeout = Duration.seconds(20)
     /// How long an unused connection is kept. Default 4 s: servers close theirs after 5 s and more, and who closes first never meets a connection that is gone.
     public var idleTimeout = Duration.seconds(4)
-    /// Connections at the same time. Default 256. One of HTTP/2 has as many requests at a time as its server allows, at most 128; another is made when that is not enough.
+    /// Connections at the same time. Default 256. One of HTTP/2 has as many requests at a time as its server and `streamsPerConnectionMax` allow; another is made when that is not enough.
     public var connectionsPerServerMax = 256
+    /// Requests at the same time on one connection of HTTP/2, of which the server may allow fewer. 1 to 1000; default 128.
+    public var streamsPerConnectionMax = 128
     /// Requests that wait for a connection when there are as many as there may be; further ones fail at once. Default 1024.
     public var pendingPerServerMax = 1024
     /// Requests on one connection; 0: any number. Default 0.

@@ -43,6 +43,8 @@ package final class ProxyExchange: Responder {
     /// Of the attempt under way: `.max` when there is none.
     package private(set) var server = Int.max
 
+    /// The director's, who may find it by that.
+    package var place = 0
     /// Why the last attempt failed, in words; nil when there are no more than its outcome has.
     package internal(set) var fault: HTTPClientError?
 
@@ -167,6 +169,20 @@ package final class ProxyExchange: Responder {
         if wasTrying { director?.attempted(self, .failed(.timeout), nanoseconds: now &- attemptBegan) }
         release()
         fail(.gatewayTimeout, "the server did not answer in time")
+    }
+
+    /// Its server is out of use for good: the client is told, or sees its response break off. Nothing when no attempt is under way.
+    package func cut() {
+        guard server != .max else { return }
+        // A head that is here has been written for the client already.
+        guard phase == .relaying || phase == .held else {
+            giveUpAttempt()
+            release()
+            return fail(.serviceUnavailable, "the server is no longer in use")
+        }
+        giveUpAttempt()
+        loop.link(self)?.abort(self)
+        finish()
     }
 
     override func cancelled() {

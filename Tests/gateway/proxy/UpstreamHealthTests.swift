@@ -118,6 +118,66 @@ import UringServer
         #expect(MonotonicClock.now - began < 4_000_000_000)
     }
 
+    /// A reload gives requests to a server that it removes `drain`, and those to servers that stay as long as they take.
+    @Test func removedServersAreDrained() throws {
+        let slow: RecordingServer.Script = { request, _ in
+            request.line.contains("/begun")
+                ? [.send("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n" + String(repeating: "x", count: 50_000)), .hang] : request.line.contains("/hung") ? [.hang] : [.answer()]
+        }
+        let (removed, stays) = (try RecordingServer(slow), try RecordingServer(slow))
+        var upstream = UpstreamConfiguration(ports: [removed.port, stays.port])
+        upstream.drainNs = 30_000_000
+        let gateway = try TestGateway(upstream)
+        var clients: [(client: RawClient, server: Int)] = []
+        for path in ["/hung", "/hung", "/begun", "/begun"] {
+            let before = removed.requests.count
+            let client = try RawClient(gateway.endpoint)
+            try client.send("GET \(path) HTTP/1.1\r\nHost: a\r\n\r\n")
+            let expected = clients.count + 1
+            #expect(gateway.eventually { _ in removed.requests.count + stays.requests.count == expected })
+            clients.append((client, removed.requests.count > before ? 0 : 1))
+        }
+        #expect(clients.map(\.server).sorted() == [0, 0, 1, 1])
+        upstream.servers.removeFirst()
+        var changed = TestGateway.configuration([upstream])
+        changed.listeners[0].address = .ipv4([127, 0, 0, 1], port: try #require(gateway.endpoint.port))
+        let old = gateway.gateway.upstreams[0]
+        _ = try gateway.gateway.reload(changed)
+        #expect(try gateway.get().status == 200)
+        for (number, entry) in clients.enumerated() where entry.server == 0 {
+            if number < 2 { #expect(try entry.client.readFinalResponse().status == 503) } else { #expect(throws: (any Error).self) { try entry.client.readFinalResponse() } }
+        }
+        #expect(gateway.eventually { _ in old.snapshot().servers[0].active == 0 })
+        #expect(old.snapshot().servers[1].active == 2)
+        #expect(gateway.log.contains { $0.contains("orders: 2 requests to servers that were removed") }, "\(gateway.log)")
+    }
+
+    /// Beyond `max-streams` another connection is made.
+    @Test func streamsPerConnectionAreBounded() throws {
+        var options = ServerOptions()
+        options.loops = .count(1)
+        let server = try Server(
+            listeners: [Listener("127.0.0.1:0", http2: .only)], options: options,
+            application: Application(async: { request, response in
+                try await request.loop.sleep(for: .milliseconds(30))
+                response.write("\(request.connectionID)")
+            })
+        ).start()
+        defer { server.stop(within: .seconds(5)) }
+        var upstream = UpstreamConfiguration(ports: [try #require(server.addresses[0].split(separator: ":").last.flatMap { UInt16($0) })])
+        upstream.version = .http2
+        upstream.connections.streamsMax = 2
+        let gateway = try TestGateway(upstream)
+        let clients = try (0..<6).map { _ in
+            let client = try RawClient(gateway.endpoint)
+            try client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            return client
+        }
+        let connections = try clients.map { try $0.readFinalResponse().bodyText }
+        #expect(Set(connections).count >= 2)
+        #expect(Dictionary(grouping: connections) { $0 }.count <= 3)
+    }
+
     @Test func whoFailsRequestsIsEjected() throws {
         let dead = try RecordingServer { _, _ in [] }
         dead.stop()
