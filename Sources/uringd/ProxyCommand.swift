@@ -11,7 +11,7 @@ struct ProxyCommand: ParsableCommand {
         name: .customLong("from"), help: ArgumentHelp("Where to listen; may be repeated. ADDR is HOST:PORT, [V6]:PORT or unix:PATH.", valueName: "addr"),
         transform: ListenOption.parse)
     var from: [ListenAddress] = []
-    @Option(name: .customLong("to"), help: ArgumentHelp("The server, http://HOST[:PORT]; a path in it stands before the paths of requests.", valueName: "url")) var to: String
+    @Option(name: .customLong("to"), help: ArgumentHelp("The server, http://HOST[:PORT] or https://HOST[:PORT]; a path in it stands before the paths of requests.", valueName: "url")) var to: String
     @OptionGroup var loopsOption: LoopsOption
     @OptionGroup var backend: BackendOption
     @OptionGroup var transport: TransportOption

@@ -59,7 +59,7 @@ package final class RecordingServer: Sendable {
     package typealias Script = @Sendable (RecordedRequest, Int) -> [ServerAct]
 
     package let port: UInt16
-    private let listener: Int32
+    private let door: Door
     private let state = Mutex<(requests: [RecordedRequest], connections: Int)>(([], 0))
 
     package var requests: [RecordedRequest] { state.withLock { $0.requests } }
@@ -68,7 +68,8 @@ package final class RecordingServer: Sendable {
     /// - Parameter script: what to do with a request and its number, from 0, of all connections.
     package init(port: UInt16 = 0, _ script: @escaping Script) throws {
         let listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-        self.listener = listener
+        let door = Door(listener)
+        self.door = door
         var on: Int32 = 1
         unsafe setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, socklen_t(MemoryLayout<Int32>.size))
         var address = sockaddr_in()
@@ -85,6 +86,7 @@ package final class RecordingServer: Sendable {
         guard bound else { throw RawClientError.system(call: "bind", errno: errno) }
         self.port = UInt16(bigEndian: address.sin_port)
         start { [weak self] in
+            defer { door.close() }
             while true {
                 let connection = accept(listener, nil, nil)
                 guard connection >= 0 else { return }
@@ -104,15 +106,29 @@ package final class RecordingServer: Sendable {
     deinit { stop() }
 
     /// Takes no further connections.
-    package func stop() {
-        shutdown(listener, Int32(SHUT_RDWR))
-        close(listener)
-    }
+    package func stop() { door.shut() }
 
     fileprivate func record(_ request: RecordedRequest) -> Int {
         state.withLock { state in
             state.requests.append(request)
             return state.requests.count - 1
+        }
+    }
+}
+
+/// A listening socket. The thread that accepts closes it, and nobody else: its number may be another's the moment after.
+private final class Door: Sendable {
+    private let fd: Mutex<Int32?>
+
+    init(_ fd: Int32) { self.fd = Mutex(fd) }
+
+    /// Connections are refused from here on, and the thread that accepts ends.
+    func shut() { fd.withLock { if let fd = $0 { shutdown(fd, Int32(SHUT_RDWR)) } } }
+
+    func close() {
+        fd.withLock { fd in
+            if let fd { Glibc.close(fd) }
+            fd = nil
         }
     }
 }

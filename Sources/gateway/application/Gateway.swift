@@ -30,7 +30,7 @@ package final class Gateway: Sendable {
         var options = configuration.serverOptions
         options.backend = backend
         let loops = try Self.plan(options.loops).cores.count
-        let application = try GatewayApplication(configuration, loops: loops)
+        let application = try GatewayApplication(configuration, loops: loops, log: log)
         let listeners = try configuration.serverListeners()
         // First, so that probes see "starting" instead of a refused connection.
         let admin = try configuration.admin.map { try Self.startAdmin($0, readiness, reporter, backend) }
@@ -44,7 +44,15 @@ package final class Gateway: Sendable {
         }
         (self.readiness, self.log, self.reporter) = (readiness, log, reporter)
         state = Mutex(State(configuration: configuration, application: application, admin: admin))
+        Self.watch(application.upstreams, server)
         readiness.current = .serving
+    }
+
+    /// Health checks and the like begin, where they are not under way. Each upstream's belong to one loop, not all to the same.
+    private static func watch(_ upstreams: [Upstream], _ server: RunningServer) {
+        for (number, upstream) in upstreams.enumerated() {
+            if let loop = server.serverLoop(number % server.plan.cores.count) { upstream.startWatching(on: loop) }
+        }
     }
 
     private static func plan(_ selection: UringServer.LoopSelection) throws -> LoopPlan {
@@ -84,6 +92,9 @@ package final class Gateway: Sendable {
         admin.addresses.map { "listening on \($0.hasPrefix("unix:") ? "http+" : "http://")\($0) (admin)" }
     }
 
+    /// Of the configuration that is at work, in its order.
+    package var upstreams: [Upstream] { state.withLock { $0.application.upstreams } }
+
     // MARK: reload
 
     /// Goes over to another configuration: requests under way finish with the old one, connections and listeners that stay are untouched.
@@ -91,7 +102,7 @@ package final class Gateway: Sendable {
     /// - Throws: what cannot be opened; then the old configuration goes on as it was.
     package func reload(_ new: Configuration) throws -> [String] {
         try state.withLock { state in
-            let application = try GatewayApplication(new, loops: server.plan.cores.count, previous: state.application)
+            let application = try GatewayApplication(new, loops: server.plan.cores.count, previous: state.application, log: log)
             let listeners = try new.serverListeners()
             let keepsAdmin = new.admin == state.configuration.admin
             let admin = keepsAdmin ? state.admin : try new.admin.map { try Self.startAdmin($0, readiness, reporter, server.backend) }
@@ -107,7 +118,14 @@ package final class Gateway: Sendable {
             for change in Self.transportChanges(from: state.configuration, to: new) { log.notice(change) }
             for address in change.removed { log.info("no longer listening on \(address)") }
             let gone = state.application.upstreams.filter { old in !application.upstreams.contains { $0 === old } }
-            if !gone.isEmpty { server.onEachLoop { loop in for upstream in gone { upstream.retire(loop: loop) } } }
+            for upstream in gone { upstream.stopWatching() }
+            Self.watch(application.upstreams, server)
+            if !gone.isEmpty {
+                let current = application.upstreams
+                server.onEachServerLoop { index, loop in
+                    for old in gone { old.retire(loop: index, loop, successor: current.first { $0.configuration.name == old.configuration.name }) }
+                }
+            }
             let oldAdmin = keepsAdmin ? nil : state.admin
             state = State(configuration: new, application: application, admin: admin)
             log.level = new.logLevel
@@ -173,6 +191,7 @@ package final class Gateway: Sendable {
     /// Drains, and returns when every connection is gone. Once.
     package func stop() {
         readiness.current = .draining
+        for upstream in state.withLock({ $0.application.upstreams }) { upstream.stopWatching() }
         server.stop(limit: state.withLock { $0.configuration.drainLimit })
         if let line = HandshakeSummary(server.lastFigures).line { log.info(line) }
         state.withLock { $0.admin }?.stop(within: Self.adminDrain)

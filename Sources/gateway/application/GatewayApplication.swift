@@ -13,9 +13,13 @@ package struct GatewayApplication: Sendable {
 
     /// - Throws: what cannot be opened: a directory of `files`, the access log.
     /// - Parameter previous: what goes on with the same connections where its configuration is the same.
-    package init(_ configuration: Configuration, loops: Int, previous: GatewayApplication? = nil) throws {
-        upstreams = configuration.upstreams.map { wanted in
-            previous?.upstreams.first { $0.configuration == wanted && $0.loops == loops } ?? Upstream(wanted, loops: loops)
+    package init(_ configuration: Configuration, loops: Int, previous: GatewayApplication? = nil, log: OperationalLog? = nil) throws {
+        upstreams = try configuration.upstreams.map { wanted in
+            let old = previous?.upstreams.first { $0.configuration.name == wanted.name }
+            if let old, try old.goesOn(as: wanted, loops: loops) { return old }
+            let made = try Upstream(wanted, loops: loops, log: log)
+            if let old { made.inherit(from: old) }
+            return made
         }
         routes = try Routes(configuration.routes, ProxyParts(upstreams, trusted: configuration.trustedProxies))
         logs = try configuration.accessLog.map { log throws in

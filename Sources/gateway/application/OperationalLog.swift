@@ -15,6 +15,14 @@ package final class OperationalLog: Sendable {
         self.logger = Mutex(logger)
     }
 
+    /// Writes lines elsewhere.
+    /// - Parameter write: called on whichever thread has something to say, one at a time.
+    package init(level: LogLevel, to write: @escaping @Sendable (String) -> Void) {
+        var logger = Logger(label: "uringd") { _ in LineLogHandler(write: write) }
+        logger.logLevel = Logger.Level(level)
+        self.logger = Mutex(logger)
+    }
+
     package var level: LogLevel {
         get { LogLevel(rawValue: logger.withLock(\.logLevel).rawValue) ?? .info }
         set { logger.withLock { $0.logLevel = Logger.Level(newValue) } }
@@ -29,6 +37,20 @@ package final class OperationalLog: Sendable {
 
 extension Logger.Level {
     fileprivate init(_ level: LogLevel) { self = Logger.Level(rawValue: level.rawValue) ?? .info }
+}
+
+/// Hands on the text of each message.
+private struct LineLogHandler: LogHandler {
+    let write: @Sendable (String) -> Void
+    var logLevel = Logger.Level.info
+    var metadata: Logger.Metadata = [:]
+
+    subscript(metadataKey key: String) -> Logger.Metadata.Value? {
+        get { metadata[key] }
+        set { metadata[key] = newValue }
+    }
+
+    func log(event: LogEvent) { write("\(event.message)") }
 }
 
 /// What loops report, as log lines. A fault that every request meets must not turn into a flood that holds the loops up: beyond a few lines a

@@ -34,21 +34,22 @@ package enum QuickConfiguration {
     }
 
     /// `uringd proxy`: everything to one server.
-    /// - Parameter url: `http://host[:port]`; with a path, it stands before those of the requests.
+    /// - Parameter url: `http://host[:port]`, or `https://`, where the system's authorities have to vouch for the host; with a path, it stands before those of the requests.
     package static func proxy(
         to url: String, listen: [ListenAddress], loops: LoopSelection, transport: QuickTransport = QuickTransport()
     ) throws -> Configuration {
         let endpoint: EndpointURL
         switch EndpointURL.parse(url) {
         case .success(let parsed): endpoint = parsed
-        case .failure(let problem): throw GatewayError("--to \(url.prefix(100)): \(problem.reason); http://HOST[:PORT][/PATH] is expected")
+        case .failure(let problem): throw GatewayError("--to \(url.prefix(100)): \(problem.reason); http://HOST[:PORT][/PATH] or https://… is expected")
         }
-        guard !endpoint.isSecure else { throw GatewayError("--to \(url.prefix(100)): servers with TLS are not supported yet: give http://") }
         guard !endpoint.target.contains("?") else { throw GatewayError("--to \(url.prefix(100)): a query has no place here, requests bring their own") }
         var proxy = ProxyConfiguration(upstream: "server")
         if endpoint.target != "/" { proxy.path = .prefix(strip: "", add: endpoint.target) }
         var made = configuration(listen, loops, transport, RouteConfiguration(name: "proxy", action: .proxy(proxy)))
-        made.upstreams = [UpstreamConfiguration(name: "server", servers: [UpstreamServer(address: endpoint.address)])]
+        var upstream = UpstreamConfiguration(name: "server", servers: [UpstreamServer(address: endpoint.address)])
+        if endpoint.isSecure { (upstream.tls, upstream.version) = (.standard, .auto) }
+        made.upstreams = [upstream]
         return made
     }
 

@@ -6,8 +6,8 @@ extension ConfigSchema {
     package static let unwired: Set<String> = [
         "addresses", "admin.tokens", "access-log.sample", "deadline", "listen[].proxy-protocol", "redis", "request-id", "supervisor", "surge",
         "tracing",
-        "upstreams.NAME.adaptive-concurrency", "upstreams.NAME.drain", "upstreams.NAME.health",
-        "upstreams.NAME.protocol", "upstreams.NAME.proxy-protocol", "upstreams.NAME.resolve", "upstreams.NAME.tls",
+        "upstreams.NAME.adaptive-concurrency",
+        "upstreams.NAME.proxy-protocol", "upstreams.NAME.resolve",
         "routes[].access-log", "routes[].api-keys", "routes[].auth-request", "routes[].basic", "routes[].breaker", "routes[].client-cert",
         "routes[].compression", "routes[].cors", "routes[].degradable", "routes[].headers", "routes[].jwt", "routes[].rate-limit",
         "routes[].timeout",

@@ -62,7 +62,7 @@ extension ConfigurationBuilder {
     }
 
     mutating func upstreamTLS(_ outer: ConfigTable, _ label: String) -> UpstreamTLS? {
-        if outer.text(ofWord: "tls") == "on" { return UpstreamTLS(ConfigValidator.defaults(of: ConfigSchema.upstreamTLS)) }
+        if outer.text(ofWord: "tls") == "on" { return .standard }
         guard let table = outer.groupUnlessWord("tls") else { return nil }
         var tls = UpstreamTLS(table)
         tls.authorities = path(table, "ca", label)
@@ -202,4 +202,14 @@ extension ConfigTable {
         guard case .text(let word)? = items[key]?.value else { return nil }
         return word
     }
+}
+
+extension OutlierConfiguration {
+    /// `outlier: {}`.
+    static var standard: OutlierConfiguration { OutlierConfiguration(ConfigValidator.defaults(of: ConfigSchema.outlier)) }
+}
+
+extension UpstreamTLS {
+    /// `tls: on`.
+    static var standard: UpstreamTLS { UpstreamTLS(ConfigValidator.defaults(of: ConfigSchema.upstreamTLS)) }
 }

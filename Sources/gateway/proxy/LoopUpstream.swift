@@ -10,14 +10,22 @@ final class LoopUpstream: ProxyDirector {
     private static let freeMax = 256
 
     private unowned let upstream: Upstream
+    private let loop: Int
     private var balancer: Balancer
     private var random: PolicyRandom
     private let pools: [UpstreamPool]
-    private var free: [ProxyExchange] = []
+    /// Of HTTP/1.1, for requests that ask for another protocol, where `pools` may be of HTTP/2; made when the first such request comes.
+    private var upgradePools: [UpstreamPool?]
+    private let upgradeClient = UpstreamPool.makeClient()
+    /// Those that are under way, then the free ones.
+    private var exchanges: [ProxyExchange] = []
+    private var live = 0
     private var budget: RetryBudget
+    private var failureLines: FailureLines
 
     init(_ upstream: Upstream, _ response: borrowing Response) {
         self.upstream = upstream
+        loop = response.loopIndex
         let (configuration, now) = (upstream.configuration, response.monotonicNanoseconds)
         var settings = BalancerSettings(method: BalanceMethod(configuration.balance))
         settings.panicThresholdPercent = configuration.panicThreshold.hundredths / 100
@@ -27,10 +35,14 @@ final class LoopUpstream: ProxyDirector {
         random = PolicyRandom(seed: now ^ UInt64(response.loopIndex) << 56)
         budget = RetryBudget(
             percent: min(configuration.retry.budget.hundredths / 100, 1000), reserve: UInt32(clamping: configuration.retry.budgetPerSecondMin * 10 / upstream.loops))
+        failureLines = FailureLines(servers: configuration.servers.count)
+        let client = UpstreamPool.makeClient()
         pools = configuration.servers.map { server in
             UpstreamPool(
-                on: response, isSecure: configuration.tls != nil, host: upstream.host(of: server), port: server.address.port ?? 0, upstream.clientOptions(server))
+                on: response, isSecure: configuration.tls != nil, host: upstream.host(of: server), port: server.address.port ?? 0, client: client,
+                upstream.clientOptions(server))
         }
+        upgradePools = Array(repeating: nil, count: pools.count)
     }
 
     // MARK: exchanges
@@ -38,15 +50,42 @@ final class LoopUpstream: ProxyDirector {
     /// An exchange for a request of this loop.
     func take(_ response: borrowing Response) -> ProxyExchange {
         budget.request(now: response.monotonicNanoseconds)
-        return free.popLast() ?? ProxyExchange(on: response)
+        if live == exchanges.count { exchanges.append(ProxyExchange(on: response)) }
+        let exchange = exchanges[live]
+        exchange.place = live
+        live += 1
+        return exchange
     }
 
     func finished(_ exchange: ProxyExchange) {
-        if free.count < Self.freeMax { free.append(exchange) }
+        live -= 1
+        let (place, last) = (exchange.place, exchanges[live])
+        exchanges.swapAt(place, live)
+        (last.place, exchange.place) = (place, live)
+        if exchanges.count - live > Self.freeMax { exchanges.removeLast() }
+    }
+
+    /// Ends what these servers still have to do.
+    /// - Returns: how many requests that were.
+    func cut(_ servers: Set<Int>) -> Int {
+        let doomed = exchanges[..<live].filter { servers.contains($0.server) }
+        for exchange in doomed { exchange.cut() }
+        return doomed.count
     }
 
     /// No requests come any more.
-    func retire() { for pool in pools { pool.retire() } }
+    func retire() {
+        for pool in pools { pool.retire() }
+        for pool in upgradePools { pool?.retire() }
+    }
+
+    private func pool(_ server: Int, for exchange: ProxyExchange) -> UpstreamPool {
+        guard exchange.request.asksUpgrade, upstream.maySpeakHTTP2 else { return pools[server] }
+        if let known = upgradePools[server] { return known }
+        let made = UpstreamPool(http1Beside: pools[server], client: upgradeClient)
+        upgradePools[server] = made
+        return made
+    }
 
     // MARK: decisions
 
@@ -59,10 +98,38 @@ final class LoopUpstream: ProxyDirector {
         switch choice {
         case .server(let server):
             if exchange.marks.1 & Self.takesServersAuthority != 0 { exchange.request.setAuthority(upstream.authorities[server]) }
-            return .to(ProxyChoice(pools[server], server: server))
-        case .busy: return .answer(.serviceUnavailable, reason: "every server has as many requests as it may")
-        case .tried, .unavailable: return .answer(.serviceUnavailable, reason: "no server is available")
+            count(exchange, server)
+            return .to(ProxyChoice(pool(server, for: exchange), server: server))
+        case .busy:
+            upstream.counters.add(.busy, loop: loop)
+            return .answer(.serviceUnavailable, reason: "every server has as many requests as it may")
+        case .tried, .unavailable:
+            upstream.counters.add(.unavailable, loop: loop)
+            return .answer(.serviceUnavailable, reason: "no server is available")
         }
+    }
+
+    /// An attempt begins.
+    private func count(_ exchange: ProxyExchange, _ server: Int) {
+        upstream.counters.add(.requests, loop: loop, server: server)
+        if exchange.attempts > 0 { upstream.counters.add(.retries, loop: loop) }
+    }
+
+    private func count(_ server: Int, _ outcome: ProxyOutcome, _ nanoseconds: UInt64) {
+        let counters = upstream.counters
+        switch outcome {
+        case .status(let status):
+            counters.add(.responses, plus: min(max(Int(status.code) / 100, 1), 5) - 1, loop: loop, server: server)
+            counters.add(.headNs, loop: loop, server: server, nanoseconds)
+        case .failed(let failure): counters.add(.failures, plus: Int(failure.rawValue), loop: loop, server: server)
+        case .cancelled: counters.add(.cancelled, loop: loop, server: server)
+        }
+    }
+
+    private func tell(_ failure: ProxyFailure, _ exchange: ProxyExchange, _ nanoseconds: UInt64) {
+        guard let log = upstream.log, let more = failureLines.admit(exchange.server, failure, now: exchange.now) else { return }
+        let reason = exchange.fault?.description ?? "after \(nanoseconds / 1_000_000) ms"
+        log.warning("a request to upstream \(upstream.names[exchange.server]) failed (\(failure.word)): \(reason)\(more > 0 ? "; \(more) more since the last such line" : "")")
     }
 
     /// Bit of `ProxyExchange.marks.1`: Host is the server's address.
@@ -70,12 +137,17 @@ final class LoopUpstream: ProxyDirector {
 
     func attempted(_ exchange: ProxyExchange, _ outcome: ProxyOutcome, nanoseconds: UInt64) {
         guard exchange.server != .max else { return }
+        count(exchange.server, outcome, nanoseconds)
+        if case .failed(let failure) = outcome { tell(failure, exchange, nanoseconds) }
         if let outlier = upstream.outlier {
-            _ = outlier.record(exchange.server, UpstreamOutcome(outcome), shared: upstream.shared, now: exchange.now)
+            if let event = outlier.record(exchange.server, UpstreamOutcome(outcome), shared: upstream.shared, now: exchange.now) { upstream.note(event) }
         }
     }
 
-    func released(_ exchange: ProxyExchange, server: Int) { balancer.release(server) }
+    func released(_ exchange: ProxyExchange, server: Int) {
+        balancer.release(server)
+        upstream.counters.add(.ended, loop: loop, server: server)
+    }
 
     func retry(_ exchange: ProxyExchange, _ outcome: ProxyOutcome, _ progress: ProxyProgress) -> UInt64? {
         guard let cause = RetryCause(outcome) else { return nil }
@@ -85,6 +157,9 @@ final class LoopUpstream: ProxyDirector {
             cause: cause, progress: AttemptProgress(progress), isIdempotent: exchange.request.method.isIdempotent, canRepeatBody: true)
         switch policy.decide(attempt, state: &state, budget: &budget, now: exchange.now, deadline: exchange.deadline, random: &random) {
         case .retry(let at): return at
+        case .giveUp(.budgetUsed):
+            upstream.counters.add(.retriesOverBudget, loop: loop)
+            return nil
         case .giveUp: return nil
         }
     }

@@ -28,6 +28,8 @@ struct TrustedProxies: Sendable {
     }
 
     private let prefixes: [Prefix]
+    /// The same, for walks along chains of proxies.
+    private let set: PrefixSet
     /// Peers on Unix sockets are on this machine, put there by its administrator.
     private let trustsLocal: Bool
 
@@ -41,6 +43,7 @@ struct TrustedProxies: Sendable {
             let low = prefix.bytes[8...].reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
             return Prefix(address: IPAddress(high: high, low: low), length: prefix.bits)
         }
+        set = PrefixSet(self.prefixes.map { UringPolicy.Prefix($0.address, length: $0.length) })
         trustsLocal = !prefixes.isEmpty
     }
 
@@ -48,6 +51,17 @@ struct TrustedProxies: Sendable {
         guard !prefixes.isEmpty else { return false }
         guard let address = peer.address else { return trustsLocal }
         return contains(address)
+    }
+
+    /// Whom the request came from: the peer, or whom peers that are believed say it is for. nil: somebody on this machine.
+    func client(of request: borrowing Request) -> IPAddress? {
+        guard let peer = request.peer.address else { return nil }
+        guard contains(peer) else { return peer }
+        var walk = ForwardedWalk(peer: peer, trusted: set)
+        for index in stride(from: request.headers.count - 1, through: 0, by: -1) where walk.wantsMore && request.headers.isField(.xForwardedFor, at: index) {
+            walk.take(xForwardedFor: request.headers.value(at: index).span, trusted: set)
+        }
+        return walk.client
     }
 
     func contains(_ address: IPAddress) -> Bool { prefixes.contains { address.masked($0.length) == $0.address } }

@@ -52,6 +52,7 @@ final class ProxyRoute: Sendable {
         forwarded.copyFields(of: request, upgrades: configuration.webSocket) { known, name in drops(known, name, trusts: trusts) }
         addForwarded(request, forwarded, trusts: trusts)
         for index in added.indices { forwarded.addField(added[index].name, added[index].value) }
+        exchange.marks.0 = upstream.key.value(request, trusted: trusted)
         exchange.note = self
         exchange.forward(response, by: here, timeoutNs: timeoutNs, attemptTimeoutNs: .max)
     }

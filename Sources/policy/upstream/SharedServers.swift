@@ -138,6 +138,11 @@ package final class SharedServers: Sendable {
     /// For metrics and `/upstreams`.
     package func isHealthy(_ server: Int) -> Bool { !word(server).isUnhealthy }
     package func isDraining(_ server: Int) -> Bool { word(server).isDraining }
+    /// How long it stays ejected, ns; 0: it is not.
+    package func ejectedFor(_ server: Int, now: UInt64) -> UInt64 {
+        let until = word(server).ejectedUntil
+        return until > now ? until - now : 0
+    }
     package func isEjected(_ server: Int, now: UInt64) -> Bool { word(server).isEjected(at: now) }
     /// How many times its eject time the next ejection lasts, less one.
     package func ejections(_ server: Int) -> UInt32 { withCell(server) { $0.ejections.load(ordering: .relaxed) } }

@@ -47,11 +47,12 @@ package final class ClientPool: @unchecked Sendable {
     enum Spoken { case unknown, http1, http2 }
     private(set) var spoken: Spoken
     /// What one connection of HTTP/2 is good for, as far as is known.
-    private var streamsPerConnection = HTTP2ClientSettings.streamsBeforeSettingsMax
+    private var streamsPerConnection: Int
 
     init(_ clients: LoopClients, _ key: Key, _ options: HTTPClientOptions) {
         (self.clients, self.key, self.options) = (clients, key, options)
         policy = options.policy
+        streamsPerConnection = max(1, min(HTTP2ClientSettings.streamsBeforeSettingsMax, options.streamsPerConnectionMax))
         (limits, http2KeepAlive) = (options.parserLimits, options.http2KeepAlive)
         spoken =
             switch (options.protocols, key.scheme) {

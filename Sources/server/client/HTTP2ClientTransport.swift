@@ -32,7 +32,7 @@ final class HTTP2ClientTransport: ClientConnection, @unchecked Sendable {
 
     override init(_ pool: ClientPool, _ handle: Handle) {
         let now = unsafe pool.clients.loop.state.pointee.now
-        engine = HTTP2ClientConnection(settings: HTTP2ClientSettings(), limits: pool.http2Limits, now: now)
+        engine = HTTP2ClientConnection(settings: HTTP2ClientSettings(streamsMax: pool.options.streamsPerConnectionMax), limits: pool.http2Limits, now: now)
         settingsDeadline = pool.clients.deadline(in: pool.options.connectTimeoutNs)
         idleDeadline = Self.deadline(now, pool.policy.idleTimeoutNs)
         super.init(pool, handle)

@@ -4,7 +4,7 @@ internal import Glibc
 public import UringHTTP
 internal import UringHTTP1
 internal import UringHTTP2
-internal import UringTLS
+package import UringTLS
 
 /// Limits and times of an `HTTPClient`. Each is per loop and server, where a server is scheme, host and port.
 public struct HTTPClientOptions: Sendable {
@@ -22,8 +22,10 @@ public struct HTTPClientOptions: Sendable {
     public var pingTimeout = Duration.seconds(20)
     /// How long an unused connection is kept. Default 4 s: servers close theirs after 5 s and more, and who closes first never meets a connection that is gone.
     public var idleTimeout = Duration.seconds(4)
-    /// Connections at the same time. Default 256. One of HTTP/2 has as many requests at a time as its server allows, at most 128; another is made when that is not enough.
+    /// Connections at the same time. Default 256. One of HTTP/2 has as many requests at a time as its server and `streamsPerConnectionMax` allow; another is made when that is not enough.
     public var connectionsPerServerMax = 256
+    /// Requests at the same time on one connection of HTTP/2, of which the server may allow fewer. 1 to 1000; default 128.
+    public var streamsPerConnectionMax = 128
     /// Requests that wait for a connection when there are as many as there may be; further ones fail at once. Default 1024.
     public var pendingPerServerMax = 1024
     /// Requests on one connection; 0: any number. Default 0.
@@ -80,6 +82,8 @@ public enum HTTPClientProtocols: Sendable, Hashable {
 }
 
 /// TLS of an `HTTPClient`: versions 1.2 and 1.3; sessions are resumed.
+///
+/// What is read for it, such as the system's authorities, is read when a loop makes its first connection.
 public struct HTTPClientTLS: Sendable {
     /// Who vouches for servers.
     public enum Trust: Sendable {
@@ -92,11 +96,21 @@ public struct HTTPClientTLS: Sendable {
     }
     /// Default: `.system`.
     public var trust = Trust.system
+    /// The oldest version that is spoken. Default: 1.2.
+    public var minVersion = TLSOptions.Version.tls12
+    /// A DNS name or IP address that is asked for (SNI, RFC 6066 section 3) and that the certificate must name. nil, the default: the URL's host.
+    public var serverName: String?
+    /// Loaded already, for all loops: takes the place of `trust` and `minVersion`.
+    package var prepared: TLSClientConfiguration?
 
     /// The default.
     public init() {}
 
     func configuration(_ protocols: HTTPClientProtocols) throws(TLSLoadError) -> TLSClientConfiguration {
+        if var prepared {
+            prepared.applicationProtocols = protocols.names
+            return prepared
+        }
         let known: TLSClientConfiguration.Trust =
             switch trust {
             case .system: .system
@@ -105,6 +119,7 @@ public struct HTTPClientTLS: Sendable {
             }
         var configuration = TLSClientConfiguration(trust: known)
         configuration.applicationProtocols = protocols.names
+        configuration.minimumVersion = minVersion == .tls13 ? .tls13 : .tls12
         return configuration
     }
 }

@@ -96,15 +96,16 @@ final class LoopClients {
         return overflow ? .max : sum
     }
 
-    /// The most clients whose TLS sessions are kept; programs have a few, made once.
-    private static let contextsMax = 64
+    /// The most clients whose TLS sessions are kept; programs have a few, made once, a gateway up to three for each upstream. One beyond pays with full handshakes.
+    private static let contextsMax = 256
     /// In the order they were made.
     private var contexts: [(client: UInt64, context: TLSClientContext)] = []
 
     /// How connections of a pool are secured.
     func security(_ key: ClientPool.Key, _ options: HTTPClientOptions) throws(HTTPClientError) -> OutgoingSecurity? {
         guard key.scheme == .https else { return nil }
-        if let known = contexts.first(where: { $0.client == key.client }) { return OutgoingSecurity(context: known.context, host: key.host, port: key.port) }
+        let name = options.tls.serverName ?? key.host
+        if let known = contexts.first(where: { $0.client == key.client }) { return OutgoingSecurity(context: known.context, host: name, port: key.port) }
         let context: TLSClientContext
         do {
             context = try TLSClientContext(options.tls.configuration(options.protocols), nowSeconds: loop.kernel.unixTime())
@@ -113,7 +114,7 @@ final class LoopClients {
         }
         if contexts.count >= Self.contextsMax { contexts.removeFirst() }
         contexts.append((key.client, context))
-        return OutgoingSecurity(context: context, host: key.host, port: key.port)
+        return OutgoingSecurity(context: context, host: name, port: key.port)
     }
 
     private static let resolver = NameResolver()

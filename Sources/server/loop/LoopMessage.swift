@@ -31,6 +31,8 @@ package final class LoopMessage: Sendable {
         case tunnel([ExchangeHandle], any TunnelOrder)
         /// Run on the loop's thread.
         case run(@Sendable () -> Void)
+        /// The same, with the loop as tasks see it.
+        case runOn(@Sendable (ServerLoop) -> Void)
     }
 
     package let content: Content
@@ -84,6 +86,7 @@ extension Loop {
         case .jobs: executor.takeRemote()
         case .tunnel(let handles, let order): self.deliver(order, to: handles)
         case .run(let body): body()
+        case .runOn(let body): body(ServerLoop(executor: executor))
         }
     }
 

@@ -4,7 +4,7 @@
 package import UringHTTP
 
 /// Why an attempt failed.
-package enum ProxyFailure: Sendable, Equatable {
+package enum ProxyFailure: UInt8, Sendable, CaseIterable {
     /// The server could not be reached: refused, unreachable, name without address, TLS handshake.
     case connect
     /// It took too long to connect.

@@ -66,6 +66,7 @@ extension ProxyExchange: ClientConsumer {
     package func failed(_ failure: ClientExchangeFailure) {
         let wasWaitingForHead = phase == .awaiting
         exchange = nil
+        fault = HTTPClientError(failure)
         guard wasWaitingForHead else {
             // The client sees that something is missing: its connection, or stream, ends without an end of the content.
             director?.attempted(self, .failed(.truncated), nanoseconds: sinceAttempt)

@@ -43,6 +43,11 @@ package final class ProxyExchange: Responder {
     /// Of the attempt under way: `.max` when there is none.
     package private(set) var server = Int.max
 
+    /// The director's, who may find it by that.
+    package var place = 0
+    /// Why the last attempt failed, in words; nil when there are no more than its outcome has.
+    package internal(set) var fault: HTTPClientError?
+
     unowned let loop: Loop
     var director: (any ProxyDirector)?
     var phase = Phase.free
@@ -166,6 +171,20 @@ package final class ProxyExchange: Responder {
         fail(.gatewayTimeout, "the server did not answer in time")
     }
 
+    /// Its server is out of use for good: the client is told, or sees its response break off. Nothing when no attempt is under way.
+    package func cut() {
+        guard server != .max else { return }
+        // A head that is here has been written for the client already.
+        guard phase == .relaying || phase == .held else {
+            giveUpAttempt()
+            release()
+            return fail(.serviceUnavailable, "the server is no longer in use")
+        }
+        giveUpAttempt()
+        loop.link(self)?.abort(self)
+        finish()
+    }
+
     override func cancelled() {
         guard phase != .free else { return }
         let wasTrying = server != .max && (phase == .waiting || phase == .awaiting)
@@ -179,7 +198,7 @@ package final class ProxyExchange: Responder {
 
     private func attempt() {
         guard let director else { return }
-        retryAt = .max
+        (retryAt, fault) = (.max, nil)
         switch director.choose(self) {
         case .answer(let status, let reason): fail(status, reason)
         case .to(let choice):
@@ -300,7 +319,7 @@ package final class ProxyExchange: Responder {
         phase = .free
         let director = director
         self.director = nil
-        note = nil
+        (note, fault) = (nil, nil)
         marks = (0, 0)
         director?.finished(self)
     }
@@ -328,6 +347,7 @@ extension ProxyExchange: ClientWaiter {
 
     package func refused(_ error: HTTPClientError) {
         guard phase == .waiting else { return }
+        fault = error
         let failure: ProxyFailure =
             switch error.reason {
             case .overloaded: .overloaded

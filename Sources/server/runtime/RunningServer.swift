@@ -150,6 +150,25 @@ public final class RunningServer: Sendable {
         }
     }
 
+    /// The same, with the loop as tasks see it.
+    package func onEachServerLoop(_ body: @escaping @Sendable (_ index: Int, _ loop: ServerLoop) -> Void) {
+        for (index, thread) in threads.enumerated() {
+            let answer = Answer<Bool>()
+            let isDelivered = thread.post(
+                .runOn { loop in
+                    body(index, loop)
+                    answer.send(true)
+                })
+            if isDelivered { _ = answer.wait() }
+        }
+    }
+
+    /// A loop, for tasks that shall run on it; nil when it has ended. Not from a loop's thread.
+    package func serverLoop(_ index: Int) -> ServerLoop? {
+        let answer = Answer<ServerLoop>()
+        return threads[index].post(.runOn { answer.send($0) }) ? answer.wait() : nil
+    }
+
     /// Each loop's figures, gathered on the loops' threads. Missing: loops that have stopped.
     public func snapshots() -> [LoopSnapshot] {
         threads.compactMap { thread in

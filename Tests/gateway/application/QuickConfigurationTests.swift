@@ -27,6 +27,18 @@ import Testing
         #expect(try respond(json: "{\"a\":1}").body == Array("{\"a\":1}".utf8))
     }
 
+    @Test func proxies() throws {
+        let clear = try QuickConfiguration.proxy(to: "http://a.example/x", listen: [.ipv4([127, 0, 0, 1], port: 80)], loops: .count(1))
+        #expect(clear.upstreams[0].tls == nil && clear.upstreams[0].version == .http1)
+        #expect(clear.upstreams[0].servers[0].address == .name("a.example", port: 80))
+        let secure = try QuickConfiguration.proxy(to: "https://a.example", listen: [.ipv4([127, 0, 0, 1], port: 80)], loops: .count(1))
+        #expect(secure.upstreams[0].tls?.verifies == true && secure.upstreams[0].version == .auto)
+        #expect(secure.upstreams[0].servers[0].address == .name("a.example", port: 443))
+        for url in ["ftp://a", "a.example", "https://a?b", "https://u@a"] {
+            #expect(throws: GatewayError.self) { try QuickConfiguration.proxy(to: url, listen: [], loops: .count(1)) }
+        }
+    }
+
     @Test func refusals() {
         for (status, headers, body, json) in [
             (199, [], nil, nil), (600, [], nil, nil), (200, ["x"], nil, nil), (200, [": y"], nil, nil), (200, ["a b: c"], nil, nil),
