@@ -30,7 +30,7 @@ package final class Gateway: Sendable {
         var options = configuration.serverOptions
         options.backend = backend
         let loops = try Self.plan(options.loops).cores.count
-        let application = try GatewayApplication(configuration, loops: loops)
+        let application = try GatewayApplication(configuration, loops: loops, log: reporter)
         let listeners = try configuration.serverListeners()
         // First, so that probes see "starting" instead of a refused connection.
         let admin = try configuration.admin.map { try Self.startAdmin($0, readiness, reporter, backend) }
@@ -91,7 +91,7 @@ package final class Gateway: Sendable {
     /// - Throws: what cannot be opened; then the old configuration goes on as it was.
     package func reload(_ new: Configuration) throws -> [String] {
         try state.withLock { state in
-            let application = try GatewayApplication(new, loops: server.plan.cores.count, previous: state.application)
+            let application = try GatewayApplication(new, loops: server.plan.cores.count, previous: state.application, log: reporter)
             let listeners = try new.serverListeners()
             let keepsAdmin = new.admin == state.configuration.admin
             let admin = keepsAdmin ? state.admin : try new.admin.map { try Self.startAdmin($0, readiness, reporter, server.backend) }

@@ -8,16 +8,18 @@ package struct GatewayApplication: Sendable {
     package let routes: Routes
     /// In the order of the configuration.
     package let upstreams: [Upstream]
+    private let filters: FilterParts
     /// nil: no access log.
     package let logs: AccessLogs?
 
     /// - Throws: what cannot be opened: a directory of `files`, the access log.
     /// - Parameter previous: what goes on with the same connections where its configuration is the same.
-    package init(_ configuration: Configuration, loops: Int, previous: GatewayApplication? = nil) throws {
+    package init(_ configuration: Configuration, loops: Int, previous: GatewayApplication? = nil, log: LogReporter? = nil) throws {
         upstreams = configuration.upstreams.map { wanted in
             previous?.upstreams.first { $0.configuration == wanted && $0.loops == loops } ?? Upstream(wanted, loops: loops)
         }
-        routes = try Routes(configuration.routes, ProxyParts(upstreams, trusted: configuration.trustedProxies))
+        filters = try FilterParts(configuration, loops: loops, previous: previous?.filters, log: log)
+        routes = try Routes(configuration.routes, ProxyParts(upstreams, trusted: configuration.trustedProxies), filters)
         logs = try configuration.accessLog.map { log throws in
             do throws(TextProblem) { return try AccessLogs(log, loops: loops) } catch { throw GatewayError(error.reason) }
         }

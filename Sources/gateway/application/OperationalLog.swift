@@ -75,6 +75,9 @@ package final class LogReporter: ServerReporter {
         report(.error, "a loop could not take over the new certificates of \(listener), and goes on with the old ones: \(reason)")
     }
 
+    /// What a filter has to say: a breaker that opened, a dry run. Such things are rare, or told seldom.
+    func note(_ text: @autoclosure () -> String) { report(.warning, text()) }
+
     /// One line a second for each reason: whoever makes handshakes fail writes no more of the log than that, and hides no other reason.
     package func handshakeFailed(_ failure: HandshakeFailure, peer: String) {
         let second = clock()

@@ -12,6 +12,8 @@ package final class Routes: Sendable {
         let name: RouteName
         /// Retained by this object until its deinit, as what the answer holds.
         let answer: Answer
+        /// Nil: none stands before the answer. Retained as the answer is.
+        let filters: Unmanaged<FilterChain>?
         /// The value of Strict-Transport-Security; empty: none. Freed in the deinit.
         let hsts: UnsafeMutableBufferPointer<UInt8>
     }
@@ -33,19 +35,19 @@ package final class Routes: Sendable {
     private let takesAll: Bool
 
     /// - Throws: when a directory cannot be opened any more, or a header cannot be sent.
-    package init(_ routes: [RouteConfiguration], _ proxies: ProxyParts = ProxyParts()) throws {
+    package init(_ routes: [RouteConfiguration], _ proxies: ProxyParts = ProxyParts(), _ filters: FilterParts = FilterParts()) throws {
         hasProxies = routes.contains { if case .proxy = $0.action { true } else { false } }
         table = RouteTable(routes.map(\.match))
         takesAll = routes.first.map { $0.match == RouteMatchRule() } ?? false
-        let made = try Self.entries(routes, proxies)
+        let made = try Self.entries(routes, proxies, filters)
         unsafe entries = .allocate(capacity: made.count)
         _ = unsafe entries.initialize(from: made)
     }
 
-    private static func entries(_ routes: [RouteConfiguration], _ proxies: ProxyParts) throws -> [Entry] {
+    private static func entries(_ routes: [RouteConfiguration], _ proxies: ProxyParts, _ filters: FilterParts) throws -> [Entry] {
         var made: [Entry] = []
         do {
-            for route in routes { made.append(try entry(route, proxies)) }
+            for route in routes { made.append(try entry(route, proxies, filters)) }
             return made
         } catch {
             for entry in made { release(entry) }
@@ -66,18 +68,21 @@ package final class Routes: Sendable {
         case .redirect(let redirect): unsafe redirect.release()
         case .proxy(let proxy): unsafe proxy.release()
         }
+        unsafe entry.filters?.release()
         unsafe entry.hsts.deallocate()
     }
 
-    private static func entry(_ route: RouteConfiguration, _ proxies: ProxyParts) throws -> Entry {
-        let answer = try answer(route, proxies)
+    private static func entry(_ route: RouteConfiguration, _ proxies: ProxyParts, _ filters: FilterParts) throws -> Entry {
+        // First, since it is released by itself when the answer cannot be made.
+        let chain = try filters.chain(route)
+        let answer = try answer(route, proxies, chain?.breaker)
         let value = Array((route.hsts?.fieldValue ?? "").utf8)
         let hsts = UnsafeMutableBufferPointer<UInt8>.allocate(capacity: value.count)
         _ = unsafe hsts.initialize(from: value)
-        return unsafe Entry(name: RouteName(registering: route.name), answer: answer, hsts: hsts)
+        return unsafe Entry(name: RouteName(registering: route.name), answer: answer, filters: chain.map { unsafe .passRetained($0) }, hsts: hsts)
     }
 
-    private static func answer(_ route: RouteConfiguration, _ proxies: ProxyParts) throws -> Answer {
+    private static func answer(_ route: RouteConfiguration, _ proxies: ProxyParts, _ breaker: BreakerFilter?) throws -> Answer {
         switch route.action {
         case .respond(let respond):
             let prepared = try PreparedResponse(
@@ -86,7 +91,7 @@ package final class Routes: Sendable {
         case .files(let files):
             return unsafe .files(.passRetained(try StaticFiles(root: files.root, options: StaticFilesOptions(files))))
         case .redirect(let redirect): return unsafe .redirect(.passRetained(Redirect(redirect)))
-        case .proxy(let proxy): return unsafe .proxy(.passRetained(try proxies.route(route, proxy)))
+        case .proxy(let proxy): return unsafe .proxy(.passRetained(try proxies.route(route, proxy, breaker)))
         }
     }
 
@@ -137,15 +142,37 @@ package final class Routes: Sendable {
         // SAFETY: this object retains what its entries point to, and the loop retains this object through its handler.
         let entry = unsafe entries[index]
         response.setRoute(entry.name)
+        if let filters = unsafe entry.filters { unsafe filter(index, filters, request, &response) } else { answer(entry, request, &response) }
+        // Last: what fails begins its response anew. In clear anybody could have put the header there (RFC 6797 section 7.2).
+        if unsafe !entry.hsts.isEmpty, request.cameOverTLS {
+            response.headers.add("strict-transport-security", ByteView(unsafe Span(_unsafeElements: entry.hsts)))
+        }
+    }
+
+    private func answer(
+        _ entry: Entry, _ request: borrowing Request, _ response: inout Response, _ filters: FilterChain? = nil, _ pass: FilterPass = FilterPass()
+    ) {
+        // SAFETY: as above.
         switch entry.answer {
         case .prepared(let prepared): unsafe prepared._withUnsafeGuaranteedRef { response.send($0) }
         case .files(let files): unsafe files._withUnsafeGuaranteedRef { $0.respond(to: request, &response) }
         case .redirect(let redirect): unsafe redirect._withUnsafeGuaranteedRef { $0.respond(to: request, &response) }
-        case .proxy(let proxy): unsafe proxy._withUnsafeGuaranteedRef { $0.respond(to: request, &response) }
+        // Whose outcome comes later.
+        case .proxy(let proxy): return unsafe proxy._withUnsafeGuaranteedRef { $0.respond(to: request, &response, filters, pass) }
         }
-        // Last: what fails begins its response anew. In clear anybody could have put the header there (RFC 6797 section 7.2).
-        if unsafe !entry.hsts.isEmpty, request.cameOverTLS {
-            response.headers.add("strict-transport-security", ByteView(unsafe Span(_unsafeElements: entry.hsts)))
+        guard let admission = pass.admission, let breaker = filters?.breaker else { return }
+        breaker.record(admission, status: response.status, latencyNs: 0, loop: response.loopIndex, now: response.monotonicNanoseconds)
+    }
+
+    private func filter(_ index: Int, _ filters: Unmanaged<FilterChain>, _ request: borrowing Request, _ response: inout Response) {
+        // SAFETY: as above.
+        unsafe filters._withUnsafeGuaranteedRef { chain in
+            var pass = FilterPass()
+            switch chain.judge(request, &response, &pass) {
+            case .pass: unsafe answer(entries[index], request, &response, chain, pass)
+            case .fallback(let other): unsafe answer(entries[other], request, &response)
+            case .answered: break
+            }
         }
     }
 
