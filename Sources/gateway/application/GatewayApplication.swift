@@ -9,6 +9,8 @@ package struct GatewayApplication: Sendable {
     /// In the order of the configuration.
     package let upstreams: [Upstream]
     private let filters: FilterParts
+    /// nil: everybody may connect.
+    private let gate: AddressGate?
     /// nil: no access log.
     package let logs: AccessLogs?
 
@@ -18,6 +20,7 @@ package struct GatewayApplication: Sendable {
         upstreams = configuration.upstreams.map { wanted in
             previous?.upstreams.first { $0.configuration == wanted && $0.loops == loops } ?? Upstream(wanted, loops: loops)
         }
+        gate = AddressGate(configuration.addresses)
         filters = try FilterParts(configuration, loops: loops, previous: previous?.filters, log: log)
         routes = try Routes(configuration.routes, ProxyParts(upstreams, trusted: configuration.trustedProxies), filters)
         logs = try configuration.accessLog.map { log throws in
@@ -30,8 +33,13 @@ package struct GatewayApplication: Sendable {
         let routes = routes
         var application = Application { request, response in routes.respond(to: request, &response) }
         if routes.hasProxies { application.wantsStream = { request in routes.wantsStream(request) } }
+        if let gate { application.admits = { gate.admits($0) } }
         if let logs {
-            application.observe = { request, record in logs.record(request, record) }
+            if routes.silencesSome {
+                application.observe = { request, record in if !routes.silences(record.route) { logs.record(request, record) } }
+            } else {
+                application.observe = { request, record in logs.record(request, record) }
+            }
             application.flush = { loop in logs.flush(loop) }
             application.flushInterval = .nanoseconds(Int64(clamping: logs.flushNs))
         }

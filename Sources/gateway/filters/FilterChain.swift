@@ -8,6 +8,7 @@ internal import UringServer
 final class FilterChain: Sendable {
     /// Safe: retained by the chain until its deinit.
     @safe enum Step {
+        case cors(Unmanaged<CORSFilter>)
         case rateLimit(Unmanaged<RateLimitFilter>)
         case apiKeys(Unmanaged<APIKeyFilter>)
         case jwt(Unmanaged<JWTFilter>)
@@ -22,11 +23,14 @@ final class FilterChain: Sendable {
     let removed: [[UInt8]]
     /// Nil: none waits for the outcome.
     let breaker: BreakerFilter?
+    /// Preflights for the route's methods are the route's.
+    let answersPreflights: Bool
 
     /// Takes over the steps' references.
     init(_ made: [Step], removed: [String], breaker: BreakerFilter?) {
         self.removed = removed.map { Array($0.utf8) }
         self.breaker = breaker
+        answersPreflights = made.contains { if case .cors = $0 { true } else { false } }
         unsafe steps = .allocate(capacity: made.count)
         _ = unsafe steps.initialize(from: made)
     }
@@ -38,6 +42,7 @@ final class FilterChain: Sendable {
 
     static func release(_ step: Step) {
         switch step {
+        case .cors(let filter): unsafe filter.release()
         case .rateLimit(let filter): unsafe filter.release()
         case .apiKeys(let filter): unsafe filter.release()
         case .jwt(let filter): unsafe filter.release()
@@ -60,6 +65,7 @@ final class FilterChain: Sendable {
         let goesOn: Bool
         // SAFETY: as above.
         switch step {
+        case .cors(let filter): goesOn = unsafe filter._withUnsafeGuaranteedRef { $0.admits(request, &response) }
         case .rateLimit(let filter): goesOn = unsafe filter._withUnsafeGuaranteedRef { $0.admits(request, &response, pass) }
         case .apiKeys(let filter): goesOn = unsafe filter._withUnsafeGuaranteedRef { $0.admits(request, &response, &pass) }
         case .jwt(let filter): goesOn = unsafe filter._withUnsafeGuaranteedRef { $0.admits(request, &response, &pass) }
@@ -94,7 +100,7 @@ final class FilterChain: Sendable {
             switch unsafe steps[index] {
             case .jwt(let filter): unsafe filter._withUnsafeGuaranteedRef { $0.forward(pass, to: forwarded) }
             case .apiKeys(let filter): unsafe filter._withUnsafeGuaranteedRef { $0.forward(pass, to: forwarded) }
-            case .rateLimit, .breaker, .headers: break
+            case .cors, .rateLimit, .breaker, .headers: break
             }
         }
     }

@@ -61,7 +61,8 @@ package struct FilterParts: Sendable {
                     let filter = try BreakerFilter(configuration, shared, routes: routes)
                     breaker = filter
                     steps.append(unsafe .breaker(.passRetained(filter)))
-                case .headers, .surge, .cors, .clientCertificate, .basic, .authRequest, .compression: break
+                case .cors: if let configuration = filters.cors { steps.append(unsafe .cors(.passRetained(CORSFilter(configuration)))) }
+                case .headers, .surge, .clientCertificate, .basic, .authRequest, .compression: break
                 }
             }
         } catch {
