@@ -9,6 +9,8 @@ package final class Gateway: Sendable {
         var configuration: Configuration
         var application: GatewayApplication
         var admin: RunningServer?
+        /// Started with the first configuration that has `surge`.
+        var watch: SurgeWatch?
     }
 
     private let server: RunningServer
@@ -44,7 +46,19 @@ package final class Gateway: Sendable {
         }
         (self.readiness, self.log, self.reporter) = (readiness, log, reporter)
         state = Mutex(State(configuration: configuration, application: application, admin: admin))
+        state.withLock { watchSurges(&$0) }
         readiness.current = .serving
+    }
+
+    /// nil: nothing is done about surges.
+    var surge: SurgeControl? { state.withLock { $0.application.filters.surge } }
+
+    private func watchSurges(_ state: inout State) {
+        let surge = state.application.filters.surge
+        if let watch = state.watch { return watch.set(surge) }
+        guard let surge else { return }
+        state.watch = SurgeWatch(server, surge)
+        if state.watch == nil { log.error("surges are not seen: no thread for it could be started") }
     }
 
     private static func plan(_ selection: UringServer.LoopSelection) throws -> LoopPlan {
@@ -109,7 +123,8 @@ package final class Gateway: Sendable {
             let gone = state.application.upstreams.filter { old in !application.upstreams.contains { $0 === old } }
             if !gone.isEmpty { server.onEachLoop { loop in for upstream in gone { upstream.retire(loop: loop) } } }
             let oldAdmin = keepsAdmin ? nil : state.admin
-            state = State(configuration: new, application: application, admin: admin)
+            state = State(configuration: new, application: application, admin: admin, watch: state.watch)
+            watchSurges(&state)
             log.level = new.logLevel
             oldAdmin?.stop(within: Self.adminDrain)
             return change.added.map { server.summary(of: $0) } + (keepsAdmin ? [] : admin.map(Self.lines) ?? [])
@@ -173,6 +188,7 @@ package final class Gateway: Sendable {
     /// Drains, and returns when every connection is gone. Once.
     package func stop() {
         readiness.current = .draining
+        state.withLock { $0.watch }?.end()
         server.stop(limit: state.withLock { $0.configuration.drainLimit })
         if let line = HandshakeSummary(server.lastFigures).line { log.info(line) }
         state.withLock { $0.admin }?.stop(within: Self.adminDrain)

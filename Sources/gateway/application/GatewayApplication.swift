@@ -8,7 +8,7 @@ package struct GatewayApplication: Sendable {
     package let routes: Routes
     /// In the order of the configuration.
     package let upstreams: [Upstream]
-    private let filters: FilterParts
+    let filters: FilterParts
     /// nil: everybody may connect.
     private let gate: AddressGate?
     /// nil: no access log.

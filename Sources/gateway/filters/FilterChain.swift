@@ -8,6 +8,7 @@ internal import UringServer
 final class FilterChain: Sendable {
     /// Safe: retained by the chain until its deinit.
     @safe enum Step {
+        case surge(Unmanaged<SurgeFilter>)
         case cors(Unmanaged<CORSFilter>)
         case rateLimit(Unmanaged<RateLimitFilter>)
         case apiKeys(Unmanaged<APIKeyFilter>)
@@ -42,6 +43,7 @@ final class FilterChain: Sendable {
 
     static func release(_ step: Step) {
         switch step {
+        case .surge(let filter): unsafe filter.release()
         case .cors(let filter): unsafe filter.release()
         case .rateLimit(let filter): unsafe filter.release()
         case .apiKeys(let filter): unsafe filter.release()
@@ -65,6 +67,7 @@ final class FilterChain: Sendable {
         let goesOn: Bool
         // SAFETY: as above.
         switch step {
+        case .surge(let filter): goesOn = unsafe filter._withUnsafeGuaranteedRef { $0.admits(request, &response, pass) }
         case .cors(let filter): goesOn = unsafe filter._withUnsafeGuaranteedRef { $0.admits(request, &response) }
         case .rateLimit(let filter): goesOn = unsafe filter._withUnsafeGuaranteedRef { $0.admits(request, &response, pass) }
         case .apiKeys(let filter): goesOn = unsafe filter._withUnsafeGuaranteedRef { $0.admits(request, &response, &pass) }
@@ -100,7 +103,7 @@ final class FilterChain: Sendable {
             switch unsafe steps[index] {
             case .jwt(let filter): unsafe filter._withUnsafeGuaranteedRef { $0.forward(pass, to: forwarded) }
             case .apiKeys(let filter): unsafe filter._withUnsafeGuaranteedRef { $0.forward(pass, to: forwarded) }
-            case .cors, .rateLimit, .breaker, .headers: break
+            case .surge, .cors, .rateLimit, .breaker, .headers: break
             }
         }
     }

@@ -6,6 +6,8 @@ internal import UringPolicy
 package struct FilterParts: Sendable {
     private let limits: [SharedLimit]
     private let breakers: [SharedBreaker]
+    /// Nil: nothing is done about surges.
+    let surge: SurgeControl?
     /// Names of all routes, in order.
     private let routes: [String]
     private let clients: ClientAddresses
@@ -21,6 +23,10 @@ package struct FilterParts: Sendable {
                 try previous?.limits.first { $0.isFor(route.name, index) && $0.configuration == wanted } ?? SharedLimit(wanted, route: route.name, index: index)
             }
         }
+        surge = try configuration.surge.map { wanted in
+            if let known = previous?.surge, known.configuration == wanted { return known }
+            return try SurgeControl(wanted, log: log)
+        }
         var breakers: [SharedBreaker] = []
         for wanted in configuration.routes.compactMap(\.filters.breaker) where !breakers.contains(where: { $0.group == wanted.group }) {
             let known = previous?.breakers.first { $0.group == wanted.group && $0.policy == wanted.policy && $0.loops == loops }
@@ -31,7 +37,7 @@ package struct FilterParts: Sendable {
 
     /// No filters: routes of tests and of quick commands.
     package init() {
-        (limits, breakers, routes, clients, log) = ([], [], [], ClientAddresses(trusted: []), nil)
+        (limits, breakers, surge, routes, clients, log) = ([], [], nil, [], ClientAddresses(trusted: []), nil)
     }
 
     /// Nil: the route has none, and a request of it costs nothing here.
@@ -62,7 +68,10 @@ package struct FilterParts: Sendable {
                     breaker = filter
                     steps.append(unsafe .breaker(.passRetained(filter)))
                 case .cors: if let configuration = filters.cors { steps.append(unsafe .cors(.passRetained(CORSFilter(configuration)))) }
-                case .headers, .surge, .clientCertificate, .basic, .authRequest, .compression: break
+                case .surge:
+                    guard let surge, let filter = SurgeFilter(surge, isDegradable: filters.isDegradable, clients, log) else { continue }
+                    steps.append(unsafe .surge(.passRetained(filter)))
+                case .headers, .clientCertificate, .basic, .authRequest, .compression: break
                 }
             }
         } catch {
