@@ -9,6 +9,8 @@ package final class Gateway: Sendable {
         var configuration: Configuration
         var application: GatewayApplication
         var admin: RunningServer?
+        /// Started with the first configuration that has `surge`.
+        var watch: SurgeWatch?
     }
 
     private let server: RunningServer
@@ -30,7 +32,7 @@ package final class Gateway: Sendable {
         var options = configuration.serverOptions
         options.backend = backend
         let loops = try Self.plan(options.loops).cores.count
-        let application = try GatewayApplication(configuration, loops: loops, log: log)
+        let application = try GatewayApplication(configuration, loops: loops, log: reporter)
         let listeners = try configuration.serverListeners()
         // First, so that probes see "starting" instead of a refused connection.
         let admin = try configuration.admin.map { try Self.startAdmin($0, readiness, reporter, backend) }
@@ -45,6 +47,7 @@ package final class Gateway: Sendable {
         (self.readiness, self.log, self.reporter) = (readiness, log, reporter)
         state = Mutex(State(configuration: configuration, application: application, admin: admin))
         Self.watch(application.upstreams, server)
+        state.withLock { watchSurges(&$0) }
         readiness.current = .serving
     }
 
@@ -53,6 +56,17 @@ package final class Gateway: Sendable {
         for (number, upstream) in upstreams.enumerated() {
             if let loop = server.serverLoop(number % server.plan.cores.count) { upstream.startWatching(on: loop) }
         }
+    }
+
+    /// nil: nothing is done about surges.
+    var surge: SurgeControl? { state.withLock { $0.application.filters.surge } }
+
+    private func watchSurges(_ state: inout State) {
+        let surge = state.application.filters.surge
+        if let watch = state.watch { return watch.set(surge) }
+        guard let surge else { return }
+        state.watch = SurgeWatch(server, surge)
+        if state.watch == nil { log.error("surges are not seen: no thread for it could be started") }
     }
 
     private static func plan(_ selection: UringServer.LoopSelection) throws -> LoopPlan {
@@ -102,7 +116,7 @@ package final class Gateway: Sendable {
     /// - Throws: what cannot be opened; then the old configuration goes on as it was.
     package func reload(_ new: Configuration) throws -> [String] {
         try state.withLock { state in
-            let application = try GatewayApplication(new, loops: server.plan.cores.count, previous: state.application, log: log)
+            let application = try GatewayApplication(new, loops: server.plan.cores.count, previous: state.application, log: reporter)
             let listeners = try new.serverListeners()
             let keepsAdmin = new.admin == state.configuration.admin
             let admin = keepsAdmin ? state.admin : try new.admin.map { try Self.startAdmin($0, readiness, reporter, server.backend) }
@@ -127,7 +141,8 @@ package final class Gateway: Sendable {
                 }
             }
             let oldAdmin = keepsAdmin ? nil : state.admin
-            state = State(configuration: new, application: application, admin: admin)
+            state = State(configuration: new, application: application, admin: admin, watch: state.watch)
+            watchSurges(&state)
             log.level = new.logLevel
             oldAdmin?.stop(within: Self.adminDrain)
             return change.added.map { server.summary(of: $0) } + (keepsAdmin ? [] : admin.map(Self.lines) ?? [])
@@ -192,6 +207,7 @@ package final class Gateway: Sendable {
     package func stop() {
         readiness.current = .draining
         for upstream in state.withLock({ $0.application.upstreams }) { upstream.stopWatching() }
+        state.withLock { $0.watch }?.end()
         server.stop(limit: state.withLock { $0.configuration.drainLimit })
         if let line = HandshakeSummary(server.lastFigures).line { log.info(line) }
         state.withLock { $0.admin }?.stop(within: Self.adminDrain)

@@ -65,7 +65,7 @@ package final class LogReporter: ServerReporter {
         var suppressed = 0
     }
 
-    private let log: OperationalLog
+    let log: OperationalLog
     private let window = Mutex(Window())
     private let handshakes = Mutex(HandshakeFailures())
     private let clock: @Sendable () -> Int
@@ -96,6 +96,9 @@ package final class LogReporter: ServerReporter {
     package func certificatesNotTaken(listener: String, _ reason: String) {
         report(.error, "a loop could not take over the new certificates of \(listener), and goes on with the old ones: \(reason)")
     }
+
+    /// What a filter has to say: a breaker that opened, a dry run. Such things are rare, or told seldom.
+    func note(_ text: @autoclosure () -> String) { report(.warning, text()) }
 
     /// One line a second for each reason: whoever makes handshakes fail writes no more of the log than that, and hides no other reason.
     package func handshakeFailed(_ failure: HandshakeFailure, peer: String) {

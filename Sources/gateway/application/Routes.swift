@@ -12,6 +12,9 @@ package final class Routes: Sendable {
         let name: RouteName
         /// Retained by this object until its deinit, as what the answer holds.
         let answer: Answer
+        /// Nil: none stands before the answer. Retained as the answer is.
+        let filters: Unmanaged<FilterChain>?
+        let writesAccessLog: Bool
         /// The value of Strict-Transport-Security; empty: none. Freed in the deinit.
         let hsts: UnsafeMutableBufferPointer<UInt8>
     }
@@ -29,23 +32,28 @@ package final class Routes: Sendable {
     nonisolated(unsafe) private let entries: UnsafeMutableBufferPointer<Entry>
     /// Some route proxies: bodies may be handed on as they come.
     package let hasProxies: Bool
+    private let hasCORS: Bool
+    /// Requests of some routes are not in the access log.
+    package let silencesSome: Bool
     /// The first route takes every request, so nothing needs to be compared.
     private let takesAll: Bool
 
     /// - Throws: when a directory cannot be opened any more, or a header cannot be sent.
-    package init(_ routes: [RouteConfiguration], _ proxies: ProxyParts = ProxyParts()) throws {
+    package init(_ routes: [RouteConfiguration], _ proxies: ProxyParts = ProxyParts(), _ filters: FilterParts = FilterParts()) throws {
         hasProxies = routes.contains { if case .proxy = $0.action { true } else { false } }
+        silencesSome = routes.contains { !$0.filters.writesAccessLog }
+        hasCORS = routes.contains { $0.filters.cors != nil }
         table = RouteTable(routes.map(\.match))
         takesAll = routes.first.map { $0.match == RouteMatchRule() } ?? false
-        let made = try Self.entries(routes, proxies)
+        let made = try Self.entries(routes, proxies, filters)
         unsafe entries = .allocate(capacity: made.count)
         _ = unsafe entries.initialize(from: made)
     }
 
-    private static func entries(_ routes: [RouteConfiguration], _ proxies: ProxyParts) throws -> [Entry] {
+    private static func entries(_ routes: [RouteConfiguration], _ proxies: ProxyParts, _ filters: FilterParts) throws -> [Entry] {
         var made: [Entry] = []
         do {
-            for route in routes { made.append(try entry(route, proxies)) }
+            for route in routes { made.append(try entry(route, proxies, filters)) }
             return made
         } catch {
             for entry in made { release(entry) }
@@ -66,18 +74,22 @@ package final class Routes: Sendable {
         case .redirect(let redirect): unsafe redirect.release()
         case .proxy(let proxy): unsafe proxy.release()
         }
+        unsafe entry.filters?.release()
         unsafe entry.hsts.deallocate()
     }
 
-    private static func entry(_ route: RouteConfiguration, _ proxies: ProxyParts) throws -> Entry {
-        let answer = try answer(route, proxies)
+    private static func entry(_ route: RouteConfiguration, _ proxies: ProxyParts, _ filters: FilterParts) throws -> Entry {
+        // First, since it is released by itself when the answer cannot be made.
+        let chain = try filters.chain(route)
+        let answer = try answer(route, proxies, chain?.breaker)
         let value = Array((route.hsts?.fieldValue ?? "").utf8)
         let hsts = UnsafeMutableBufferPointer<UInt8>.allocate(capacity: value.count)
         _ = unsafe hsts.initialize(from: value)
-        return unsafe Entry(name: RouteName(registering: route.name), answer: answer, hsts: hsts)
+        return unsafe Entry(name: RouteName(registering: route.name), answer: answer, filters: chain.map { unsafe .passRetained($0) },
+            writesAccessLog: route.filters.writesAccessLog, hsts: hsts)
     }
 
-    private static func answer(_ route: RouteConfiguration, _ proxies: ProxyParts) throws -> Answer {
+    private static func answer(_ route: RouteConfiguration, _ proxies: ProxyParts, _ breaker: BreakerFilter?) throws -> Answer {
         switch route.action {
         case .respond(let respond):
             let prepared = try PreparedResponse(
@@ -86,7 +98,7 @@ package final class Routes: Sendable {
         case .files(let files):
             return unsafe .files(.passRetained(try StaticFiles(root: files.root, options: StaticFilesOptions(files))))
         case .redirect(let redirect): return unsafe .redirect(.passRetained(Redirect(redirect)))
-        case .proxy(let proxy): return unsafe .proxy(.passRetained(try proxies.route(route, proxy)))
+        case .proxy(let proxy): return unsafe .proxy(.passRetained(try proxies.route(route, proxy, breaker)))
         }
     }
 
@@ -96,9 +108,11 @@ package final class Routes: Sendable {
     package func respond(to request: borrowing Request, _ response: inout Response) {
         // A 2xx would make the connection a tunnel to nowhere (RFC 9110 section 9.3.6).
         guard request.method != .connect else { return response.fail(.notImplemented) }
+        // A route that takes all methods takes preflights too.
         if takesAll { return answer(0, request, &response) }
         let path = request.path
-        switch match(request, path) {
+        if hasCORS, CORSFilter.isPreflight(request), answerPreflight(request, path, &response) { return }
+        switch match(request, path, request.methodName) {
         case .route(let index): answer(index, request, &response)
         case .notFound: refuse(request, &response)
         case .methodNotAllowed(let allowed): refuse(request, &response, allowed: allowed)
@@ -111,7 +125,7 @@ package final class Routes: Sendable {
         guard request.method != .connect else { return false }
         let index: Int
         if takesAll { index = 0 } else {
-            guard case .route(let found) = match(request, request.path) else { return false }
+            guard case .route(let found) = match(request, request.path, request.methodName) else { return false }
             index = found
         }
         // SAFETY: as in `answer`.
@@ -119,10 +133,18 @@ package final class Routes: Sendable {
         return unsafe proxy._withUnsafeGuaranteedRef { $0.wantsStream(request) }
     }
 
+    /// Whether a route, by its name, wants its requests out of the access log.
+    package func silences(_ name: RouteName?) -> Bool {
+        guard let name else { return false }
+        // SAFETY: as in `answer`. Names are registered: equal ones are at one place.
+        for index in unsafe entries.indices where unsafe !entries[index].writesAccessLog && entries[index].name.isSame(as: name) { return true }
+        return false
+    }
+
     /// nil: the path is malformed.
-    private func match(_ request: borrowing Request, _ path: ByteView) -> RouteMatch? {
+    private func match(_ request: borrowing Request, _ path: ByteView, _ method: ByteView) -> RouteMatch? {
         if RoutePath.isNormal(path.span) {
-            return table.match(method: request.methodName.span, host: request.authority.span, path: path.span, isSecure: request.cameOverTLS)
+            return table.match(method: method.span, host: request.authority.span, path: path.span, isSecure: request.cameOverTLS)
         }
         // Off the fast path: browsers and proxies send paths in their normal form, but for escapes.
         let room = UnsafeMutableBufferPointer<UInt8>.allocate(capacity: path.count)
@@ -130,23 +152,54 @@ package final class Routes: Sendable {
         defer { unsafe room.deallocate() }
         var normal = unsafe OutputSpan(buffer: room, initializedCount: 0)
         guard RoutePath.normalize(path.span, into: &normal) else { return nil }
-        return table.match(method: request.methodName.span, host: request.authority.span, path: normal.span, isSecure: request.cameOverTLS)
+        return table.match(method: method.span, host: request.authority.span, path: normal.span, isSecure: request.cameOverTLS)
     }
 
     private func answer(_ index: Int, _ request: borrowing Request, _ response: inout Response) {
         // SAFETY: this object retains what its entries point to, and the loop retains this object through its handler.
         let entry = unsafe entries[index]
         response.setRoute(entry.name)
-        switch entry.answer {
-        case .prepared(let prepared): unsafe prepared._withUnsafeGuaranteedRef { response.send($0) }
-        case .files(let files): unsafe files._withUnsafeGuaranteedRef { $0.respond(to: request, &response) }
-        case .redirect(let redirect): unsafe redirect._withUnsafeGuaranteedRef { $0.respond(to: request, &response) }
-        case .proxy(let proxy): unsafe proxy._withUnsafeGuaranteedRef { $0.respond(to: request, &response) }
-        }
+        if let filters = unsafe entry.filters { unsafe filter(index, filters, request, &response) } else { answer(entry, request, &response) }
         // Last: what fails begins its response anew. In clear anybody could have put the header there (RFC 6797 section 7.2).
         if unsafe !entry.hsts.isEmpty, request.cameOverTLS {
             response.headers.add("strict-transport-security", ByteView(unsafe Span(_unsafeElements: entry.hsts)))
         }
+    }
+
+    private func answer(
+        _ entry: Entry, _ request: borrowing Request, _ response: inout Response, _ filters: FilterChain? = nil, _ pass: FilterPass = FilterPass()
+    ) {
+        // SAFETY: as above.
+        switch entry.answer {
+        case .prepared(let prepared): unsafe prepared._withUnsafeGuaranteedRef { response.send($0) }
+        case .files(let files): unsafe files._withUnsafeGuaranteedRef { $0.respond(to: request, &response) }
+        case .redirect(let redirect): unsafe redirect._withUnsafeGuaranteedRef { $0.respond(to: request, &response) }
+        // Whose outcome comes later.
+        case .proxy(let proxy): return unsafe proxy._withUnsafeGuaranteedRef { $0.respond(to: request, &response, filters, pass) }
+        }
+        guard let admission = pass.admission, let breaker = filters?.breaker else { return }
+        breaker.record(admission, status: response.status, latencyNs: 0, loop: response.loopIndex, now: response.monotonicNanoseconds)
+    }
+
+    private func filter(_ index: Int, _ filters: Unmanaged<FilterChain>, _ request: borrowing Request, _ response: inout Response) {
+        // SAFETY: as above.
+        unsafe filters._withUnsafeGuaranteedRef { chain in
+            var pass = FilterPass()
+            switch chain.judge(request, &response, &pass) {
+            case .pass: unsafe answer(entries[index], request, &response, chain, pass)
+            case .fallback(let other): unsafe answer(entries[other], request, &response)
+            case .answered: break
+            }
+        }
+    }
+
+    /// A preflight belongs to the route of the request that it asks for, which need not take OPTIONS.
+    private func answerPreflight(_ request: borrowing Request, _ path: ByteView, _ response: inout Response) -> Bool {
+        guard let method = request.headers["access-control-request-method"], case .route(let index) = match(request, path, method) else { return false }
+        // SAFETY: as in `answer`.
+        guard let filters = unsafe entries[index].filters, unsafe filters._withUnsafeGuaranteedRef({ $0.answersPreflights }) else { return false }
+        answer(index, request, &response)
+        return true
     }
 
     /// No route takes the request: 404, or 405 with the methods that would be taken; `OPTIONS` is told them with 204.

@@ -83,6 +83,13 @@ package enum ConfigLoader {
         var builder = ConfigurationBuilder(directory: directory, files: options.checks, diagnostics: validator.diagnostics)
         builder.fileNames = files.sources.map(\.name)
         let configuration = builder.build(table)
+        if options.unwired.contains("routes[].jwt.refresh") {
+            for route in configuration.routes {
+                guard case .url = route.filters.jwt?.keys else { continue }
+                builder.diagnostics.error(
+                    builder.routePlaces[route.name] ?? .fileStart, "jwt.keys of `\(route.name)`: keys are not fetched from URLs by this version yet; save them to a file and name that")
+            }
+        }
         if !builder.diagnostics.hasErrors {
             for diagnostic in ExpectationCheck.problems(configuration) { builder.diagnostics.add(diagnostic) }
         }

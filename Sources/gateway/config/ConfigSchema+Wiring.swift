@@ -4,14 +4,12 @@
 extension ConfigSchema {
     /// Paths of keys, as in the headings of the reference page: `routes[].proxy`, `upstreams.NAME.health`.
     package static let unwired: Set<String> = [
-        "addresses", "admin.tokens", "access-log.sample", "deadline", "listen[].proxy-protocol", "redis", "request-id", "supervisor", "surge",
+        "addresses.ban", "addresses.file", "addresses.redis", "admin.tokens", "access-log.sample", "deadline", "listen[].proxy-protocol", "redis", "request-id", "supervisor",
         "tracing",
-        "upstreams.NAME.adaptive-concurrency",
-        "upstreams.NAME.proxy-protocol", "upstreams.NAME.resolve",
-        "routes[].access-log", "routes[].api-keys", "routes[].auth-request", "routes[].basic", "routes[].breaker", "routes[].client-cert",
-        "routes[].compression", "routes[].cors", "routes[].degradable", "routes[].headers", "routes[].jwt", "routes[].rate-limit",
-        "routes[].timeout",
+        "upstreams.NAME.adaptive-concurrency", "upstreams.NAME.proxy-protocol", "upstreams.NAME.resolve",
+        "routes[].auth-request", "routes[].basic", "routes[].client-cert", "routes[].compression", "routes[].timeout",
         "routes[].proxy.body-bytes", "routes[].proxy.mirror", "routes[].proxy.websocket",
+        "routes[].jwt.fetch-timeout", "routes[].jwt.refresh", "routes[].jwt.refresh-min", "routes[].jwt.stale",
         "routes[].rate-limit.redis",
     ]
 }

@@ -58,6 +58,7 @@ final class LoopUpstream: ProxyDirector {
     }
 
     func finished(_ exchange: ProxyExchange) {
+        if exchange.marks.1 & Self.hasAdmission != 0 { (exchange.note as? ProxyRoute)?.abandon(exchange) }
         live -= 1
         let (place, last) = (exchange.place, exchanges[live])
         exchanges.swapAt(place, live)
@@ -135,6 +136,19 @@ final class LoopUpstream: ProxyDirector {
     /// Bit of `ProxyExchange.marks.1`: Host is the server's address.
     static let takesServersAuthority: UInt64 = 1
 
+    /// Bit of `ProxyExchange.marks.1`: the upper half is the admission of a breaker that waits for the outcome.
+    private static let hasAdmission: UInt64 = 2
+
+    static func admissionMark(_ admission: BreakerAdmission) -> UInt64 { UInt64(admission.bits) << 32 | hasAdmission }
+
+    /// Once for each exchange.
+    static func takeAdmission(_ exchange: ProxyExchange) -> BreakerAdmission? {
+        guard exchange.marks.1 & hasAdmission != 0 else { return nil }
+        let bits = UInt32(truncatingIfNeeded: exchange.marks.1 >> 32)
+        exchange.marks.1 &= 0xffff_ffff & ~hasAdmission
+        return BreakerAdmission(bits: bits)
+    }
+
     func attempted(_ exchange: ProxyExchange, _ outcome: ProxyOutcome, nanoseconds: UInt64) {
         guard exchange.server != .max else { return }
         count(exchange.server, outcome, nanoseconds)
@@ -164,7 +178,11 @@ final class LoopUpstream: ProxyDirector {
         }
     }
 
-    func edit(_ exchange: ProxyExchange, _ response: inout Response) { (exchange.note as? ProxyRoute)?.edit(&response) }
+    func edit(_ exchange: ProxyExchange, _ response: inout Response) {
+        guard let route = exchange.note as? ProxyRoute else { return }
+        route.settle(exchange, response)
+        route.edit(&response)
+    }
 }
 
 extension UpstreamOutcome {

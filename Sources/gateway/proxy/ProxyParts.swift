@@ -12,11 +12,11 @@ package struct ProxyParts {
         self.trusted = TrustedProxies(trusted)
     }
 
-    func route(_ route: RouteConfiguration, _ proxy: ProxyConfiguration) throws -> ProxyRoute {
+    func route(_ route: RouteConfiguration, _ proxy: ProxyConfiguration, _ breaker: BreakerFilter?) throws -> ProxyRoute {
         guard let upstream = upstreams.first(where: { $0.configuration.name == proxy.upstream }) else {
             throw GatewayError("the route \(route.name) proxies to the upstream \(proxy.upstream), which does not exist")
         }
-        return ProxyRoute(proxy, upstream, trusted: trusted)
+        return ProxyRoute(proxy, upstream, trusted: trusted, breaker: breaker)
     }
 }
 

@@ -9,6 +9,8 @@ internal import UringServer
 final class ProxyRoute: Sendable {
     let upstream: Upstream
     let retry: RetryPolicy
+    /// Waits for the outcome of requests that it let through; nil: none does.
+    private let breaker: BreakerFilter?
     private let configuration: ProxyConfiguration
     /// What stands in Host in place of the client's; empty: the client's, or the server's.
     private let host: [UInt8]
@@ -20,7 +22,8 @@ final class ProxyRoute: Sendable {
     private let timeoutNs: UInt64
     private let trusted: TrustedProxies
 
-    init(_ configuration: ProxyConfiguration, _ upstream: Upstream, trusted: TrustedProxies) {
+    init(_ configuration: ProxyConfiguration, _ upstream: Upstream, trusted: TrustedProxies, breaker: BreakerFilter? = nil) {
+        self.breaker = breaker
         self.upstream = upstream
         self.configuration = configuration
         self.trusted = trusted
@@ -36,7 +39,10 @@ final class ProxyRoute: Sendable {
     }
 
     /// Forwards a request. On a loop's thread.
-    func respond(to request: borrowing Request, _ response: inout Response) {
+    /// - Parameters:
+    ///   - filters: nil when none have been passed.
+    ///   - pass: what they found out.
+    func respond(to request: borrowing Request, _ response: inout Response, _ filters: FilterChain?, _ pass: FilterPass) {
         let here = upstream.onLoop(of: response)
         let exchange = here.take(response)
         let forwarded = exchange.request
@@ -49,10 +55,14 @@ final class ProxyRoute: Sendable {
         case .upstream: exchange.marks.1 |= LoopUpstream.takesServersAuthority
         }
         let trusts = trusted.contains(request.peer)
-        forwarded.copyFields(of: request, upgrades: configuration.webSocket) { known, name in drops(known, name, trusts: trusts) }
+        forwarded.copyFields(of: request, upgrades: configuration.webSocket) { known, name in
+            drops(known, name, trusts: trusts) || (filters?.drops(name) ?? false)
+        }
         addForwarded(request, forwarded, trusts: trusts)
         for index in added.indices { forwarded.addField(added[index].name, added[index].value) }
         exchange.marks.0 = upstream.key.value(request, trusted: trusted)
+        filters?.forward(pass, to: forwarded)
+        if let admission = pass.admission { exchange.marks.1 |= LoopUpstream.admissionMark(admission) }
         exchange.note = self
         exchange.forward(response, by: here, timeoutNs: timeoutNs, attemptTimeoutNs: .max)
     }
@@ -182,6 +192,18 @@ final class ProxyRoute: Sendable {
 
     /// Bodies up to here are one receive as a rule, and can be sent again when they are whole.
     private static let smallBodyBytes: UInt64 = 16 * 1024
+
+    /// The outcome is there: the response that the client gets.
+    func settle(_ exchange: ProxyExchange, _ response: borrowing Response) {
+        guard let admission = LoopUpstream.takeAdmission(exchange) else { return }
+        breaker?.record(admission, status: response.status, latencyNs: exchange.elapsedNs, loop: response.loopIndex, now: exchange.now)
+    }
+
+    /// There is none: the client left.
+    func abandon(_ exchange: ProxyExchange) {
+        guard let admission = LoopUpstream.takeAdmission(exchange) else { return }
+        breaker?.abandon(admission)
+    }
 
     func edit(_ response: inout Response) {
         for name in responseRemoved { response.headers.remove(dynamicName: name) }

@@ -79,6 +79,17 @@ package struct BreakerAdmission: Sendable, Equatable, BitwiseCopyable {
     let generation: UInt16
 
     package var isAllowed: Bool { kind != .refuse }
+
+    init(kind: Kind, generation: UInt16) { (self.kind, self.generation) = (kind, generation) }
+
+    /// For who keeps it as a number until the outcome is there.
+    package var bits: UInt32 { UInt32(kind.rawValue) << 16 | UInt32(generation) }
+
+    /// nil: not what `bits` said.
+    package init?(bits: UInt32) {
+        guard let kind = Kind(rawValue: UInt8(truncatingIfNeeded: bits >> 16)) else { return nil }
+        self.init(kind: kind, generation: UInt16(truncatingIfNeeded: bits))
+    }
 }
 
 /// All that a breaker's loops agree on, in one word.

@@ -74,6 +74,15 @@ public struct ByteView: ~Escapable {
         return unsafe span.withUnsafeBufferPointer { unsafe foldedEqual($0.baseAddress, text.utf8Start, length) }
     }
 
+    /// The same, with bytes known at run time.
+    package func equalsIgnoringCase(_ other: Span<UInt8>) -> Bool {
+        guard count == other.count else { return false }
+        for index in 0..<count where Self.folded(span[index]) != Self.folded(other[index]) { return false }
+        return true
+    }
+
+    private static func folded(_ byte: UInt8) -> UInt8 { byte >= 0x41 && byte <= 0x5a ? byte | 0x20 : byte }
+
     /// The same, with bytes known at run time, of which it is the case of ASCII letters alone that does not count.
     package func equalsIgnoringCase(_ other: [UInt8]) -> Bool {
         guard count == other.count else { return false }

@@ -37,6 +37,9 @@ public struct RouteName: Sendable, CustomStringConvertible {
 
     private static let registered = Mutex<[String: RouteName]>([:])
 
+    /// Of names that were made by `init(registering:)`: whether they are equal.
+    package func isSame(as other: RouteName) -> Bool { unsafe base == other.base }
+
     /// The name's UTF-8.
     public var bytes: Span<UInt8> {
         @_lifetime(immortal)

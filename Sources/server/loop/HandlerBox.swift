@@ -73,6 +73,8 @@ package final class HandlerBox: Sendable {
     /// The longest time between an observed exchange and `flush`.
     let flushNs: UInt64
     let reporter: (any ServerReporter)?
+    /// Whether a peer may connect; nil: everybody.
+    let admits: (@Sendable (RequestPeer) -> Bool)?
     /// Told of what connections and requests pass; nil costs nothing.
     let trace: TraceBox?
 
@@ -80,11 +82,13 @@ package final class HandlerBox: Sendable {
         handle: @escaping Handler, wantsStream: (@Sendable (borrowing Request) -> Bool)? = nil,
         observe: (@Sendable (borrowing Request, ExchangeRecord) -> Void)? = nil,
         observeHandshake: (@Sendable (HandshakeRecord) -> Void)? = nil,
-        flush: (@Sendable (Int) -> Void)? = nil, flushNs: UInt64 = 1_000_000_000, reporter: (any ServerReporter)? = nil, trace: ServerTrace? = nil
+        flush: (@Sendable (Int) -> Void)? = nil, flushNs: UInt64 = 1_000_000_000, reporter: (any ServerReporter)? = nil, trace: ServerTrace? = nil,
+        admits: (@Sendable (RequestPeer) -> Bool)? = nil
     ) {
         (self.handle, self.wantsStream, self.observe, self.reporter) = (handle, wantsStream, observe, reporter)
         self.observeHandshake = observeHandshake
         (self.flush, self.flushNs) = (flush, flushNs)
+        self.admits = admits
         self.trace = trace.map { TraceBox($0) }
     }
 
@@ -92,6 +96,6 @@ package final class HandlerBox: Sendable {
     package func traced(by trace: ServerTrace) -> HandlerBox {
         HandlerBox(
             handle: handle, wantsStream: wantsStream, observe: observe, observeHandshake: observeHandshake, flush: flush, flushNs: flushNs, reporter: reporter,
-            trace: trace)
+            trace: trace, admits: admits)
     }
 }

@@ -79,6 +79,7 @@ extension Loop {
                 handle: handle, fd: fd, listener: UInt16(truncatingIfNeeded: listener), id: id,
                 machine: KeepAliveMachine(openedAt: state.pointee.now, policy)))
         unsafe connection.pointee.flags = isSecure ? [.open, .secure] : .open
+        if unsafe state.pointee.asksWhoConnects, unsafe !mayConnect(connection) { return unsafe refuse(connection) }
         if let limiter = unsafe state.pointee.addressLimiter, unsafe !admit(connection, limiter) { return unsafe refuse(connection) }
         unsafe meter.pointee.connectionsAccepted &+= 1
         unsafe connectionOpened(connection)
@@ -97,7 +98,16 @@ extension Loop {
         return true
     }
 
-    /// More connections than one address may have: reset, which costs the least on both sides.
+    /// Asks the application. A peer that has gone already, whose address the kernel does not know any more, may.
+    private func mayConnect(_ connection: UnsafeMutablePointer<Connection>) -> Bool {
+        guard let address = unsafe kernel.peerAddress(connection.pointee.fd) else { return true }
+        let peer = RequestPeer(address)
+        unsafe connection.pointee.peer = peer
+        // SAFETY: the loop's state retains the box.
+        return unsafe state.pointee.handler._withUnsafeGuaranteedRef { $0.admits?(peer) ?? true }
+    }
+
+    /// An address that may not connect, or has more connections than it may: reset, which costs the least on both sides.
     private func refuse(_ connection: UnsafeMutablePointer<Connection>) {
         unsafe meter.pointee.connectionsRefused &+= 1
         unsafe kernel.resetOnClose(connection.pointee.fd)

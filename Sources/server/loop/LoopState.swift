@@ -99,6 +99,8 @@ struct LoopState {
     /// The handler's box wants to be told of finished exchanges.
     private(set) var observes = false
     private(set) var observesHandshakes = false
+    /// The handler's box says who may connect.
+    private(set) var asksWhoConnects = false
     /// New connections are traced.
     private(set) var traces = false
     /// When the application writes what it collected; .max = nothing was collected since it last did.
@@ -176,6 +178,7 @@ struct LoopState {
         unsafe locals.removeAll()
         unsafe (observes, reporter, streamsBodies) = (box.observe != nil, box.reporter, box.wantsStream != nil)
         unsafe observesHandshakes = box.observeHandshake != nil
+        unsafe asksWhoConnects = box.admits != nil
         unsafe traces = box.trace != nil
         unsafe flushNs = box.flush == nil ? .max : min(box.flushNs, .max / 2)
         let ticks = stallNs.multipliedFullWidth(by: ticksPerSecond)

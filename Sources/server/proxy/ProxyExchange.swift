@@ -319,9 +319,12 @@ package final class ProxyExchange: Responder {
         phase = .free
         let director = director
         self.director = nil
-        (note, fault) = (nil, nil)
-        marks = (0, 0)
+        fault = nil
+        // The director may look at them for the last time.
         director?.finished(self)
+        guard phase == .free else { return }
+        note = nil
+        marks = (0, 0)
     }
 }
 

@@ -107,6 +107,9 @@ public struct Application: Sendable {
     /// Told what goes wrong beside the request path; nil writes it to standard error, a line each.
     public var reporter: (any ServerReporter)?
 
+    /// Asked on the loop's thread for each new connection, which is reset when the answer is no; nil lets everybody connect.
+    package var admits: (@Sendable (RequestPeer) -> Bool)?
+
     /// An application that answers by one handler.
     /// - Parameter handler: called on the loops' threads, by several at once.
     public init(handler: @escaping Handler) { self.handler = handler }
@@ -114,7 +117,7 @@ public struct Application: Sendable {
     package var box: HandlerBox {
         HandlerBox(
             handle: handler, wantsStream: wantsStream, observe: observe, observeHandshake: observeHandshake, flush: flush, flushNs: ServerOptions.nanoseconds(flushInterval),
-            reporter: reporter ?? StandardErrorReporter.shared, trace: trace)
+            reporter: reporter ?? StandardErrorReporter.shared, trace: trace, admits: admits)
     }
 }
 

@@ -1,0 +1,110 @@
+// FilterChain: the filters of one route, compiled in the order in which they act (RouteFilterKind). Made at start and on each reload; immutable, shared by all loops, kept alive by `Routes`.
+// A request that passes costs no allocation, and no reference but that of a step on the response.
+
+internal import UringHTTP
+internal import UringServer
+
+@safe
+final class FilterChain: Sendable {
+    /// Safe: retained by the chain until its deinit.
+    @safe enum Step {
+        case surge(Unmanaged<SurgeFilter>)
+        case cors(Unmanaged<CORSFilter>)
+        case rateLimit(Unmanaged<RateLimitFilter>)
+        case apiKeys(Unmanaged<APIKeyFilter>)
+        case jwt(Unmanaged<JWTFilter>)
+        case breaker(Unmanaged<BreakerFilter>)
+        case headers(Unmanaged<HeaderFilter>)
+    }
+
+    // Written in init only, freed in deinit.
+    nonisolated(unsafe) private let steps: UnsafeMutableBufferPointer<Step>
+
+    /// Fields that clients do not send upstream, since filters do, in lower case.
+    let removed: [[UInt8]]
+    /// Nil: none waits for the outcome.
+    let breaker: BreakerFilter?
+    /// Preflights for the route's methods are the route's.
+    let answersPreflights: Bool
+
+    /// Takes over the steps' references.
+    init(_ made: [Step], removed: [String], breaker: BreakerFilter?) {
+        self.removed = removed.map { Array($0.utf8) }
+        self.breaker = breaker
+        answersPreflights = made.contains { if case .cors = $0 { true } else { false } }
+        unsafe steps = .allocate(capacity: made.count)
+        _ = unsafe steps.initialize(from: made)
+    }
+
+    deinit {
+        for index in unsafe steps.indices { unsafe Self.release(steps[index]) }
+        unsafe steps.deallocate()
+    }
+
+    static func release(_ step: Step) {
+        switch step {
+        case .surge(let filter): unsafe filter.release()
+        case .cors(let filter): unsafe filter.release()
+        case .rateLimit(let filter): unsafe filter.release()
+        case .apiKeys(let filter): unsafe filter.release()
+        case .jwt(let filter): unsafe filter.release()
+        case .breaker(let filter): unsafe filter.release()
+        case .headers(let filter): unsafe filter.release()
+        }
+    }
+
+    /// Lets a request pass, or answers it. On a loop's thread, before the route's own answer.
+    func judge(_ request: borrowing Request, _ response: inout Response, _ pass: inout FilterPass) -> FilterVerdict {
+        for index in unsafe steps.indices {
+            // SAFETY: the chain retains what its steps point to.
+            let verdict = unsafe judge(steps[index], request, &response, &pass)
+            guard case .pass = verdict else { return verdict }
+        }
+        return .pass
+    }
+
+    private func judge(_ step: Step, _ request: borrowing Request, _ response: inout Response, _ pass: inout FilterPass) -> FilterVerdict {
+        let goesOn: Bool
+        // SAFETY: as above.
+        switch step {
+        case .surge(let filter): goesOn = unsafe filter._withUnsafeGuaranteedRef { $0.admits(request, &response, pass) }
+        case .cors(let filter): goesOn = unsafe filter._withUnsafeGuaranteedRef { $0.admits(request, &response) }
+        case .rateLimit(let filter): goesOn = unsafe filter._withUnsafeGuaranteedRef { $0.admits(request, &response, pass) }
+        case .apiKeys(let filter): goesOn = unsafe filter._withUnsafeGuaranteedRef { $0.admits(request, &response, &pass) }
+        case .jwt(let filter): goesOn = unsafe filter._withUnsafeGuaranteedRef { $0.admits(request, &response, &pass) }
+        case .breaker(let filter): return unsafe filter._withUnsafeGuaranteedRef { $0.judge(&response, &pass) }
+        case .headers(let filter):
+            unsafe filter._withUnsafeGuaranteedRef { $0.register(&response) }
+            goesOn = true
+        }
+        return goesOn ? .pass : .answered
+    }
+
+    // MARK: what goes upstream
+
+    /// Whether a client's field is left out. `_` and `-` are one: servers that make variables of fields (RFC 3875) cannot tell them apart.
+    func drops(_ name: ByteView) -> Bool {
+        for index in removed.indices where Self.isSame(name, removed[index]) { return true }
+        return false
+    }
+
+    private static func isSame(_ name: ByteView, _ other: [UInt8]) -> Bool {
+        guard name.count == other.count else { return false }
+        for index in 0..<name.count where folded(name[index]) != folded(other[index]) { return false }
+        return true
+    }
+
+    private static func folded(_ byte: UInt8) -> UInt8 { byte == 0x5f ? 0x2d : byte >= 0x41 && byte <= 0x5a ? byte | 0x20 : byte }
+
+    /// Adds what the filters found out about the client.
+    func forward(_ pass: FilterPass, to forwarded: ProxyRequest) {
+        for index in unsafe steps.indices {
+            // SAFETY: as above.
+            switch unsafe steps[index] {
+            case .jwt(let filter): unsafe filter._withUnsafeGuaranteedRef { $0.forward(pass, to: forwarded) }
+            case .apiKeys(let filter): unsafe filter._withUnsafeGuaranteedRef { $0.forward(pass, to: forwarded) }
+            case .surge, .cors, .rateLimit, .breaker, .headers: break
+            }
+        }
+    }
+}

@@ -1,0 +1,89 @@
+// FilterParts: what filters are made of, and what of them outlives a reload: tables of rates. Made when an application is, on the thread that does so; the loops share what is in it
+// through the filters.
+
+internal import UringPolicy
+
+package struct FilterParts: Sendable {
+    private let limits: [SharedLimit]
+    private let breakers: [SharedBreaker]
+    /// Nil: nothing is done about surges.
+    let surge: SurgeControl?
+    /// Names of all routes, in order.
+    private let routes: [String]
+    private let clients: ClientAddresses
+    private let log: LogReporter?
+
+    /// - Parameter previous: what goes on counting where its configuration is the same.
+    package init(_ configuration: Configuration, loops: Int, previous: FilterParts? = nil, log: LogReporter? = nil) throws {
+        clients = ClientAddresses(trusted: configuration.trustedProxies)
+        routes = configuration.routes.map(\.name)
+        self.log = log
+        limits = try configuration.routes.flatMap { route in
+            try route.filters.rateLimits.enumerated().map { index, wanted in
+                try previous?.limits.first { $0.isFor(route.name, index) && $0.configuration == wanted } ?? SharedLimit(wanted, route: route.name, index: index)
+            }
+        }
+        surge = try configuration.surge.map { wanted in
+            if let known = previous?.surge, known.configuration == wanted { return known }
+            return try SurgeControl(wanted, log: log)
+        }
+        var breakers: [SharedBreaker] = []
+        for wanted in configuration.routes.compactMap(\.filters.breaker) where !breakers.contains(where: { $0.group == wanted.group }) {
+            let known = previous?.breakers.first { $0.group == wanted.group && $0.policy == wanted.policy && $0.loops == loops }
+            breakers.append(known ?? SharedBreaker(wanted, loops: loops, log: log))
+        }
+        self.breakers = breakers
+    }
+
+    /// No filters: routes of tests and of quick commands.
+    package init() {
+        (limits, breakers, surge, routes, clients, log) = ([], [], nil, [], ClientAddresses(trusted: []), nil)
+    }
+
+    /// Nil: the route has none, and a request of it costs nothing here.
+    func chain(_ route: RouteConfiguration) throws -> FilterChain? {
+        var (steps, removed): ([FilterChain.Step], [String]) = ([], [])
+        var breaker: BreakerFilter?
+        let filters = route.filters
+        // First of all, so that whatever answers is edited.
+        if !filters.responseHeaders.isEmpty { steps.append(unsafe .headers(.passRetained(HeaderFilter(filters.responseHeaders)))) }
+        do {
+            for kind in RouteFilterKind.allCases {
+                switch kind {
+                case .rateLimitByAddress: steps += rateLimits(route) { if case .claim = $0 { false } else { true } }
+                case .rateLimitByClaim: steps += rateLimits(route) { if case .claim = $0 { true } else { false } }
+                case .apiKeys:
+                    guard let configuration = filters.apiKeys else { continue }
+                    let filter = try APIKeyFilter(configuration, route: route.name)
+                    removed += filter.removed
+                    steps.append(unsafe .apiKeys(.passRetained(filter)))
+                case .jwt:
+                    guard let configuration = filters.jwt else { continue }
+                    let filter = try JWTFilter(configuration, route: route.name)
+                    removed += filter.removed
+                    steps.append(unsafe .jwt(.passRetained(filter)))
+                case .breaker:
+                    guard let configuration = filters.breaker, let shared = breakers.first(where: { $0.group == configuration.group }) else { continue }
+                    let filter = try BreakerFilter(configuration, shared, routes: routes)
+                    breaker = filter
+                    steps.append(unsafe .breaker(.passRetained(filter)))
+                case .cors: if let configuration = filters.cors { steps.append(unsafe .cors(.passRetained(CORSFilter(configuration)))) }
+                case .surge:
+                    guard let surge, let filter = SurgeFilter(surge, isDegradable: filters.isDegradable, clients, log) else { continue }
+                    steps.append(unsafe .surge(.passRetained(filter)))
+                case .headers, .clientCertificate, .basic, .authRequest, .compression: break
+                }
+            }
+        } catch {
+            for step in steps { FilterChain.release(step) }
+            throw error
+        }
+        return steps.isEmpty ? nil : FilterChain(steps, removed: removed, breaker: breaker)
+    }
+
+    private func rateLimits(_ route: RouteConfiguration, _ isWanted: (RateLimitConfiguration.Key) -> Bool) -> [FilterChain.Step] {
+        limits.filter { $0.route == route.name && isWanted($0.configuration.key) }.map {
+            unsafe .rateLimit(.passRetained(RateLimitFilter($0, clients, log)))
+        }
+    }
+}
