@@ -41,6 +41,13 @@ package final class AccessLogs: @unchecked Sendable {
     /// On the loop's thread.
     package func flush(_ loop: Int) { withWriter(loop) { $0.flush() } }
 
+    /// On the loop's thread.
+    package func counters(_ loop: Int) -> AccessLogCounters {
+        var counters = AccessLogCounters()
+        withWriter(loop) { counters = $0.counters }
+        return counters
+    }
+
     /// On the loop's thread. Answers 0 or an errno; then the old file stays.
     package func reopen(_ loop: Int) -> CInt {
         var code: CInt = 0

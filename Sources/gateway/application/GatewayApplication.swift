@@ -10,10 +10,15 @@ package struct GatewayApplication: Sendable {
     package let upstreams: [Upstream]
     /// nil: no access log.
     package let logs: AccessLogs?
+    /// nil: nobody can ask for them.
+    private let meters: RouteMeters?
 
     /// - Throws: what cannot be opened: a directory of `files`, the access log.
-    /// - Parameter previous: what goes on with the same connections where its configuration is the same.
-    package init(_ configuration: Configuration, loops: Int, previous: GatewayApplication? = nil) throws {
+    /// - Parameters:
+    ///   - previous: what goes on with the same connections where its configuration is the same.
+    ///   - meters: where requests are counted, if there is an administration that can be asked.
+    package init(_ configuration: Configuration, loops: Int, previous: GatewayApplication? = nil, meters: RouteMeters? = nil) throws {
+        self.meters = configuration.admin == nil ? nil : meters
         upstreams = configuration.upstreams.map { wanted in
             previous?.upstreams.first { $0.configuration == wanted && $0.loops == loops } ?? Upstream(wanted, loops: loops)
         }
@@ -23,13 +28,25 @@ package struct GatewayApplication: Sendable {
         }
     }
 
+    private static let never = Duration.seconds(86_400 * 365)
+
     /// What the loops get.
     package func application(reporter: any ServerReporter) -> Application {
         let routes = routes
         var application = Application { request, response in routes.respond(to: request, &response) }
         if routes.hasProxies { application.wantsStream = { request in routes.wantsStream(request) } }
-        if let logs {
+        let (logs, meters) = (logs, meters)
+        if let meters {
+            application.observe = { request, record in
+                meters.record(record)
+                logs?.record(request, record)
+            }
+            // Nothing to flush, and so no reason to wake a loop.
+            application.flushInterval = Self.never
+        } else if let logs {
             application.observe = { request, record in logs.record(request, record) }
+        }
+        if let logs {
             application.flush = { loop in logs.flush(loop) }
             application.flushInterval = .nanoseconds(Int64(clamping: logs.flushNs))
         }
