@@ -12,6 +12,8 @@ package struct GatewayApplication: Sendable {
     package let logs: AccessLogs?
     /// nil: nobody can ask for them.
     private let meters: RouteMeters?
+    /// nil: requests have no id.
+    private let identity: RequestIdentity?
 
     /// - Throws: what cannot be opened: a directory of `files`, the access log.
     /// - Parameters:
@@ -22,7 +24,10 @@ package struct GatewayApplication: Sendable {
         upstreams = configuration.upstreams.map { wanted in
             previous?.upstreams.first { $0.configuration == wanted && $0.loops == loops } ?? Upstream(wanted, loops: loops)
         }
-        routes = try Routes(configuration.routes, ProxyParts(upstreams, trusted: configuration.trustedProxies))
+        let trusted = TrustedProxies(configuration.trustedProxies)
+        identity = configuration.requestID.map { RequestIdentity($0, trusted: trusted, loops: loops) }
+        let tracing = configuration.tracing.map { TraceForwarding($0, trusted: trusted, loops: loops) }
+        routes = try Routes(configuration.routes, ProxyParts(upstreams, trusted, identity, tracing))
         logs = try configuration.accessLog.map { log throws in
             do throws(TextProblem) { return try AccessLogs(log, loops: loops) } catch { throw GatewayError(error.reason) }
         }
@@ -34,17 +39,23 @@ package struct GatewayApplication: Sendable {
     package func application(reporter: any ServerReporter) -> Application {
         let routes = routes
         var application = Application { request, response in routes.respond(to: request, &response) }
+        if let identity {
+            application.handler = { request, response in
+                identity.begin(request, response)
+                routes.respond(to: request, &response)
+            }
+        }
         if routes.hasProxies { application.wantsStream = { request in routes.wantsStream(request) } }
-        let (logs, meters) = (logs, meters)
+        let (logs, meters, identity) = (logs, meters, identity)
         if let meters {
             application.observe = { request, record in
                 meters.record(record)
-                logs?.record(request, record)
+                logs?.record(request, record, identity)
             }
             // Nothing to flush, and so no reason to wake a loop.
             application.flushInterval = Self.never
         } else if let logs {
-            application.observe = { request, record in logs.record(request, record) }
+            application.observe = { request, record in logs.record(request, record, identity) }
         }
         if let logs {
             application.flush = { loop in logs.flush(loop) }

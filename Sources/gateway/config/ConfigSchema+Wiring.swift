@@ -4,7 +4,7 @@
 extension ConfigSchema {
     /// Paths of keys, as in the headings of the reference page: `routes[].proxy`, `upstreams.NAME.health`.
     package static let unwired: Set<String> = [
-        "addresses", "access-log.sample", "deadline", "listen[].proxy-protocol", "redis", "request-id", "supervisor", "surge",
+        "addresses", "deadline", "listen[].proxy-protocol", "redis", "supervisor", "surge",
         "tracing",
         "upstreams.NAME.adaptive-concurrency", "upstreams.NAME.drain", "upstreams.NAME.health",
         "upstreams.NAME.protocol", "upstreams.NAME.proxy-protocol", "upstreams.NAME.resolve", "upstreams.NAME.tls",

@@ -19,8 +19,12 @@ final class ProxyRoute: Sendable {
     private let responseAdded: [HeaderField]
     private let timeoutNs: UInt64
     private let trusted: TrustedProxies
+    /// nil: requests have no id, traces only pass through.
+    private let identity: RequestIdentity?
+    private let tracing: TraceForwarding?
 
-    init(_ configuration: ProxyConfiguration, _ upstream: Upstream, trusted: TrustedProxies) {
+    init(_ configuration: ProxyConfiguration, _ upstream: Upstream, trusted: TrustedProxies, _ identity: RequestIdentity? = nil, _ tracing: TraceForwarding? = nil) {
+        (self.identity, self.tracing) = (identity, tracing)
         self.upstream = upstream
         self.configuration = configuration
         self.trusted = trusted
@@ -51,6 +55,8 @@ final class ProxyRoute: Sendable {
         let trusts = trusted.contains(request.peer)
         forwarded.copyFields(of: request, upgrades: configuration.webSocket) { known, name in drops(known, name, trusts: trusts) }
         addForwarded(request, forwarded, trusts: trusts)
+        identity?.forward(request, response, forwarded)
+        tracing?.forward(request, response, forwarded)
         for index in added.indices { forwarded.addField(added[index].name, added[index].value) }
         exchange.note = self
         exchange.forward(response, by: here, timeoutNs: timeoutNs, attemptTimeoutNs: .max)
@@ -89,6 +95,9 @@ final class ProxyRoute: Sendable {
         case .xForwardedFor, .xForwardedHost, .xForwardedProto, .forwarded, .xRealIP: return true
         default: break
         }
+        // Written anew behind these.
+        if let identity, identity.isField(name) { return true }
+        if tracing != nil, TraceForwarding.isField(name) { return true }
         for other in removed where name.count == other.count && name.equalsIgnoringCase(other) { return true }
         return false
     }

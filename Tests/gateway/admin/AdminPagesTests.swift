@@ -86,7 +86,7 @@ import TestSupport
         for query in ["", "?plan"] {
             let refused = try reload(served, query)
             #expect(refused.status == 422 && refused.value("content-type") == "application/problem+json")
-            #expect(refused.bodyText.contains("bogus") && refused.bodyText.contains("idle") && refused.bodyText.contains("\"line\": 3"))
+            #expect(refused.bodyText.contains("bogus") && refused.bodyText.contains("idle") && refused.bodyText.contains("\"line\": 4"))
         }
         #expect(try served.get("/hello").bodyText == "hello")
         let page = try served.ask("/metrics").bodyText

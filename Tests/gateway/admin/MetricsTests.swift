@@ -82,7 +82,7 @@ import TestSupport
         _ = try served.get("/hello")
         let page = try served.ask("/metrics").body
         let (input, output) = (served.file("metrics"), served.file("judgement"))
-        let file = open(input, O_WRONLY | O_CREAT, 0o600)
+        let file = unsafe open(input, O_WRONLY | O_CREAT, 0o600)
         #expect(unsafe write(file, page, page.count) == page.count)
         close(file)
         let status = unsafe system("promtool check metrics <\(input) >\(output) 2>&1")
