@@ -14,8 +14,8 @@ struct ServeCommand: ParsableCommand {
 
     func run() throws {
         if check { return try CheckCommand.judge(config) }
-        let source = ConfigurationFile(path: config, loops: loopsOption.loops.map { LoopSelection($0) })
-        try Service.run(backend, source.load, reload: source.load)
+        let file = ConfigurationFile(path: config, loops: loopsOption.loops.map { LoopSelection($0) })
+        try Service.run(backend, file.load, source: ConfigurationSource(file.read))
     }
 }
 
@@ -50,17 +50,18 @@ struct CheckCommand: ParsableCommand {
 }
 
 /// A configuration file that is read at start and on each reload.
-struct ConfigurationFile {
+struct ConfigurationFile: Sendable {
     let path: String
     /// From the command line: wins over the file.
     let loops: UringGateway.LoopSelection?
 
+    func read() -> ConfigLoadResult { ConfigLoader.load(path: path).overriding(loops: loops) }
+
     /// Prints every problem; throws when there is an error among them.
     func load() throws -> Configuration {
-        let result = ConfigLoader.load(path: path)
+        let result = read()
         Console.error(result.render(excerpts: true))
-        guard var configuration = result.configuration else { throw GatewayError("\(path) is not usable: \(Self.count(result)) above") }
-        if let loops { configuration.loops = loops }
+        guard let configuration = result.configuration else { throw GatewayError("\(path) is not usable: \(Self.count(result)) above") }
         return configuration
     }
 

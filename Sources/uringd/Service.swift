@@ -7,8 +7,8 @@ import UringServer
 
 enum Service {
     /// Serves until a signal ends it, and ends the process with status 0; throws `ExitCode(1)` when it cannot start, the reason printed.
-    /// - Parameter reload: makes the configuration anew on SIGHUP; nil where there is no file.
-    static func run(_ backend: BackendOption, _ configuration: () throws -> Configuration, reload: (() throws -> Configuration)? = nil) throws {
+    /// - Parameter source: where the configuration is read anew on SIGHUP; nil where there is no file.
+    static func run(_ backend: BackendOption, _ configuration: () throws -> Configuration, source: ConfigurationSource? = nil) throws {
         // Before any thread starts: all of them inherit the blocked signals, and this one takes them.
         let signals = SignalSet([SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2])
         let manager = ServiceManager()
@@ -17,7 +17,7 @@ enum Service {
         do {
             let configuration = try configuration()
             log = OperationalLog(level: configuration.logLevel)
-            gateway = try start(configuration, log, backend.backend)
+            gateway = try start(configuration, log, backend.backend, source)
         } catch let error as ExitCode {
             throw error
         } catch {
@@ -30,7 +30,7 @@ enum Service {
         var isDraining = false
         while true {
             switch signals.wait() {
-            case SIGHUP where !isDraining: self.reload(gateway, reload, log, manager)
+            case SIGHUP where !isDraining: reload(gateway, manager)
             case SIGUSR1: gateway.reopenLogs()
             // Its default would end the process.
             case SIGUSR2: log.warning("SIGUSR2 has no meaning in this version: to change the binary, drain this server and start the other")
@@ -49,9 +49,9 @@ enum Service {
         }
     }
 
-    private static func start(_ configuration: Configuration, _ log: OperationalLog, _ backend: ServerOptions.Backend) throws -> Gateway {
+    private static func start(_ configuration: Configuration, _ log: OperationalLog, _ backend: ServerOptions.Backend, _ source: ConfigurationSource?) throws -> Gateway {
         do {
-            return try Gateway(configuration, log: log, backend: backend)
+            return try Gateway(configuration, log: log, backend: backend, source: source)
         } catch {
             Console.error("uringd: \(error)\n")
             // Often the machine is the reason: then the failing lines of the doctor say what to change.
@@ -65,17 +65,14 @@ enum Service {
         }
     }
 
-    private static func reload(
-        _ gateway: Gateway, _ configuration: (() throws -> Configuration)?, _ log: OperationalLog, _ manager: ServiceManager
-    ) {
-        guard let configuration else { return log.warning("there is no configuration file to read again") }
+    private static func reload(_ gateway: Gateway, _ manager: ServiceManager) {
         manager.tell("RELOADING=1\nMONOTONIC_USEC=\(monotonicMicroseconds())")
-        do {
-            let added = try gateway.reload(configuration())
-            Console.out(added.map { $0 + "\n" }.joined())
-            log.notice("reloaded the configuration")
-        } catch {
-            log.error("the configuration was not reloaded, the old one goes on: \(error)")
+        switch gateway.reload() {
+        case .changed(_, let listening, _, let result):
+            Console.error(result.render(excerpts: true))
+            Console.out(listening.map { $0 + "\n" }.joined())
+        case .problems(let result): Console.error(result.render(excerpts: true))
+        case .planned, .failed, .noFile, .stopping: break
         }
         manager.tell("READY=1")
     }

@@ -3,6 +3,7 @@
 
 internal import Glibc
 internal import UringHTTP
+internal import UringPolicy
 package import UringServer
 
 // Unchecked: a slot is touched by its own loop's thread alone, see above.
@@ -11,6 +12,9 @@ package final class AccessLogs: @unchecked Sendable {
     /// Retained by this object; freed in deinit.
     private let writers: UnsafeMutableBufferPointer<Unmanaged<AccessLogWriter>>
     package let flushNs: UInt64
+    /// Of the requests that were not answered with 5xx, in hundredths of a percent.
+    private let sample: UInt64
+    private let random: LoopRandom
 
     /// Opens the log once per loop.
     package init(_ configuration: AccessLogConfiguration, loops: Int) throws(TextProblem) {
@@ -20,6 +24,7 @@ package final class AccessLogs: @unchecked Sendable {
             opened.append(AccessLogWriter(format: configuration.format, bufferBytes: configuration.bufferBytes, sink: file))
         }
         flushNs = configuration.flushNs
+        (sample, random) = (UInt64(configuration.sample.hundredths), LoopRandom(loops: loops))
         unsafe writers = .allocate(capacity: loops)
         _ = unsafe writers.initialize(from: opened.map { unsafe Unmanaged.passRetained($0) })
     }
@@ -41,6 +46,13 @@ package final class AccessLogs: @unchecked Sendable {
     /// On the loop's thread.
     package func flush(_ loop: Int) { withWriter(loop) { $0.flush() } }
 
+    /// On the loop's thread.
+    package func counters(_ loop: Int) -> AccessLogCounters {
+        var counters = AccessLogCounters()
+        withWriter(loop) { counters = $0.counters }
+        return counters
+    }
+
     /// On the loop's thread. Answers 0 or an errno; then the old file stays.
     package func reopen(_ loop: Int) -> CInt {
         var code: CInt = 0
@@ -48,15 +60,29 @@ package final class AccessLogs: @unchecked Sendable {
         return code
     }
 
-    /// Adds a line. On the loop's thread.
-    package func record(_ request: borrowing Request, _ record: ExchangeRecord) {
-        guard unsafe writers.indices.contains(record.loop) else { return }
+    /// Adds a line, unless it is not drawn. On the loop's thread.
+    /// - Parameter identity: what gave the request its id; nil logs what the client calls `x-request-id`.
+    package func record(_ request: borrowing Request, _ record: ExchangeRecord, _ identity: RequestIdentity? = nil) {
+        guard unsafe writers.indices.contains(record.loop), isDrawn(record) else { return }
+        if let identity {
+            identity.withID(request, record) { write(request, record, requestID: $0) }
+        } else {
+            write(request, record, requestID: Self.field("x-request-id", request))
+        }
+    }
+
+    private func isDrawn(_ record: ExchangeRecord) -> Bool {
+        guard sample < UInt64(Percentage.hundred.hundredths), record.status < 500 else { return true }
+        return random.with(record.loop) { $0.below(UInt64(Percentage.hundred.hundredths)) < sample }
+    }
+
+    private func write(_ request: borrowing Request, _ record: ExchangeRecord, requestID: Span<UInt8>) {
         let entry = AccessLogEntry(
             peer: PeerAddress(request.peer), wallNs: Self.wallNs() &- record.nanoseconds, durationNs: record.nanoseconds,
             status: record.status, bytes: record.bodyBytes, version: request.versionNumbers,
             method: request.methodName.span, target: request.target.span, host: request.authority.span,
             userAgent: Self.field("user-agent", request), referer: Self.field("referer", request),
-            route: Self.route(record), requestID: Self.field("x-request-id", request), tls: .of(request))
+            route: Self.route(record), requestID: requestID, tls: .of(request))
         // SAFETY: as in withWriter.
         unsafe writers[record.loop]._withUnsafeGuaranteedRef { $0.append(entry) }
     }

@@ -13,10 +13,17 @@ package final class Gateway: Sendable {
         var watch: SurgeWatch?
     }
 
-    private let server: RunningServer
-    private let readiness: Readiness
-    private let log: OperationalLog
+    let server: RunningServer
+    let readiness: Readiness
+    let log: OperationalLog
+    let meters: RouteMeters
+    /// nil: the configuration came from arguments.
+    let source: ConfigurationSource?
+    let reloads: Mutex<ReloadCounters>
+    /// One reload from the file at a time.
+    let reloading = Mutex<Void>(())
     private let reporter: LogReporter
+    private let adminContext: AdminContext
     private let state: Mutex<State>
 
     /// How long probes that are being answered may take when their server stops.
@@ -25,17 +32,21 @@ package final class Gateway: Sendable {
     private static let adminConnectionsMax = 256
 
     /// Starts to serve.
+    /// - Parameter source: where the configuration is read again from when the administration asks for it.
     /// - Throws: when an address is in use, a file cannot be opened, io_uring is demanded and forbidden: a sentence with the remedy.
-    package init(_ configuration: Configuration, log: OperationalLog, backend: ServerOptions.Backend = .automatic) throws {
+    package init(_ configuration: Configuration, log: OperationalLog, backend: ServerOptions.Backend = .automatic, source: ConfigurationSource? = nil) throws {
         let readiness = Readiness()
         let reporter = LogReporter(log)
         var options = configuration.serverOptions
         options.backend = backend
         let loops = try Self.plan(options.loops).cores.count
-        let application = try GatewayApplication(configuration, loops: loops, log: reporter)
+        let meters = RouteMeters(loops: loops)
+        let application = try GatewayApplication(configuration, loops: loops, meters: meters, log: reporter)
         let listeners = try configuration.serverListeners()
         // First, so that probes see "starting" instead of a refused connection.
-        let admin = try configuration.admin.map { try Self.startAdmin($0, readiness, reporter, backend) }
+        let context = AdminContext(readiness)
+        context.tokens = configuration.admin?.tokens ?? []
+        let admin = try configuration.admin.map { try Self.startAdmin($0, context, reporter, backend) }
         do {
             server = try Server(
                 listeners: listeners, options: options, application: application.application(reporter: reporter)
@@ -44,8 +55,12 @@ package final class Gateway: Sendable {
             admin?.stop(within: .zero)
             throw error
         }
-        (self.readiness, self.log, self.reporter) = (readiness, log, reporter)
+        (self.readiness, self.log, self.reporter, self.meters, self.source, adminContext) = (readiness, log, reporter, meters, source, context)
+        var reloads = ReloadCounters()
+        reloads.loadedNs = Self.wallNs()
+        self.reloads = Mutex(reloads)
         state = Mutex(State(configuration: configuration, application: application, admin: admin))
+        context.gateway = self
         Self.watch(application.upstreams, server)
         state.withLock { watchSurges(&$0) }
         readiness.current = .serving
@@ -74,7 +89,7 @@ package final class Gateway: Sendable {
     }
 
     private static func startAdmin(
-        _ admin: AdminConfiguration, _ readiness: Readiness, _ reporter: LogReporter, _ backend: ServerOptions.Backend
+        _ admin: AdminConfiguration, _ context: AdminContext, _ reporter: LogReporter, _ backend: ServerOptions.Backend
     ) throws -> RunningServer {
         var listener = Listener(try admin.address.numeric())
         if case .unix = admin.address { listener.unixMode = 0o660 }
@@ -83,8 +98,12 @@ package final class Gateway: Sendable {
         options.pinsLoops = false
         options.backend = backend
         options.limits.connections = adminConnectionsMax
-        return try Server(listeners: [listener], options: options, application: AdminApplication.make(readiness, reporter: reporter)).start()
+        return try Server(listeners: [listener], options: options, application: AdminApplication.make(context, reporter: reporter)).start()
     }
+
+    /// What is in use now. Waits for a reload under way.
+    package var configuration: Configuration { state.withLock { $0.configuration } }
+    var current: GatewayApplication { state.withLock { $0.application } }
 
     /// `listening on …`, a line per listener.
     package var listening: [String] {
@@ -116,10 +135,11 @@ package final class Gateway: Sendable {
     /// - Throws: what cannot be opened; then the old configuration goes on as it was.
     package func reload(_ new: Configuration) throws -> [String] {
         try state.withLock { state in
-            let application = try GatewayApplication(new, loops: server.plan.cores.count, previous: state.application, log: reporter)
+            let application = try GatewayApplication(new, loops: server.plan.cores.count, previous: state.application, meters: meters, log: reporter)
             let listeners = try new.serverListeners()
-            let keepsAdmin = new.admin == state.configuration.admin
-            let admin = keepsAdmin ? state.admin : try new.admin.map { try Self.startAdmin($0, readiness, reporter, server.backend) }
+            // Who may ask is looked up for each request.
+            let keepsAdmin = new.admin?.address == state.configuration.admin?.address
+            let admin = keepsAdmin ? state.admin : try new.admin.map { try Self.startAdmin($0, adminContext, reporter, server.backend) }
             let change: (added: [String], removed: [String])
             do {
                 change = try server.reload(
@@ -144,7 +164,9 @@ package final class Gateway: Sendable {
             state = State(configuration: new, application: application, admin: admin, watch: state.watch)
             watchSurges(&state)
             log.level = new.logLevel
-            oldAdmin?.stop(within: Self.adminDrain)
+            adminContext.tokens = new.admin?.tokens ?? []
+            // Not here: it may be the one that asked for this reload, and waits for the answer.
+            if let oldAdmin { Task.detached { oldAdmin.stop(within: Self.adminDrain) } }
             return change.added.map { server.summary(of: $0) } + (keepsAdmin ? [] : admin.map(Self.lines) ?? [])
         }
     }

@@ -13,10 +13,19 @@ package struct GatewayApplication: Sendable {
     private let gate: AddressGate?
     /// nil: no access log.
     package let logs: AccessLogs?
+    /// nil: nobody can ask for them.
+    private let meters: RouteMeters?
+    /// nil: requests have no id.
+    private let identity: RequestIdentity?
 
     /// - Throws: what cannot be opened: a directory of `files`, the access log.
-    /// - Parameter previous: what goes on with the same connections where its configuration is the same.
-    package init(_ configuration: Configuration, loops: Int, previous: GatewayApplication? = nil, log: LogReporter? = nil) throws {
+    /// - Parameters:
+    ///   - previous: what goes on with the same connections where its configuration is the same.
+    ///   - meters: where requests are counted, if there is an administration that can be asked.
+    package init(
+        _ configuration: Configuration, loops: Int, previous: GatewayApplication? = nil, meters: RouteMeters? = nil, log: LogReporter? = nil
+    ) throws {
+        self.meters = configuration.admin == nil ? nil : meters
         upstreams = try configuration.upstreams.map { wanted in
             let old = previous?.upstreams.first { $0.configuration.name == wanted.name }
             if let old, try old.goesOn(as: wanted, loops: loops) { return old }
@@ -26,24 +35,45 @@ package struct GatewayApplication: Sendable {
         }
         gate = AddressGate(configuration.addresses)
         filters = try FilterParts(configuration, loops: loops, previous: previous?.filters, log: log)
-        routes = try Routes(configuration.routes, ProxyParts(upstreams, trusted: configuration.trustedProxies), filters)
+        let trusted = TrustedProxies(configuration.trustedProxies)
+        identity = configuration.requestID.map { RequestIdentity($0, trusted: trusted, loops: loops) }
+        let tracing = configuration.tracing.map { TraceForwarding($0, trusted: trusted, loops: loops) }
+        routes = try Routes(configuration.routes, ProxyParts(upstreams, trusted, identity, tracing), filters)
         logs = try configuration.accessLog.map { log throws in
             do throws(TextProblem) { return try AccessLogs(log, loops: loops) } catch { throw GatewayError(error.reason) }
         }
     }
 
+    private static let never = Duration.seconds(86_400 * 365)
+
     /// What the loops get.
     package func application(reporter: any ServerReporter) -> Application {
         let routes = routes
         var application = Application { request, response in routes.respond(to: request, &response) }
+        if let identity {
+            application.handler = { request, response in
+                identity.begin(request, response)
+                routes.respond(to: request, &response)
+            }
+        }
         if routes.hasProxies { application.wantsStream = { request in routes.wantsStream(request) } }
         if let gate { application.admits = { gate.admits($0) } }
-        if let logs {
-            if routes.silencesSome {
-                application.observe = { request, record in if !routes.silences(record.route) { logs.record(request, record) } }
-            } else {
-                application.observe = { request, record in logs.record(request, record) }
+        let (logs, meters, identity, silencesSome) = (logs, meters, identity, routes.silencesSome)
+        if let meters {
+            application.observe = { request, record in
+                meters.record(record)
+                if silencesSome, routes.silences(record.route) { return }
+                logs?.record(request, record, identity)
             }
+            // Nothing to flush, and so no reason to wake a loop.
+            application.flushInterval = Self.never
+        } else if let logs {
+            application.observe = { request, record in
+                if silencesSome, routes.silences(record.route) { return }
+                logs.record(request, record, identity)
+            }
+        }
+        if let logs {
             application.flush = { loop in logs.flush(loop) }
             application.flushInterval = .nanoseconds(Int64(clamping: logs.flushNs))
         }

@@ -29,6 +29,13 @@ package struct ConfigLoadResult: Sendable {
     /// For programs: `uringd check --format json`.
     package var json: JSONValue { DiagnosticRenderer.json(diagnostics, sources) }
 
+    /// With what the command line says, which wins over the file.
+    package func overriding(loops: LoopSelection?) -> ConfigLoadResult {
+        guard let loops, var configuration else { return self }
+        configuration.loops = loops
+        return ConfigLoadResult(configuration: configuration, diagnostics: diagnostics, sources: sources, routePlaces: routePlaces)
+    }
+
     /// With more to say, which may speak of one more file.
     package func adding(_ more: [Diagnostic], about source: ConfigSource) -> ConfigLoadResult {
         var list = DiagnosticList()

@@ -6,17 +6,22 @@ internal import UringServer
 package struct ProxyParts {
     private let upstreams: [Upstream]
     private let trusted: TrustedProxies
+    private let identity: RequestIdentity?
+    private let tracing: TraceForwarding?
 
     package init(_ upstreams: [Upstream] = [], trusted: [AddressPrefix] = []) {
-        self.upstreams = upstreams
-        self.trusted = TrustedProxies(trusted)
+        self.init(upstreams, TrustedProxies(trusted))
+    }
+
+    init(_ upstreams: [Upstream], _ trusted: TrustedProxies, _ identity: RequestIdentity? = nil, _ tracing: TraceForwarding? = nil) {
+        (self.upstreams, self.trusted, self.identity, self.tracing) = (upstreams, trusted, identity, tracing)
     }
 
     func route(_ route: RouteConfiguration, _ proxy: ProxyConfiguration, _ breaker: BreakerFilter?) throws -> ProxyRoute {
         guard let upstream = upstreams.first(where: { $0.configuration.name == proxy.upstream }) else {
             throw GatewayError("the route \(route.name) proxies to the upstream \(proxy.upstream), which does not exist")
         }
-        return ProxyRoute(proxy, upstream, trusted: trusted, breaker: breaker)
+        return ProxyRoute(proxy, upstream, trusted: trusted, identity, tracing, breaker: breaker)
     }
 }
 

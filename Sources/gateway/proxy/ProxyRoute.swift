@@ -21,9 +21,15 @@ final class ProxyRoute: Sendable {
     private let responseAdded: [HeaderField]
     private let timeoutNs: UInt64
     private let trusted: TrustedProxies
+    /// nil: requests have no id, traces only pass through.
+    private let identity: RequestIdentity?
+    private let tracing: TraceForwarding?
 
-    init(_ configuration: ProxyConfiguration, _ upstream: Upstream, trusted: TrustedProxies, breaker: BreakerFilter? = nil) {
-        self.breaker = breaker
+    init(
+        _ configuration: ProxyConfiguration, _ upstream: Upstream, trusted: TrustedProxies, _ identity: RequestIdentity? = nil, _ tracing: TraceForwarding? = nil,
+        breaker: BreakerFilter? = nil
+    ) {
+        (self.identity, self.tracing, self.breaker) = (identity, tracing, breaker)
         self.upstream = upstream
         self.configuration = configuration
         self.trusted = trusted
@@ -59,6 +65,8 @@ final class ProxyRoute: Sendable {
             drops(known, name, trusts: trusts) || (filters?.drops(name) ?? false)
         }
         addForwarded(request, forwarded, trusts: trusts)
+        identity?.forward(request, response, forwarded)
+        tracing?.forward(request, response, forwarded)
         for index in added.indices { forwarded.addField(added[index].name, added[index].value) }
         exchange.marks.0 = upstream.key.value(request, trusted: trusted)
         filters?.forward(pass, to: forwarded)
@@ -100,6 +108,9 @@ final class ProxyRoute: Sendable {
         case .xForwardedFor, .xForwardedHost, .xForwardedProto, .forwarded, .xRealIP: return true
         default: break
         }
+        // Written anew behind these.
+        if let identity, identity.isField(name) { return true }
+        if tracing != nil, TraceForwarding.isField(name) { return true }
         for other in removed where name.count == other.count && name.equalsIgnoringCase(other) { return true }
         return false
     }

@@ -103,6 +103,30 @@ package struct MetricsWriter: Sendable {
         sink.append(0x0a)
     }
 
+    /// A histogram that was counted in buckets of its own.
+    ///
+    /// - Parameters:
+    ///   - counts: of each bucket alone, as many as `bounds` and one for what is above them all.
+    ///   - bounds: upper bounds, ascending; ns where `isTime`, which are told in seconds, otherwise numbers below 2³⁴.
+    ///   - sum: of all values, in the same unit.
+    package func histogram(_ labels: [Label] = [], counts: [UInt64], bounds: [UInt64], sum: UInt64, isTime: Bool, to sink: inout ByteSink) {
+        precondition(counts.count == bounds.count + 1, "BUG: a bucket without a bound")
+        var total: UInt64 = 0
+        for (index, count) in counts.enumerated() {
+            total &+= count
+            let bound = index == bounds.count ? .max : isTime ? bounds[index] : bounds[index] * 1_000_000_000
+            start("_bucket", labels, bound: bound, to: &sink)
+            sink.appendDecimal(total)
+            sink.append(0x0a)
+        }
+        start("_sum", labels, bound: nil, to: &sink)
+        if isTime { Self.appendSeconds(sum, to: &sink) } else { sink.appendDecimal(sum) }
+        sink.append(0x0a)
+        start("_count", labels, bound: nil, to: &sink)
+        sink.appendDecimal(total)
+        sink.append(0x0a)
+    }
+
     /// 100 µs to 10 s, in steps of 1, 2.5, 5.
     package static let defaultBounds: [UInt64] = [
         100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000, 10_000_000, 25_000_000, 50_000_000, 100_000_000, 250_000_000, 500_000_000, 1_000_000_000, 2_500_000_000, 5_000_000_000,

@@ -183,17 +183,26 @@ package enum RequestID {
     ///
     /// - Parameter now: ns since 1970.
     package static func appendUUID(now: UInt64, random: inout some RandomNumberGenerator, to sink: inout ByteSink) {
+        append(uuid(now: now, random: &random), to: &sink)
+    }
+
+    /// The same as numbers, for whoever writes it more than once. Never 0 and 0.
+    package static func uuid(now: UInt64, random: inout some RandomNumberGenerator) -> (UInt64, UInt64) {
         let (first, second): (UInt64, UInt64) = (random.next(), random.next())
-        let milliseconds = now / 1_000_000
-        sink.appendHex(milliseconds >> 16, digits: 8)
+        // 48 bits of time, the version and 12 random ones; the variant and 62 random ones.
+        return ((now / 1_000_000) << 16 | 0x7000 | first & 0xfff, 0x8000_0000_0000_0000 | (first >> 16 & 0x3fff) << 48 | second & 0xffff_ffff_ffff)
+    }
+
+    package static func append(_ uuid: (UInt64, UInt64), to sink: inout ByteSink) {
+        sink.appendHex(uuid.0 >> 32, digits: 8)
         sink.append(0x2d)
-        sink.appendHex(milliseconds, digits: 4)
+        sink.appendHex(uuid.0 >> 16, digits: 4)
         sink.append(0x2d)
-        sink.appendHex(0x7000 | first & 0xfff, digits: 4)
+        sink.appendHex(uuid.0, digits: 4)
         sink.append(0x2d)
-        sink.appendHex(0x8000 | first >> 16 & 0x3fff, digits: 4)
+        sink.appendHex(uuid.1 >> 48, digits: 4)
         sink.append(0x2d)
-        sink.appendHex(second, digits: 12)
+        sink.appendHex(uuid.1, digits: 12)
     }
 
     /// Whether a request id of a client can be taken over: 1 to 128 letters, digits, `-`, `_`, `.`, `:`, `/`, `+`, `=`, which do no harm in a log.

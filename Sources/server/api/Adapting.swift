@@ -28,6 +28,12 @@ extension Response {
         run(transform(box.handle))
     }
 
+    /// Two numbers for whoever observes the exchange (`ExchangeRecord.mark`), also when the response comes later or is an error. Kept by `restart`.
+    package var exchangeMark: (UInt64, UInt64) {
+        get { unsafe state.pointee.mark }
+        nonmutating set { unsafe state.pointee.mark = newValue }
+    }
+
     /// The name of the route, when the handler has set one.
     package var routeName: RouteName? { unsafe state.pointee.routeName }
 }

@@ -173,6 +173,20 @@ public struct ResponseHeaders: ~Escapable {
         if accepted { appendValue(value) }
     }
 
+    /// The same with a value of bytes.
+    package func add(dynamicName name: String, _ value: ByteView) {
+        var name = name
+        let accepted = name.withUTF8 { bytes in
+            guard bytes.count > 0, unsafe FieldValidation.isName(bytes) else {
+                unsafe state.pointee.refusedField = true
+                return false
+            }
+            return unsafe begin(bytes.baseAddress!, bytes.count)
+        }
+        // SAFETY: the span is readable during this call; its bytes are copied.
+        if accepted { unsafe value.span.withUnsafeBufferPointer { unsafe appendValue($0.baseAddress, $0.count) } }
+    }
+
     /// Removes the lines of a field whose name is known at run time only; those that frame the message are not among the fields.
     package func remove(dynamicName name: String) {
         var name = name

@@ -46,6 +46,8 @@ struct ResponseState {
     var untimed = false
     var requestIsStreaming = false
     var routeName: RouteName?
+    /// Numbers for whoever observes the exchange.
+    var mark: (UInt64, UInt64) = (0, 0)
     /// Of the head that was written last, for the access log.
     var headBytes: UInt64 = 0
     /// A file that the handler needs and that would have to be waited for.
@@ -97,6 +99,7 @@ struct ResponseState {
         unsafe self.isHead = isHead
         unsafe requestIsStreaming = streaming
         unsafe routeName = nil
+        unsafe mark = (0, 0)
         if unsafe needsColdFile { unsafe (needsColdFile, coldPath) = (false, nil) }
         if unsafe receiver != nil { unsafe receiver = nil }
         if unsafe upgrade != nil { unsafe upgrade = nil }
@@ -111,9 +114,9 @@ struct ResponseState {
 
     /// An empty response with this status: what a handler wrote so far is forgotten; `Connection: close`, and what middleware left here, are not.
     mutating func restart(_ status: HTTPStatus) {
-        let (closes, head, route) = unsafe (closesConnection, isHead, routeName)
+        let (closes, head, route, mark) = unsafe (closesConnection, isHead, routeName, mark)
         unsafe clear(isHead: head, streaming: requestIsStreaming)
-        unsafe (closesConnection, routeName, self.status) = (closes, route, status)
+        unsafe (closesConnection, routeName, self.status, self.mark) = (closes, route, status, mark)
     }
 
     /// Lets go of what a response holds beside its bytes, and of memory that only a large one needs.

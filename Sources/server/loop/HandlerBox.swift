@@ -21,6 +21,8 @@ public struct ExchangeRecord: Sendable {
     public var route: RouteName?
     /// The number of the loop that served it, from 0.
     public var loop: Int
+    /// What the handler left for whoever observes (`Response.exchangeMark`); 0 and 0 when nothing.
+    package var mark: (UInt64, UInt64) = (0, 0)
 }
 
 /// A handler that held its loop longer than the threshold.

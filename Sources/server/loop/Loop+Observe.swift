@@ -14,6 +14,7 @@ final class LoggedExchange {
     let fields: [FieldSlot]
     var status: UInt16
     var route: RouteName?
+    var mark: (UInt64, UInt64)
     let began: UInt64
     let sentBefore: UInt64
     var headBytes: UInt64
@@ -24,6 +25,7 @@ final class LoggedExchange {
         fields = unsafe Array(UnsafeBufferPointer(start: context.pointee.fields, count: head.fieldCount))
         status = unsafe response.pointee.status.code
         route = unsafe response.pointee.routeName
+        mark = unsafe response.pointee.mark
         sentBefore = unsafe context.pointee.connection.pointee.bytesSent
         headBytes = unsafe response.pointee.headBytes
         self.began = began
@@ -107,10 +109,10 @@ extension Loop {
         unsafe state.pointee.handler._withUnsafeGuaranteedRef { $0.flush?(index) }
     }
 
-    private func record(_ status: UInt16, _ bytes: UInt64, head: UInt64, _ nanoseconds: UInt64, _ route: RouteName?) -> ExchangeRecord {
+    private func record(_ status: UInt16, _ bytes: UInt64, head: UInt64, _ nanoseconds: UInt64, _ route: RouteName?, _ mark: (UInt64, UInt64) = (0, 0)) -> ExchangeRecord {
         unsafe ExchangeRecord(
             status: status, bytes: bytes, bodyBytes: bytes > head ? bytes &- head : 0, nanoseconds: nanoseconds,
-            time: state.pointee.unixSeconds, route: route, loop: index)
+            time: state.pointee.unixSeconds, route: route, loop: index, mark: mark)
     }
 
     /// A response was written, or its head was and the rest is produced later.
@@ -119,6 +121,7 @@ extension Loop {
             // It was made before the response was complete.
             logged.status = unsafe response.pointee.status.code
             logged.route = unsafe response.pointee.routeName
+            logged.mark = unsafe response.pointee.mark
             logged.headBytes = unsafe response.pointee.headBytes
             if ended { unsafe observe(logged, connection) }
         } else if unsafe connection.pointee.exchange?.takeUnretainedValue().responder != nil {
@@ -132,14 +135,15 @@ extension Loop {
 
     /// The exchange that `context` describes is complete.
     func observe(_ bytes: UInt64, _ elapsed: UInt64) {
-        let record = unsafe record(response.pointee.status.code, bytes, head: response.pointee.headBytes, kernel.nanoseconds(ticks: elapsed), response.pointee.routeName)
+        let record = unsafe record(
+            response.pointee.status.code, bytes, head: response.pointee.headBytes, kernel.nanoseconds(ticks: elapsed), response.pointee.routeName, response.pointee.mark)
         unsafe tell(Request(context), record)
     }
 
     /// A produced response is complete; its request is a copy.
     func observe(_ logged: LoggedExchange, _ connection: UnsafeMutablePointer<Connection>) {
         let bytes = unsafe connection.pointee.bytesSent &+ connection.pointee.machine.pendingBytes &- logged.sentBefore
-        let record = unsafe record(logged.status, bytes, head: logged.headBytes, state.pointee.now &- logged.began, logged.route)
+        let record = unsafe record(logged.status, bytes, head: logged.headBytes, state.pointee.now &- logged.began, logged.route, logged.mark)
         var head = logged.head
         unsafe logged.bytes.withUnsafeBufferPointer { bytes in
             unsafe logged.fields.withUnsafeBufferPointer { fields in

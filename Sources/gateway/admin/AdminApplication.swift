@@ -1,0 +1,139 @@
+// The administration listener: whether the process lives, whether it wants clients, what it does, and reloads. Served by a loop of its own, so that it answers while
+// the main loops are busy, stalled or draining. Probes are answered at once; whatever asks a serving loop or waits for a lock is done on another thread, so that it
+// never holds a probe up.
+
+internal import UringHTTP
+package import UringServer
+
+package enum AdminApplication {
+    package static func make(_ context: AdminContext, reporter: any ServerReporter) -> Application {
+        var application = Application { request, response in respond(request, &response, context) }
+        application.reporter = reporter
+        return application
+    }
+
+    private static func respond(_ request: borrowing Request, _ response: inout Response, _ context: AdminContext) {
+        response.headers["cache-control"] = "no-store"
+        let page = AdminPage(request.path)
+        if page?.isProbe != true {
+            switch context.admits(request) {
+            case .granted: break
+            case .missing: return problem(&response, .unauthorized, "a token is needed: Authorization: Bearer TOKEN", ("www-authenticate", "Bearer"))
+            case .wrong: return problem(&response, .unauthorized, "this is none of the tokens", ("www-authenticate", "Bearer error=\"invalid_token\""))
+            }
+        }
+        guard let page else { return problem(&response, .notFound, "there is \(AdminPage.allCases.map { "/" + $0.rawValue }.joined(separator: ", "))") }
+        guard page.takes(request.method) else {
+            if request.method == .options { response.restart(.noContent) } else { problem(&response, .methodNotAllowed, "\(page.methods) only") }
+            response.headers["allow"] = page.methods + ", OPTIONS"
+            return
+        }
+        answer(page, request, &response, context)
+    }
+
+    private static func answer(_ page: AdminPage, _ request: borrowing Request, _ response: inout Response, _ context: AdminContext) {
+        switch page {
+        case .livez: probe(&response, .ok, "ok\n")
+        case .readyz:
+            switch context.readiness.current {
+            case .serving: probe(&response, .ok, "ok\n")
+            // The load balancer asks again soon; a cache must not answer for us.
+            case .draining: probe(&response, .serviceUnavailable, "draining\n")
+            case .starting: probe(&response, .serviceUnavailable, "starting\n")
+            }
+        case .version: json(&response, context) { $0.versionPage }
+        case .config: json(&response, context) { $0.configurationPage }
+        case .upstreams: json(&response, context) { $0.upstreamsPage }
+        case .metrics: metrics(&response, context, openMetrics: MetricsAccept.isOpenMetrics(text(request.headers["accept"])))
+        case .reload: reload(request, &response, context)
+        }
+    }
+
+    private static func text(_ view: ByteView?) -> String {
+        if let view { return String(view) }
+        return ""
+    }
+
+    private static func probe(_ response: inout Response, _ status: HTTPStatus, _ text: StaticString) {
+        response.status = status
+        response.headers["content-type"] = "text/plain; charset=utf-8"
+        response.write(text)
+    }
+
+    // MARK: pages that wait
+
+    private static func metrics(_ response: inout Response, _ context: AdminContext, openMetrics: Bool) {
+        guard let gateway = context.gateway else { return problem(&response, .serviceUnavailable, "the server is starting") }
+        response.run { request, response in
+            let page = try await request.loop.offload { MetricsPage.make(gateway.figures(), openMetrics: openMetrics) }
+            response.headers["content-type"] = page.contentType
+            response.write(page.bytes)
+        }
+    }
+
+    private static func json(_ response: inout Response, _ context: AdminContext, _ make: @escaping @Sendable (Gateway) -> JSONValue) {
+        guard let gateway = context.gateway else { return problem(&response, .serviceUnavailable, "the server is starting") }
+        response.run { request, response in
+            let text = try await request.loop.offload { make(gateway).prettyText }
+            response.headers["content-type"] = "application/json"
+            response.write(text)
+        }
+    }
+
+    private static func reload(_ request: borrowing Request, _ response: inout Response, _ context: AdminContext) {
+        // A page in a browser of this machine reaches loopback addresses: what changes something is not for pages.
+        if request.headers["origin"] != nil || request.headers["sec-fetch-site"] != nil { return problem(&response, .forbidden, "not from a browser") }
+        let query = text(request.query)
+        guard ["", "plan"].contains(query) else { return problem(&response, .badRequest, "the query is ?plan or none") }
+        guard let gateway = context.gateway else { return problem(&response, .serviceUnavailable, "the server is starting") }
+        response.run { request, response in
+            let outcome = try await request.loop.offload { query == "plan" ? gateway.plan() : gateway.reload() }
+            let (status, document) = outcome.answer
+            response.status = status
+            response.headers["content-type"] = status.code < 400 ? "application/json" : "application/problem+json"
+            response.write(document.prettyText)
+        }
+    }
+
+    // MARK: problems
+
+    /// A problem document (RFC 9457).
+    private static func problem(_ response: inout Response, _ status: HTTPStatus, _ detail: String, _ field: (name: StaticString, value: String)? = nil) {
+        response.status = status
+        response.headers["content-type"] = "application/problem+json"
+        if let field { response.headers[field.name] = field.value }
+        response.write(JSONValue.problem(status, detail).prettyText)
+    }
+}
+
+extension JSONValue {
+    static func problem(_ status: HTTPStatus, _ detail: String, _ more: [Member] = []) -> JSONValue {
+        let members: [Member] = [
+            .init(name: "type", value: .string("about:blank")), .init(name: "title", value: .string(String(describing: status.reasonPhrase))),
+            .init(name: "status", value: .integer(UInt64(status.code))), .init(name: "detail", value: .string(detail)),
+        ]
+        return .object(members + more)
+    }
+}
+
+/// What there is to ask for: `/` and the name.
+enum AdminPage: String, CaseIterable {
+    case livez, readyz, metrics, version, config, upstreams, reload
+
+    init?(_ path: ByteView) {
+        guard let page = Self.allCases.first(where: { path == "/" + $0.rawValue }) else { return nil }
+        self = page
+    }
+
+    /// Answered whoever asks: those who probe have no secrets.
+    var isProbe: Bool { self == .livez || self == .readyz }
+    var methods: String { self == .reload ? "POST" : "GET, HEAD" }
+
+    func takes(_ method: HTTPMethod) -> Bool {
+        switch method {
+        case .get, .head: self != .reload
+        case .post: self == .reload
+        case .options, .put, .delete, .connect, .trace, .patch, .other: false
+        }
+    }
+}

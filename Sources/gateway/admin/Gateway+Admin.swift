@@ -1,0 +1,110 @@
+// What the administration's pages say of a gateway, and reloads from its file. On threads that may wait: for loops, and for a reload under way.
+
+internal import Glibc
+internal import Synchronization
+internal import UringServer
+
+extension Gateway {
+    /// The figures of this moment. Waits for each loop's turn to end.
+    package func figures() -> GatewayFigures {
+        var figures = GatewayFigures()
+        figures.loops = server.snapshots()
+        let (meters, logs) = (meters, current.logs)
+        let rows = Mutex<[RouteRow]>([])
+        let lines = Mutex<[AccessLogCounters]>([])
+        server.onEachLoop { loop in
+            let copied = meters.rows(loop: loop)
+            rows.withLock { $0 += copied }
+            if let counters = logs?.counters(loop) { lines.withLock { $0.append(counters) } }
+        }
+        figures.routes = rows.withLock { $0 }.merged
+        figures.accessLog = lines.withLock { $0 }
+        figures.process = .current()
+        figures.backend = server.backend == .epoll ? "epoll" : "uring"
+        figures.connectionsMax = server.connectionsMax
+        figures.isReady = readiness.current == .serving
+        figures.reloads = reloads.withLock { $0 }
+        return figures
+    }
+
+    var versionPage: JSONValue {
+        .object([
+            "version": .string(GatewayVersion.current), "backend": .string(server.backend == .epoll ? "epoll" : "uring"),
+            "backend-note": server.backendNote.map { .string($0) }, "loops": .integer(UInt64(server.plan.cores.count)), "pid": .integer(UInt64(getpid())),
+        ])
+    }
+
+    /// Without secrets.
+    var configurationPage: JSONValue { configuration.redacted }
+
+    var upstreamsPage: JSONValue { .object(["upstreams": .array(current.upstreams.map(\.page))]) }
+
+    // MARK: reload
+
+    /// What a reload from the file would change.
+    package func plan() -> ReloadOutcome {
+        guard let source else { return .noFile }
+        let result = source.load()
+        guard let new = result.configuration else { return .problems(result) }
+        let old = configuration
+        return .planned(ConfigurationDiff(from: old, to: new), remarks: Self.remarks(from: old, to: new), result)
+    }
+
+    /// Reads the file again and goes over to what it says, all or nothing. Says so in the log.
+    package func reload() -> ReloadOutcome {
+        guard let source else {
+            log.warning("there is no configuration file to read again")
+            return .noFile
+        }
+        let outcome = reloading.withLock { _ in reload(from: source) }
+        switch outcome {
+        case .changed: log.notice("reloaded the configuration")
+        case .problems(let result):
+            let errors = result.diagnostics.count { $0.severity == .error }
+            log.error("the configuration was not reloaded, the old one goes on: \(result.file) is not usable: \(errors == 1 ? "one error" : "\(errors) errors")")
+        case .failed(let reason): log.error("the configuration was not reloaded, the old one goes on: \(reason)")
+        case .planned, .noFile, .stopping: break
+        }
+        reloads.withLock { reloads in
+            switch outcome {
+            case .changed: (reloads.succeeded, reloads.wasLastGood, reloads.loadedNs) = (reloads.succeeded + 1, true, Self.wallNs())
+            case .problems, .failed: (reloads.failed, reloads.wasLastGood) = (reloads.failed + 1, false)
+            case .planned, .noFile, .stopping: break
+            }
+        }
+        return outcome
+    }
+
+    private func reload(from source: ConfigurationSource) -> ReloadOutcome {
+        guard readiness.current != .draining else { return .stopping }
+        let result = source.load()
+        guard let new = result.configuration else { return .problems(result) }
+        let old = configuration
+        do {
+            let listening = try reload(new)
+            return .changed(ConfigurationDiff(from: old, to: new), listening: listening, remarks: Self.remarks(from: old, to: new), result)
+        } catch {
+            return .failed("\(error)")
+        }
+    }
+
+    static func wallNs() -> UInt64 {
+        var time = timespec()
+        unsafe clock_gettime(CLOCK_REALTIME, &time)
+        return UInt64(clamping: time.tv_sec) &* 1_000_000_000 &+ UInt64(clamping: time.tv_nsec)
+    }
+}
+
+extension Upstream {
+    /// What `/upstreams` says of it.
+    var page: JSONValue {
+        .object([
+            "name": .string(configuration.name),
+            // Which of them are healthy, ejected or draining belongs here as soon as an upstream tells it.
+            "servers": .array(
+                configuration.servers.map { server in
+                    .object(["address": .string("\(server.address)"), "weight": .integer(UInt64(max(0, server.weight))), "backup": .boolean(server.isBackup)])
+                }),
+        ])
+    }
+}

@@ -1,0 +1,28 @@
+// GatewayFigures: everything that /metrics tells, gathered at one moment. Made by `Gateway.figures` on a thread that may wait for loops; plain values.
+
+package import UringServer
+
+package struct GatewayFigures: Sendable {
+    /// Loops that have not ended.
+    package var loops: [LoopSnapshot] = []
+    package var routes: [(label: String, row: RouteRow)] = []
+    /// By loop; empty without an access log. Counted anew after each reload.
+    package var accessLog: [AccessLogCounters] = []
+    package var process = ProcessFigures()
+    /// `uring` or `epoll`.
+    package var backend = ""
+    package var connectionsMax = 0
+    package var isReady = false
+    package var reloads = ReloadCounters()
+}
+
+/// What became of reloads, by SIGHUP and by the administration.
+package struct ReloadCounters: Sendable {
+    package var succeeded: UInt64 = 0
+    package var failed: UInt64 = 0
+    package var wasLastGood = true
+    /// When the configuration in use was taken up, ns since 1970.
+    package var loadedNs: UInt64 = 0
+
+    package init() {}
+}
