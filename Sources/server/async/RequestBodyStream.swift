@@ -104,6 +104,8 @@ final class AsyncBodySource: @unchecked Sendable {
     private var readers: UInt64 = 0
     /// The client is held back.
     private var isPaused = false
+    /// A receiver that is called by a task wants nothing for now (`BodyStep.pause`).
+    private var resting: UnsafeContinuation<Void, Never>?
     /// Where to go on reading: the connection, on HTTP/2 the stream. Stale ones do nothing.
     var connection: Handle?
     /// Where to go on reading, for bodies of responses.
@@ -156,6 +158,14 @@ final class AsyncBodySource: @unchecked Sendable {
         held = []
         failure = CancellationError()
         unsafe takeReader()?.resume(throwing: CancellationError())
+        endRest()
+    }
+
+    /// `ExchangeHandle.resume` was called, or there is nothing to wait for any more.
+    func endRest() {
+        guard let continuation = unsafe resting else { return }
+        unsafe resting = nil
+        unsafe continuation.resume()
     }
 
     /// Nothing more will come. What is there can still be read.
@@ -194,6 +204,14 @@ final class AsyncBodySource: @unchecked Sendable {
         } onCancel: {
             executor.run { self.cancelReader(number) }
         }
+    }
+
+    /// Waits for `endRest`. What comes meanwhile is held, and then the client held back.
+    func waitForResume() async throws {
+        if failure != nil { throw CancellationError() }
+        // Resumed once: whoever does takes it. A handler that is cancelled has its body cancelled.
+        unsafe await withUnsafeContinuation { unsafe resting = $0 }
+        if failure is CancellationError { throw CancellationError() }
     }
 
     private func takePiece() -> [UInt8] {
