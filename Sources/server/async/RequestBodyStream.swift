@@ -11,9 +11,8 @@ internal import UringBase
 ///         response.write("\(bytes) bytes\n")
 ///     }
 ///
-/// The client is held back while the handler is behind: 64 KiB and what one read from the socket brought wait in memory at most (on HTTP/2 one window of the stream beside
-/// them). On a route that does not stream the body is
-/// there already, and comes as one piece.
+/// The client is held back while the handler is behind: 128 KiB wait in memory for it at most, beside what the socket's buffers had already given when that was seen (on HTTP/2 one window of the stream). A piece has
+/// 192 KiB at most. On a route that does not stream the body is there already, and comes as one piece.
 ///
 /// One task reads at a time, and each piece is handed out once: a second iteration goes on where the first has stopped. Reading throws `CancellationError` when the client is gone
 /// or the handler's time is up, and after the handler has returned.
