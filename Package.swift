@@ -176,7 +176,7 @@ let package = Package(
         // What a WebSocket message allocates is counted on this one (AllocationTests in Tests/websocket).
         .executableTarget(name: "websocket-probe", dependencies: ["UringWebSocket", "CAllocationCount"], path: "Tests/Allocation/WebSocketProbe", swiftSettings: swiftSettings),
         .executableTarget(name: "alloc-probe", dependencies: ["UringServer", "UringServerCompression", "UringServerJWT", "CAllocationCount"], path: "Tests/Allocation/Probe", swiftSettings: swiftSettings),
-        .testTarget(name: "LifetimesTests", dependencies: ["UringServer", "UringServerCompression", "UringServerJWT", "UringTesting"], path: "Tests/Lifetimes", swiftSettings: swiftSettings),
+        .testTarget(name: "LifetimesTests", dependencies: ["UringServer", "UringServerCompression", "UringServerJWT", "UringTesting", "TestSupport"], path: "Tests/Lifetimes", swiftSettings: swiftSettings),
         // Without the traits it has no tests. `Tests/run adapters` builds it with all of them, and with it the programs of bench/hummingbird and examples/hummingbird.
         .testTarget(
             name: "UringAdaptersTests",

@@ -22,8 +22,11 @@ public struct CompressionOptions: Sendable {
     /// Media types to compress besides the usual ones (text, JSON, XML, JavaScript, SVG, wasm, fonts and the like), without parameters: `application/x-ours`.
     public var additionalTypes: [String] = []
     /// Most streams that one loop compresses at a time; those beyond are sent as they are. With the default levels each holds up to 0.3 MiB (gzip), 1.8 (zstd) or 4.2
-    /// (brotli) until its end.
+    /// (brotli) until its end; see `streamBytesPerLoop`.
     public var streamsPerLoop = 256
+    /// Most bytes that the compressors of one loop hold, working on streams and waiting for the next. A stream whose coding has no room any more is compressed with gzip, which needs the least, if the client takes it, and else
+    /// sent as it is. Content that is compressed at once needs one compressor at a time, whatever this says. 64 MiB: 15 streams of brotli, 36 of zstd or 240 of gzip with the default levels.
+    public var streamBytesPerLoop = 64 << 20
 
     public init() {}
 }

@@ -11,31 +11,48 @@ final class CompressorPool {
 
     private let settings: CompressorSettings
     private let streamsMax: Int
+    private let bytesMax: Int
     private var free: [[PooledCompressor]] = [[], [], []]
     private var streams = 0
+    /// Of all compressors there are, by what each comes to hold.
+    private(set) var bytes = 0
 
-    init(_ settings: CompressorSettings, streamsMax: Int) { (self.settings, self.streamsMax) = (settings, streamsMax) }
+    init(_ settings: CompressorSettings, streamsMax: Int, bytesMax: Int) { (self.settings, self.streamsMax, self.bytesMax) = (settings, streamsMax, bytesMax) }
 
-    /// nil when there is no memory, and for a stream beyond the limit.
+    /// nil when there is no memory, and for a stream beyond the limits.
     func take(_ coding: ContentCoding, isStream: Bool) -> PooledCompressor? {
-        if isStream {
-            guard streams < streamsMax else { return nil }
-            streams += 1
-        }
-        guard let compressor = free[Int(coding.rawValue)].popLast() ?? PooledCompressor(coding, settings) else {
-            if isStream { streams -= 1 }
+        if isStream, streams >= streamsMax { return nil }
+        guard let compressor = free[Int(coding.rawValue)].popLast() ?? make(coding, isStream) else { return nil }
+        // One of those for content at once that were made beyond the limit.
+        if isStream, bytes > bytesMax {
+            drop(compressor)
             return nil
         }
+        if isStream { streams += 1 }
         compressor.isStream = isStream
         compressor.pool = self
         return compressor
     }
 
+    private func make(_ coding: ContentCoding, _ isStream: Bool) -> PooledCompressor? {
+        let needed = settings.streamBytes(of: coding)
+        // Those that wait for other codings' streams make room.
+        while needed > bytesMax - bytes, let largest = free.compactMap(\.last).max(by: { settings.streamBytes(of: $0.coding) < settings.streamBytes(of: $1.coding) }) {
+            free[Int(largest.coding.rawValue)].removeLast()
+            drop(largest)
+        }
+        guard !isStream || needed <= bytesMax - bytes, let made = PooledCompressor(coding, settings) else { return nil }
+        bytes += needed
+        return made
+    }
+
+    private func drop(_ compressor: PooledCompressor) { bytes -= settings.streamBytes(of: compressor.coding) }
+
     fileprivate func give(_ compressor: PooledCompressor) {
         compressor.pool = nil
         if compressor.isStream { streams -= 1 }
         let index = Int(compressor.coding.rawValue)
-        if free[index].count < Self.freeMax { free[index].append(compressor) }
+        if free[index].count < Self.freeMax && bytes <= bytesMax { free[index].append(compressor) } else { drop(compressor) }
     }
 }
 

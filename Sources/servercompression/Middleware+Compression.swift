@@ -27,9 +27,11 @@ extension Middleware {
 
 /// What one middleware knows. Immutable; shared by all loops.
 private final class Compression: Sendable {
-    /// What a step is told: the chosen coding's raw value and one more, 0 for none, and whether the client refuses what is not encoded.
+    /// What a step is told: the chosen coding's raw value and one more, 0 for none, whether the client refuses what is not encoded, and whether it takes gzip.
     private static let codingBits: UInt64 = 3
     private static let refusesIdentity: UInt64 = 4
+    /// gzip would do, too.
+    private static let acceptsGzip: UInt64 = 8
 
     private let order: [3 of ContentCoding]
     private let offered: ContentCodings
@@ -46,8 +48,8 @@ private final class Compression: Sendable {
         minimumBytes = options.minimumBytes
         types = CompressibleTypes(additional: options.additionalTypes)
         let settings = CompressorSettings(gzipLevel: options.gzipLevel, brotliLevel: options.brotliLevel, zstdLevel: options.zstdLevel)
-        let streams = options.streamsPerLoop
-        pools = LoopLocal { CompressorPool(settings, streamsMax: streams) }
+        let (streams, bytes) = (options.streamsPerLoop, max(0, options.streamBytesPerLoop))
+        pools = LoopLocal { CompressorPool(settings, streamsMax: streams, bytesMax: bytes) }
     }
 
     private static func coding(_ coding: CompressionOptions.Coding) -> ContentCoding {
@@ -61,6 +63,7 @@ private final class Compression: Sendable {
     func choose(_ accepted: AcceptEncoding) -> UInt64 {
         var note: UInt64 = accepted.acceptsIdentity ? 0 : Self.refusesIdentity
         if case .coded(let coding) = accepted.choose(among: offered, order: order) { note |= UInt64(coding.rawValue) + 1 }
+        if offered.contains(.gzip), case .coded = accepted.choose(among: .gzip, order: order) { note |= Self.acceptsGzip }
         return note
     }
 
@@ -69,7 +72,7 @@ private final class Compression: Sendable {
         guard mayChange(response), isForced || isWorthwhile(response) else { return }
         response.vary(on: "accept-encoding")
         guard note & Self.codingBits > 0, let coding = ContentCoding(rawValue: UInt8(note & Self.codingBits) - 1) else { return }
-        if encode(&response, coding, isForced) { label(&response, coding) }
+        if let used = encode(&response, coding, orGzip: note & Self.acceptsGzip != 0, isForced) { label(&response, used) }
     }
 
     private func mayChange(_ response: borrowing Response) -> Bool {
@@ -97,22 +100,26 @@ private final class Compression: Sendable {
         return unsafe response.hasField("content-type") { unsafe types.contains($0) }
     }
 
-    /// Whether the content is encoded now.
-    private func encode(_ response: inout Response, _ coding: ContentCoding, _ isForced: Bool) -> Bool {
+    /// With what the content is encoded now; nil: it is not.
+    private func encode(_ response: inout Response, _ coding: ContentCoding, orGzip: Bool, _ isForced: Bool) -> ContentCoding? {
         if response.isHead {
             response.forgetContentLength()
-            return true
+            return coding
         }
         let isStream: Bool
         if case .memory(let bytes) = response.contentShape {
             // An empty answer needs no coding, whatever the client refuses.
-            if bytes == 0 { return false }
+            if bytes == 0 { return nil }
             isStream = bytes > Response.encodedAtOnceMax
         } else {
             isStream = true
         }
-        guard let encoder = pools.with(response, { $0.take(coding, isStream: isStream) }) else { return false }
-        return isStream ? response.encodeStream(encoder) : response.encodeWritten(encoder, onlyIfSmaller: !isForced)
+        let taken = pools.with(response) { pool in
+            pool.take(coding, isStream: isStream) ?? (orGzip && coding != .gzip ? pool.take(.gzip, isStream: isStream) : nil)
+        }
+        guard let encoder = taken else { return nil }
+        let isEncoded = isStream ? response.encodeStream(encoder) : response.encodeWritten(encoder, onlyIfSmaller: !isForced)
+        return isEncoded ? encoder.coding : nil
     }
 
     private func label(_ response: inout Response, _ coding: ContentCoding) {

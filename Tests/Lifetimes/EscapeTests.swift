@@ -1,5 +1,6 @@
 // Programs that must not compile because a view of a request would outlive it, beside programs that must.
 
+import TestSupport
 import Testing
 
 /// A program, and what the compiler has to say of it.

@@ -1,5 +1,6 @@
 // What a program outside the package can say of listeners and TLS: compiled as such a program, with `import UringServer` alone.
 
+import TestSupport
 import Testing
 
 @Suite struct PublicListenerTests {

@@ -216,6 +216,55 @@ import UringServerCompression
         #expect(stream.text == String(repeating: Self.page, count: 50))
     }
 
+    /// Streams beyond the loop's memory are gzip, which needs little, and beyond that as they are; those that end make room.
+    @Test func memoryBudget() throws {
+        var options = CompressionOptions()
+        // One stream of brotli and one of gzip.
+        options.streamBytesPerLoop = 4_700_000
+        var router = Router()
+        router.use(.compression(options))
+        router.get("/events") { _, response in
+            response.headers["content-type"] = "text/event-stream"
+            response.stream { writer in
+                writer.write("data: 1\n\n")
+                return .wait(milliseconds: 3_600_000)
+            }
+        }
+        router.get("/page") { _, response in
+            response.headers["content-type"] = "text/html"
+            response.write(Self.page)
+        }
+        router.get("/big") { _, response in
+            response.headers["content-type"] = "text/html"
+            for _ in 0..<100 { response.write(Self.page) }
+        }
+        let server = try CurlServer(router)
+        func open(_ accept: String) throws -> (client: RawClient, coding: String?) {
+            let client = try RawClient(.ipv4(host: "127.0.0.1", port: UInt16(server.port)!))
+            client.resetOnClose()
+            try client.send("GET /events HTTP/1.1\r\nHost: a\r\nAccept-Encoding: \(accept)\r\n\r\n")
+            var head: [UInt8] = []
+            while !head.reversed().starts(with: "\r\n\r\n".utf8.reversed()) { head += try client.readSome(1) }
+            let line = String(decoding: head, as: UTF8.self).split(separator: "\r\n").first { $0.hasPrefix("content-encoding: ") }
+            return (client, line.map { String($0.dropFirst("content-encoding: ".count)) })
+        }
+        var held = [try open("br, gzip;q=0.5")]
+        held.append(try open("br"))
+        held.append(try open("br, gzip;q=0.5"))
+        held.append(try open("br, gzip;q=0.5"))
+        #expect(held.map(\.coding) == ["br", nil, "gzip", nil])
+        // Content at once is compressed whatever is held.
+        for coding in ["br", "zstd"] { #expect(try server.ask(.http11, "/page", ["-H", "accept-encoding: \(coding)"]).value("content-encoding") == coding) }
+        #expect(try server.ask(.http11, "/big", ["-H", "accept-encoding: br"]).value("content-encoding") == nil)
+        held.removeFirst()
+        // The server sees the reset in its own time.
+        while try server.ask(.http11, "/big", ["-H", "accept-encoding: br"]).value("content-encoding") == nil {}
+        #expect(try Self.decode(server.ask(.http11, "/big", ["-H", "accept-encoding: br"])) == String(repeating: Self.page, count: 100))
+        // What waits for the next stream of one coding makes room for another's.
+        #expect(try Self.decode(server.ask(.http11, "/big", ["-H", "accept-encoding: zstd"])) == String(repeating: Self.page, count: 100))
+        withExtendedLifetime(held) {}
+    }
+
     /// An event arrives although the stream goes on.
     @Test(arguments: ["gzip", "br", "zstd"])
     func eventsArrive(_ coding: String) throws {

@@ -57,7 +57,12 @@ extension Loop {
         guard let connection = unsafe connections.pointee.pointer(handle.connection), unsafe connection.pointee.id == handle.id,
             unsafe connection.pointee.machine.requests == handle.request, unsafe !connection.pointee.flags.contains(.closing)
         else { return }
-        if unsafe connection.pointee.flags.contains(.bodyPaused) { unsafe resumeBody(connection) }
+        if let body = unsafe connection.pointee.exchange?.takeUnretainedValue().body {
+            // A task reads it, and resumes the client when it has room: on behalf of a receiver that rests, perhaps.
+            body.endRest()
+        } else if unsafe connection.pointee.flags.contains(.bodyPaused) {
+            unsafe resumeBody(connection)
+        }
         if unsafe connection.pointee.producerWakeAt != .max { unsafe produce(connection) }
     }
 

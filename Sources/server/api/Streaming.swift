@@ -77,7 +77,7 @@ public enum BodyStep: Sendable {
 
 /// A piece of a streamed request body. Valid during the call it is passed to; copyable for the reason that `Request` has.
 public struct RequestBodyPart: ~Escapable {
-    /// The bytes, chunked coding removed; may be empty.
+    /// The bytes, chunked coding removed; may be empty. At most 64 KiB of a body that arrives, on HTTP/2 one window of the stream (`ServerOptions.http2`); all of one that is there already.
     public let bytes: ByteView
     /// Nothing follows; `bytes` may be empty.
     public let isLast: Bool

@@ -11,9 +11,8 @@ internal import UringBase
 ///         response.write("\(bytes) bytes\n")
 ///     }
 ///
-/// The client is held back while the handler is behind: 64 KiB and what one read from the socket brought wait in memory at most (on HTTP/2 one window of the stream beside
-/// them). On a route that does not stream the body is
-/// there already, and comes as one piece.
+/// The client is held back while the handler is behind: 128 KiB wait in memory for it at most, beside what the socket's buffers had already given when that was seen (on HTTP/2 one window of the stream). A piece has
+/// 192 KiB at most. On a route that does not stream the body is there already, and comes as one piece.
 ///
 /// One task reads at a time, and each piece is handed out once: a second iteration goes on where the first has stopped. Reading throws `CancellationError` when the client is gone
 /// or the handler's time is up, and after the handler has returned.
@@ -104,6 +103,8 @@ final class AsyncBodySource: @unchecked Sendable {
     private var readers: UInt64 = 0
     /// The client is held back.
     private var isPaused = false
+    /// A receiver that is called by a task wants nothing for now (`BodyStep.pause`).
+    private var resting: UnsafeContinuation<Void, Never>?
     /// Where to go on reading: the connection, on HTTP/2 the stream. Stale ones do nothing.
     var connection: Handle?
     /// Where to go on reading, for bodies of responses.
@@ -156,6 +157,14 @@ final class AsyncBodySource: @unchecked Sendable {
         held = []
         failure = CancellationError()
         unsafe takeReader()?.resume(throwing: CancellationError())
+        endRest()
+    }
+
+    /// `ExchangeHandle.resume` was called, or there is nothing to wait for any more.
+    func endRest() {
+        guard let continuation = unsafe resting else { return }
+        unsafe resting = nil
+        unsafe continuation.resume()
     }
 
     /// Nothing more will come. What is there can still be read.
@@ -194,6 +203,14 @@ final class AsyncBodySource: @unchecked Sendable {
         } onCancel: {
             executor.run { self.cancelReader(number) }
         }
+    }
+
+    /// Waits for `endRest`. What comes meanwhile is held, and then the client held back.
+    func waitForResume() async throws {
+        if failure != nil { throw CancellationError() }
+        // Resumed once: whoever does takes it. A handler that is cancelled has its body cancelled.
+        unsafe await withUnsafeContinuation { unsafe resting = $0 }
+        if failure is CancellationError { throw CancellationError() }
     }
 
     private func takePiece() -> [UInt8] {

@@ -65,12 +65,15 @@ extension Loop {
         }
     }
 
+    /// The largest piece that is handed over: what a bulk receive brings. In `carry` there may be more, because a multishot receive goes on until its cancellation is seen. 64 KiB.
+    static var pieceBytesMax: Int { bulkBytes }
+
     /// Hands body bytes to the receiver, or to nobody; answers how many bytes were used.
     func consumeBody(_ connection: UnsafeMutablePointer<Connection>, _ base: UnsafeMutablePointer<UInt8>, _ count: Int) -> Int {
         let policy = unsafe settings.pointee.policy
         guard unsafe !connection.pointee.machine.isEnding else { return 0 }
         if unsafe !connection.pointee.body.chunked {
-            let take = unsafe Int(min(UInt64(count), connection.pointee.body.remaining))
+            let take = unsafe Int(min(UInt64(min(count, Self.pieceBytesMax)), connection.pointee.body.remaining))
             unsafe connection.pointee.body.remaining &-= UInt64(take)
             unsafe connection.pointee.machine.bodyBytes(UInt64(take), now: state.pointee.now, policy)
             let ended = unsafe connection.pointee.body.remaining == 0
@@ -78,8 +81,9 @@ extension Loop {
             if ended { unsafe streamedBodyEnded(connection) }
             return take
         }
+        // Fields behind the last chunk are taken when they are whole: they have fewer bytes than a piece (`ParserLimits.trailerBytesMax`).
         switch unsafe connection.pointee.body.decoder.decode(
-            base, count: count, trailers: trailers, trailerCapacity: ParserLimits.trailerCountMax)
+            base, count: min(count, Self.pieceBytesMax), trailers: trailers, trailerCapacity: ParserLimits.trailerCountMax)
         {
         case .data(let offset, let length):
             unsafe connection.pointee.machine.bodyBytes(UInt64(offset &+ length), now: state.pointee.now, policy)

@@ -23,9 +23,9 @@ extension Middleware {
     ) -> Middleware {
         let challenge = "Basic realm=\"\(quoted(realm))\", charset=\"UTF-8\""
         return Middleware { request, response, next in
-            guard request.fieldLines("authorization") == 1, let field = request.headers["authorization"], let bytes = BasicCredentials.decode(field, request),
-                let colon = BasicCredentials.colon(bytes)
-            else { throw Refused(&response, challenge, "a user name and a password are needed") }
+            guard let bytes = BasicCredentials.read(request), let colon = BasicCredentials.colon(bytes) else {
+                throw Refused(&response, challenge, "a user name and a password are needed")
+            }
             let (user, password) = (ByteView(bytes.span.extracting(..<colon)), ByteView(bytes.span.extracting((colon + 1)...)))
             guard isRight(user, password, &response) else { throw Refused(&response, challenge, "the user name or the password is wrong") }
             try next(request, &response)
@@ -49,11 +49,11 @@ extension Middleware {
         }
     }
 
-    private static func quoted(_ realm: String) -> String {
+    static func quoted(_ realm: String) -> String {
         String(decoding: realm.utf8.filter { $0 >= 0x20 && $0 != 0x7f && $0 != 0x22 && $0 != 0x5c }, as: UTF8.self)
     }
 
-    private struct Refused: ResponseError {
+    struct Refused: ResponseError {
         var status: HTTPStatus { .unauthorized }
         let message: String
         let challenge: String
@@ -66,7 +66,7 @@ extension Middleware {
     }
 }
 
-private enum BasicCredentials {
+enum BasicCredentials {
     /// More is no password: what a stranger can make us decode.
     private static let bytesMax = 4096
 
@@ -80,9 +80,16 @@ private enum BasicCredentials {
         return start < field.count ? ByteView(field.span.extracting(start...)) : nil
     }
 
+    /// `user:password` of a request with one such field.
+    @_lifetime(borrow request)
+    static func read(_ request: borrowing Request) -> ByteView? {
+        guard request.fieldLines("authorization") == 1, let field = request.headers["authorization"] else { return nil }
+        return decode(field, request)
+    }
+
     /// `user:password` in scratch memory of the request; nil unless it is base64 (RFC 4648 section 4) of something.
     @_lifetime(borrow request)
-    static func decode(_ field: ByteView, _ request: borrowing Request) -> ByteView? {
+    private static func decode(_ field: ByteView, _ request: borrowing Request) -> ByteView? {
         guard let text = behind("basic", field), text.count <= bytesMax, text.count % 4 == 0, var room = request.scratch(text.count / 4 * 3) else { return nil }
         var count = 0
         for start in stride(from: 0, to: text.count, by: 4) {

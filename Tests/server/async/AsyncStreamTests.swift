@@ -72,7 +72,36 @@ import UringServer
             try client.send(text + next)
             let said = try client.readResponse().bodyText.split(separator: " ")
             #expect(said.prefix(2) == ["\(body.count)", "\(hash)"], "\(said)")
+            #expect(said.last.flatMap { Int($0) } ?? .max <= 192 * 1024, "\(said)")
             #expect(try client.readResponse().bodyText == "next")
+        }
+    }
+
+    /// What a receiver has not taken when it paused comes in pieces of bounded size, too.
+    @Test(arguments: ["Content-Length: 3000000", "Transfer-Encoding: chunked"]) func piecesAreBounded(_ framing: String) throws {
+        let server = try Self.server { router in
+            router.post("/up", streamingBody: true) { request, response in
+                var (bytes, largest, sum) = (0, 0, UInt64(0))
+                let exchange = response.exchange
+                response.receiveBody { part, response in
+                    bytes += part.bytes.count
+                    largest = max(largest, part.bytes.count)
+                    for index in 0..<part.bytes.count { sum = sum &* 31 &+ UInt64(part.bytes[index]) }
+                    if part.isLast { response.write("\(bytes) \(sum) \(largest <= 65536)") }
+                    exchange.resume()
+                    return .pause
+                }
+            }
+        }
+        let client = try server.client()
+        let body = (0..<3_000_000).map { UInt8(truncatingIfNeeded: $0 ^ $0 >> 9) }
+        let sum = body.reduce(UInt64(0)) { $0 &* 31 &+ UInt64($1) }
+        let isChunked = framing.hasSuffix("chunked")
+        let text = isChunked ? Array("\(String(body.count, radix: 16))\r\n".utf8) + body + Array("\r\n0\r\n\r\n".utf8) : body
+        for _ in 0..<3 {
+            try client.send("POST /up HTTP/1.1\r\nHost: a\r\n\(framing)\r\n\r\n")
+            try client.send(text)
+            #expect(try client.readResponse().bodyText == "\(body.count) \(sum) true")
         }
     }
 

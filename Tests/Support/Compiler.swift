@@ -1,17 +1,17 @@
-// Runs the Swift compiler on programs that use the built UringServer, as a client package would: without the package's experimental
+// Runs the Swift compiler on programs that use the modules beside the running tests, as a client package would: without the package's experimental
 // features. One process per program; used by tests on any thread.
 
 import Foundation
 
-struct Compiler {
-    struct Failure: Error, CustomStringConvertible {
-        let description: String
+package struct Compiler {
+    package struct Failure: Error, CustomStringConvertible {
+        package let description: String
     }
 
     /// What the compiler said of a program that it refused; nil when it accepted it.
-    typealias Verdict = String?
+    package typealias Verdict = String?
 
-    enum Kind {
+    package enum Kind {
         case program
         /// Without top-level statements.
         case library
@@ -23,16 +23,27 @@ struct Compiler {
     private let arguments: [String]
 
     /// Finds the compiler, and the modules beside the running tests.
-    init() throws {
+    package init() throws {
         let build = try URL(fileURLWithPath: FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")).deletingLastPathComponent()
         var arguments = ["-swift-version", "6", "-enable-upcoming-feature", "MemberImportVisibility", "-I", build.appending(path: "Modules").path]
-        for shim in ["CUring", "CUringBase", "CUringTLS", "CUringZ", "CUringCompression", "CUringJWT"] {
-            let map = build.appending(path: "\(shim).build/module.modulemap").path
-            guard FileManager.default.fileExists(atPath: map) else { throw Failure(description: "no module map at \(map)") }
-            arguments += ["-Xcc", "-fmodule-map-file=\(map)"]
-        }
+        let maps = Self.moduleMaps(build)
+        guard !maps.isEmpty else { throw Failure(description: "no module map below \(build.path)") }
+        for map in maps { arguments += ["-Xcc", "-fmodule-map-file=\(map)"] }
         self.arguments = arguments
         swiftc = try Self.find("swiftc")
+    }
+
+    /// Those of C targets: made by the build, or in the sources of packages that bring their own.
+    private static func moduleMaps(_ build: URL) -> [String] {
+        func names(_ directory: URL) -> [String] { (try? FileManager.default.contentsOfDirectory(atPath: directory.path)) ?? [] }
+        var maps = names(build).filter { $0.hasSuffix(".build") }.map { build.appending(path: "\($0)/module.modulemap") }
+        // <scratch path>/<platform>/<configuration>, and <scratch path>/checkouts. Not what lies there from other builds.
+        let checkouts = build.resolvingSymlinksInPath().deletingLastPathComponent().deletingLastPathComponent().appending(path: "checkouts")
+        for package in names(checkouts) {
+            let sources = checkouts.appending(path: "\(package)/Sources")
+            maps += names(sources).map { sources.appending(path: "\($0)/include/module.modulemap") }
+        }
+        return maps.map(\.path).filter { FileManager.default.fileExists(atPath: $0) }.sorted()
     }
 
     private static func find(_ tool: String) throws -> String {
@@ -45,7 +56,7 @@ struct Compiler {
 
     /// Compiles a whole program, up to and including the passes that check lifetimes; these run on SIL, so type checking alone would not
     /// see an escape.
-    func compile(_ program: String, as kind: Kind = .program) throws -> Verdict {
+    package func compile(_ program: String, as kind: Kind = .program) throws -> Verdict {
         let directory = FileManager.default.temporaryDirectory.appending(path: "uring-lifetimes-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
         defer { try? FileManager.default.removeItem(at: directory) }
