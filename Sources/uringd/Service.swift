@@ -67,13 +67,9 @@ enum Service {
 
     private static func reload(_ gateway: Gateway, _ manager: ServiceManager) {
         manager.tell("RELOADING=1\nMONOTONIC_USEC=\(monotonicMicroseconds())")
-        switch gateway.reload() {
-        case .changed(_, let listening, _, let result):
-            Console.error(result.render(excerpts: true))
-            Console.out(listening.map { $0 + "\n" }.joined())
-        case .problems(let result): Console.error(result.render(excerpts: true))
-        case .planned, .failed, .noFile, .stopping: break
-        }
+        // What is wrong stands before the line that says so.
+        let outcome = gateway.reload { Console.error($0.render(excerpts: true)) }
+        if case .changed(_, let listening, _, _) = outcome { Console.out(listening.map { $0 + "\n" }.joined()) }
         manager.tell("READY=1")
     }
 

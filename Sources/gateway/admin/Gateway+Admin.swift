@@ -51,12 +51,13 @@ extension Gateway {
     }
 
     /// Reads the file again and goes over to what it says, all or nothing. Says so in the log.
-    package func reload() -> ReloadOutcome {
+    /// - Parameter loaded: told what was read, before anything is done with it.
+    package func reload(_ loaded: (ConfigLoadResult) -> Void = { _ in }) -> ReloadOutcome {
         guard let source else {
             log.warning("there is no configuration file to read again")
             return .noFile
         }
-        let outcome = reloading.withLock { _ in reload(from: source) }
+        let outcome = reloading.withLock { _ in reload(from: source, loaded) }
         switch outcome {
         case .changed: log.notice("reloaded the configuration")
         case .problems(let result):
@@ -75,9 +76,10 @@ extension Gateway {
         return outcome
     }
 
-    private func reload(from source: ConfigurationSource) -> ReloadOutcome {
+    private func reload(from source: ConfigurationSource, _ loaded: (ConfigLoadResult) -> Void) -> ReloadOutcome {
         guard readiness.current != .draining else { return .stopping }
         let result = source.load()
+        loaded(result)
         guard let new = result.configuration else { return .problems(result) }
         let old = configuration
         do {
