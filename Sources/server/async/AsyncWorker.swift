@@ -15,13 +15,37 @@ internal import UringHTTP1
 final class AsyncWorker: @unchecked Sendable {
     enum Phase: UInt8 { case parked, running, done, cancelled }
 
-    private(set) var phase = Phase.parked
+    /// What every request changes. Behind a pointer, because access to properties of classes is checked for exclusivity each time; valid as long as this object.
+    @unsafe private struct Life {
+        var phase = Phase.parked
+        var isInCall = false
+        /// The loop is over, and the handler is not.
+        var isOrphan = false
+        var application: HandlerBox?
+        var continuation: UnsafeContinuation<Void, Never>?
+        var handler: AsyncHandlerBox?
+        var error: (any Error)?
+        var connection = Handle(index: 0, generation: 0)
+        var body: AsyncBodySource?
+        var stream: AsyncStreamSource?
+    }
+    private let life: UnsafeMutablePointer<Life>
+    private(set) var phase: Phase {
+        get { unsafe life.pointee.phase }
+        set { unsafe life.pointee.phase = newValue }
+    }
     /// The loop is over, and the handler is not: nothing of the loop's may be touched any more. Set by the loop's thread before the task goes on elsewhere.
-    private(set) var isOrphan = false
+    private(set) var isOrphan: Bool {
+        _read { yield unsafe life.pointee.isOrphan }
+        _modify { yield unsafe &life.pointee.isOrphan }
+    }
     /// Where its executor has it.
     var place = 0
     /// Whose names the captures of the route are. Kept for as long as the handler runs, whatever a reload makes of it; of a parked worker it may be stale.
-    private(set) var application: HandlerBox?
+    private(set) var application: HandlerBox? {
+        _read { yield unsafe life.pointee.application }
+        _modify { yield unsafe &life.pointee.application }
+    }
     /// What the request's context points to: copies of everything that the loop uses anew for each request.
     let context: UnsafeMutablePointer<RequestContext>
     let head: UnsafeMutablePointer<RequestHead>
@@ -38,20 +62,43 @@ final class AsyncWorker: @unchecked Sendable {
 
     let executor: LoopExecutor
     private var task: Task<Void, Never>?
-    private var continuation: UnsafeContinuation<Void, Never>?
-    private var handler: AsyncHandlerBox?
+    private var continuation: UnsafeContinuation<Void, Never>? {
+        _read { yield unsafe life.pointee.continuation }
+        _modify { yield unsafe &life.pointee.continuation }
+    }
+    private var handler: AsyncHandlerBox? {
+        _read { yield unsafe life.pointee.handler }
+        _modify { yield unsafe &life.pointee.handler }
+    }
     /// What the handler threw.
-    private(set) var error: (any Error)?
+    private(set) var error: (any Error)? {
+        _read { yield unsafe life.pointee.error }
+        _modify { yield unsafe &life.pointee.error }
+    }
     /// Whose request it is, for when the handler has returned later: the slot, and that it is still the same exchange is known by its object.
-    var connection = Handle(index: 0, generation: 0)
-    private var isInCall = false
+    var connection: Handle {
+        _read { yield unsafe life.pointee.connection }
+        _modify { yield unsafe &life.pointee.connection }
+    }
+    private var isInCall: Bool {
+        _read { yield unsafe life.pointee.isInCall }
+        _modify { yield unsafe &life.pointee.isInCall }
+    }
     /// The body as the handler reads it: set before its call where the route streams, else when it is asked for.
-    var body: AsyncBodySource?
+    var body: AsyncBodySource? {
+        _read { yield unsafe life.pointee.body }
+        _modify { yield unsafe &life.pointee.body }
+    }
     /// The content as the handler writes it.
-    var stream: AsyncStreamSource?
+    var stream: AsyncStreamSource? {
+        _read { yield unsafe life.pointee.stream }
+        _modify { yield unsafe &life.pointee.stream }
+    }
 
     init(executor: LoopExecutor, spare: UnsafeMutablePointer<RequestContext>) {
         self.executor = executor
+        unsafe life = .allocate(capacity: 1)
+        unsafe life.initialize(to: Life())
         unsafe context = .allocate(capacity: 1)
         unsafe context.initialize(to: spare.pointee)
         unsafe head = .allocate(capacity: 1)
@@ -67,6 +114,8 @@ final class AsyncWorker: @unchecked Sendable {
     }
 
     deinit {
+        unsafe life.deinitialize(count: 1)
+        unsafe life.deallocate()
         unsafe state.pointee.destroy()
         unsafe state.deinitialize(count: 1)
         unsafe state.deallocate()

@@ -23,19 +23,23 @@ enum AsyncOutcome {
 package final class LoopExecutor: TaskExecutor, @unchecked Sendable {
     private let port: LoopPort
     private let owner: UInt
-    /// The loop's thread only.
-    private var local: [UnownedJob] = []
-    private var running: [UnownedJob] = []
-    /// What waits while `runAhead` runs.
-    private var behind: [UnownedJob] = []
-    private var isClosed = false
-    private var isRunning = false
-    /// What has come of jobs. The loop's thread only.
-    private var outcomes: [AsyncOutcome] = []
-    /// An empty array with room, for the next turn.
-    private var spareOutcomes: [AsyncOutcome] = []
-    /// Bodies with bytes that somebody waits for. The loop's thread only.
-    private var readable: [AsyncBodySource] = []
+    /// What every job and turn touches. The loop's thread only.
+    private struct Turn {
+        var local: [UnownedJob] = []
+        var running: [UnownedJob] = []
+        /// What waits while `runAhead` runs.
+        var behind: [UnownedJob] = []
+        var isClosed = false
+        var isRunning = false
+        /// What has come of jobs.
+        var outcomes: [AsyncOutcome] = []
+        /// An empty array with room, for the next turn.
+        var spareOutcomes: [AsyncOutcome] = []
+        /// Bodies with bytes that somebody waits for.
+        var readable: [AsyncBodySource] = []
+    }
+    /// Behind a pointer, because access to properties of classes is checked for exclusivity each time; valid as long as this object.
+    private let turn: UnsafeMutablePointer<Turn>
     /// There are jobs or outcomes. Behind a pointer, because the loop asks in every turn; valid as long as this object. The loop's thread only.
     let hasWork: UnsafeMutablePointer<Bool>
     /// The loop is over. Any thread.
@@ -67,11 +71,50 @@ package final class LoopExecutor: TaskExecutor, @unchecked Sendable {
         owner = UInt(pthread_self())
         unsafe hasWork = .allocate(capacity: 1)
         unsafe hasWork.initialize(to: false)
+        unsafe turn = .allocate(capacity: 1)
+        unsafe turn.initialize(to: Turn())
         local.reserveCapacity(64)
         running.reserveCapacity(64)
     }
 
-    deinit { unsafe hasWork.deallocate() }
+    deinit {
+        unsafe turn.deinitialize(count: 1)
+        unsafe turn.deallocate()
+        unsafe hasWork.deallocate()
+    }
+
+    private var local: [UnownedJob] {
+        _read { yield unsafe turn.pointee.local }
+        _modify { yield unsafe &turn.pointee.local }
+    }
+    private var running: [UnownedJob] {
+        _read { yield unsafe turn.pointee.running }
+        _modify { yield unsafe &turn.pointee.running }
+    }
+    private var behind: [UnownedJob] {
+        _read { yield unsafe turn.pointee.behind }
+        _modify { yield unsafe &turn.pointee.behind }
+    }
+    private var outcomes: [AsyncOutcome] {
+        _read { yield unsafe turn.pointee.outcomes }
+        _modify { yield unsafe &turn.pointee.outcomes }
+    }
+    private var spareOutcomes: [AsyncOutcome] {
+        _read { yield unsafe turn.pointee.spareOutcomes }
+        _modify { yield unsafe &turn.pointee.spareOutcomes }
+    }
+    private var readable: [AsyncBodySource] {
+        _read { yield unsafe turn.pointee.readable }
+        _modify { yield unsafe &turn.pointee.readable }
+    }
+    private var isClosed: Bool {
+        get { unsafe turn.pointee.isClosed }
+        set { unsafe turn.pointee.isClosed = newValue }
+    }
+    private var isRunning: Bool {
+        get { unsafe turn.pointee.isRunning }
+        set { unsafe turn.pointee.isRunning = newValue }
+    }
 
     /// Whether this is the loop's thread.
     /// - Throws: `CancellationError` when the loop is over: nothing can be done on it.
