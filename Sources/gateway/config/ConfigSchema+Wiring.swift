@@ -8,7 +8,7 @@ extension ConfigSchema {
         "tracing",
         "upstreams.NAME.adaptive-concurrency", "upstreams.NAME.proxy-protocol", "upstreams.NAME.resolve",
         "routes[].auth-request", "routes[].basic", "routes[].client-cert", "routes[].compression", "routes[].timeout",
-        "routes[].proxy.body-bytes", "routes[].proxy.mirror", "routes[].proxy.websocket",
+        "routes[].proxy.body-bytes", "routes[].proxy.mirror",
         "routes[].jwt.fetch-timeout", "routes[].jwt.refresh", "routes[].jwt.refresh-min", "routes[].jwt.stale",
         "routes[].rate-limit.redis",
     ]

@@ -24,11 +24,14 @@ final class ProxyRoute: Sendable {
     /// nil: requests have no id, traces only pass through.
     private let identity: RequestIdentity?
     private let tracing: TraceForwarding?
+    /// Of the route, for templates.
+    private let patterns: [PathPattern]
 
     init(
         _ configuration: ProxyConfiguration, _ upstream: Upstream, trusted: TrustedProxies, _ identity: RequestIdentity? = nil, _ tracing: TraceForwarding? = nil,
-        breaker: BreakerFilter? = nil
+        breaker: BreakerFilter? = nil, patterns: [PathPattern] = []
     ) {
+        self.patterns = patterns
         (self.identity, self.tracing, self.breaker) = (identity, tracing, breaker)
         self.upstream = upstream
         self.configuration = configuration
@@ -82,13 +85,32 @@ final class ProxyRoute: Sendable {
         let isNormal = RoutePath.isNormal(request.path.span)
         if isNormal, configuration.path == nil { return }
         var path = isNormal ? [UInt8](request.path) : RoutePath.normalized(request.path.span) ?? [0x2f]
-        if case .prefix(let strip, let add) = configuration.path { path = Self.replacePrefix(path, strip: Array(strip.utf8), add: Array(add.utf8)) }
+        switch configuration.path {
+        case nil: break
+        case .prefix(let strip, let add): path = Self.replacePrefix(path, strip: Array(strip.utf8), add: Array(add.utf8))
+        case .template(let template): path = fill(template, path)
+        }
         var target = RoutePath.encoded(path)
         if let query = request.query {
             target.append(0x3f)
             target += [UInt8](query)
         }
         forwarded.setTarget(target)
+    }
+
+    /// The template with what the route's pattern took of the path.
+    private func fill(_ template: PathTemplate, _ path: [UInt8]) -> [UInt8] {
+        let text = String(decoding: path, as: UTF8.self)
+        let captures = patterns.lazy.compactMap { $0.captures(of: text) }.first ?? [:]
+        let filled = template.parts.map { part in
+            switch part {
+            case .literal(let literal): literal
+            case .path: text
+            case .rest: captures["rest"] ?? ""
+            case .capture(let name): captures[name] ?? ""
+            }
+        }.joined()
+        return Array(filled.hasPrefix("/") ? filled.utf8 : "/\(filled)".utf8)
     }
 
     private static func replacePrefix(_ path: [UInt8], strip: [UInt8], add: [UInt8]) -> [UInt8] {

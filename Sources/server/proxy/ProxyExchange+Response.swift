@@ -114,7 +114,7 @@ extension ProxyExchange: ClientConsumer {
     }
 
     /// The head goes to the client, and content follows as it comes.
-    private func beginRelay(_ length: UInt64?) {
+    func beginRelay(_ length: UInt64?) {
         guard let link = loop.link(self) else { return }
         unsafe (state.pointee.content, state.pointee.hasSpecialContent) = (.relayed(length: length), true)
         phase = .relaying

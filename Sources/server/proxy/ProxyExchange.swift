@@ -148,7 +148,11 @@ package final class ProxyExchange: Responder {
             guard holdsServer, link.hasRoom else { return }
             holdsServer = false
             exchange?.resumeBody()
-        case .begun, .waiting, .awaiting, .held:
+        case .held:
+            // Its head is here, and its content is late: what there is goes to the client, and the rest as it comes.
+            guard now >= deadline else { return link.wake(at: deadline) }
+            beginRelay(announced)
+        case .begun, .waiting, .awaiting:
             let at = min(deadline, attemptDeadline, retryAt)
             guard now >= at else { return link.wake(at: at) }
             if now >= deadline { return timedOut(link) }

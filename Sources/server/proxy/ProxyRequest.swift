@@ -123,7 +123,7 @@ package final class ProxyRequest {
 
     /// Copies the request's fields, but for those of one connection only (RFC 9110 section 7.6.1), those that this server writes, and those that `drops` says.
     /// - Parameters:
-    ///   - upgrades: `Upgrade` is handed on, so that the server may switch protocols.
+    ///   - upgrades: `Upgrade: websocket` is handed on, so that the server may switch protocols.
     ///   - drops: of a field's number and name: leave it out.
     package func copyFields(of request: borrowing Request, upgrades: Bool, drops: (KnownField, ByteView) -> Bool) {
         let context = unsafe request.context
@@ -131,7 +131,8 @@ package final class ProxyRequest {
         let head = unsafe context.pointee.head.pointee
         let listed = unsafe ConnectionOptions(base, slots, count)
         // On HTTP/2 the end of the protocol's name is a pseudo-field, and nobody can send Upgrade (RFC 9113 section 8.2.2).
-        asksUpgrade = upgrades && head.upgrade
+        // Of the protocols that there are, WebSocket alone: `h2c` would be a way around everything that is decided here.
+        asksUpgrade = unsafe upgrades && head.upgrade && method == .get && framing == .none && Self.asksWebSocket(base, slots, count)
         for index in 0..<count {
             let slot = unsafe slots[index]
             switch slot.known {
@@ -149,6 +150,15 @@ package final class ProxyRequest {
             }
             unsafe appendField(base + Int(slot.nameOffset), Int(slot.nameLength), base + Int(slot.valueOffset), Int(slot.valueLength))
         }
+    }
+
+    private static func asksWebSocket(_ base: UnsafePointer<UInt8>, _ slots: UnsafePointer<FieldSlot>, _ count: Int) -> Bool {
+        var lines = 0
+        for index in 0..<count where unsafe slots[index].known == .upgrade {
+            lines += 1
+            guard unsafe equalsIgnoringCase(base + Int(slots[index].valueOffset), count: Int(slots[index].valueLength), "websocket") else { return false }
+        }
+        return lines == 1
     }
 
     /// Lines of Cookie are crumbs of one field on HTTP/2 (RFC 9113 section 8.2.3); everybody else expects one line: the first takes all.

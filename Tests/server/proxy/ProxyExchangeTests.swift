@@ -70,7 +70,7 @@ final class TestProxy: Sendable {
             if known == nil { directors.made.withLock { $0[key] = box } }
             let exchange = box.director.take(response)
             exchange.request.begin(request)
-            exchange.request.copyFields(of: request, upgrades: false) { _, _ in false }
+            exchange.request.copyFields(of: request, upgrades: true) { _, _ in false }
             exchange.forward(response, by: box.director, timeoutNs: timeoutNs, attemptTimeoutNs: .max)
         }
         if streams { application.wantsStream = { _ in true } }
@@ -310,6 +310,52 @@ struct ProxyExchangeTests {
             usleep(3000)
         }
         #expect(upstream.connections == 5)
+    }
+
+    @Test("WebSockets pass, other protocols do not")
+    func upgrades() throws {
+        let upstream = try RecordingServer { request, _ in
+            request.values("upgrade") == ["websocket"]
+                ? [.send("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: x\r\n\r\nfirst"), .echo] : [.answer(200, "plain")]
+        }
+        let proxy = try TestProxy(to: [upstream.port])
+        let client = try proxy.server.client()
+        let head = "Host: a\r\nConnection: keep-alive, Upgrade\r\nSec-WebSocket-Key: k\r\nSec-WebSocket-Version: 13\r\n"
+        try client.send("GET /chat HTTP/1.1\r\n\(head)Upgrade: websocket\r\n\r\n")
+        let answer = try client.readResponseHead()
+        #expect(answer.status == 101)
+        #expect(answer.value("upgrade") == "websocket")
+        #expect(answer.tokens("connection") == ["upgrade"])
+        #expect(answer.value("sec-websocket-accept") == "x")
+        #expect(try client.readSome(5) == Array("first".utf8))
+        // In pieces that the sockets' buffers hold, or both ends would wait for the other to read.
+        for round in 0..<10 {
+            let piece = (0..<100_000).map { UInt8(truncatingIfNeeded: $0 >> 4 &+ round) }
+            try client.send(piece)
+            #expect(try client.readSome(piece.count) == piece)
+        }
+        client.finishSending()
+        #expect(try client.readToEnd().isEmpty)
+        // h2c is not asked for, and so not switched to.
+        let other = try proxy.server.client()
+        try other.send("GET / HTTP/1.1\r\n\(head)Upgrade: h2c\r\n\r\n")
+        #expect(try other.readFinalResponse().status == 200)
+        #expect(upstream.requests.last?.values("upgrade") == [])
+        #expect(upstream.requests.last?.values("connection") == [])
+    }
+
+    @Test("a WebSocket whose server breaks off is broken off")
+    func brokenUpgrade() throws {
+        let upstream = try RecordingServer { _, _ in
+            [.send("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"), .pause(milliseconds: 20), .reset]
+        }
+        let proxy = try TestProxy(to: [upstream.port])
+        let client = try proxy.server.client()
+        try client.send("GET /chat HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+        #expect(try client.readResponseHead().status == 101)
+        #expect(throws: (any Error).self) {
+            if try client.readToEnd().isEmpty { throw RawClientError.system(call: "closed", errno: 0) }
+        }
     }
 
     @Test("over HTTP/2 too")
