@@ -51,7 +51,7 @@ import UringServer
         defer { server.stop(within: .seconds(5)) }
         let gateway = try TestGateway(upstream(server))
         #expect(try gateway.get().bodyText == "HTTP/2.0 true true")
-        #expect(try gateway.get("/", "Connection: upgrade", "Upgrade: something").bodyText == "HTTP/1.1 true false")
+        #expect(try gateway.get("/", "Connection: upgrade", "Upgrade: websocket").bodyText == "HTTP/1.1 true false")
         #expect(try gateway.get().bodyText == "HTTP/2.0 true true")
     }
 
