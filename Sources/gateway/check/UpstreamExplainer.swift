@@ -25,7 +25,9 @@ struct UpstreamExplainer {
 
     func rewritten(_ rewrite: PathRewrite?) -> String {
         switch rewrite {
-        case nil: return request.path
+        case nil:
+            let bytes = Array(request.path.utf8)
+            return RoutePath.isNormal(bytes.span) ? request.path : String(decoding: RoutePath.encoded(Array(path.utf8)), as: UTF8.self)
         case .prefix(let strip, let add):
             // Whole segments: /v1 is not a prefix of /v10.
             let isBelow = !strip.isEmpty && path.hasPrefix(strip) && (path.utf8.count == strip.utf8.count || path.dropFirst(strip.count).hasPrefix("/"))

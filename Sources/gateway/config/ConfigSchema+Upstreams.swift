@@ -194,7 +194,7 @@ extension ConfigSchema {
         ConfigOption(
             "timeout", .unit(.duration, ConfigRange(ms, day, zeroIsOff: true)),
             "From the end of the request to the response's header section, in place of the upstream's `timeouts.response`.", example: "5s"),
-        ConfigOption("path", .shorthand("replace", proxyPath), "What is sent as the path. Missing: the path as it came. The query goes along unchanged.", example: "{ strip-prefix: /v1 }"),
+        ConfigOption("path", .shorthand("replace", proxyPath), "What is sent as the path. Missing: the path as it came, or its normal form when it came in another. The query goes along unchanged.", example: "{ strip-prefix: /v1 }"),
         ConfigOption(
             "host", .text(.hostRewrite), default: "preserve",
             "What is sent as the host: `preserve`, the client's; `upstream`, that of the server's address; or a name.", example: "orders.internal"),
