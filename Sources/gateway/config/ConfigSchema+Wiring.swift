@@ -8,7 +8,7 @@ extension ConfigSchema {
         "tracing",
         "upstreams.NAME.adaptive-concurrency", "upstreams.NAME.drain", "upstreams.NAME.health",
         "upstreams.NAME.protocol", "upstreams.NAME.proxy-protocol", "upstreams.NAME.resolve", "upstreams.NAME.tls",
-        "routes[].auth-request", "routes[].basic", "routes[].client-cert", "routes[].compression", "routes[].timeout",
+        "routes[].auth-request", "routes[].basic", "routes[].client-cert", "routes[].compression",
         "routes[].proxy.body-bytes", "routes[].proxy.mirror", "routes[].proxy.websocket",
         "routes[].jwt.fetch-timeout", "routes[].jwt.refresh", "routes[].jwt.refresh-min", "routes[].jwt.stale",
         "routes[].rate-limit.redis",

@@ -16,7 +16,7 @@ package struct ProxyParts {
         guard let upstream = upstreams.first(where: { $0.configuration.name == proxy.upstream }) else {
             throw GatewayError("the route \(route.name) proxies to the upstream \(proxy.upstream), which does not exist")
         }
-        return ProxyRoute(proxy, upstream, trusted: trusted, breaker: breaker)
+        return ProxyRoute(proxy, upstream, trusted: trusted, breaker: breaker, wholeTimeoutNs: route.filters.deadlineNs)
     }
 }
 

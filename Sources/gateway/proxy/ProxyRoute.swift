@@ -20,9 +20,11 @@ final class ProxyRoute: Sendable {
     private let responseRemoved: [String]
     private let responseAdded: [HeaderField]
     private let timeoutNs: UInt64
+    private let wholeTimeoutNs: UInt64
     private let trusted: TrustedProxies
 
-    init(_ configuration: ProxyConfiguration, _ upstream: Upstream, trusted: TrustedProxies, breaker: BreakerFilter? = nil) {
+    init(_ configuration: ProxyConfiguration, _ upstream: Upstream, trusted: TrustedProxies, breaker: BreakerFilter? = nil, wholeTimeoutNs: UInt64 = 0) {
+        self.wholeTimeoutNs = wholeTimeoutNs == 0 ? .max : wholeTimeoutNs
         self.breaker = breaker
         self.upstream = upstream
         self.configuration = configuration
@@ -63,7 +65,7 @@ final class ProxyRoute: Sendable {
         filters?.forward(pass, to: forwarded)
         if let admission = pass.admission { exchange.marks.1 |= LoopUpstream.admissionMark(admission) }
         exchange.note = self
-        exchange.forward(response, by: here, timeoutNs: timeoutNs, attemptTimeoutNs: .max)
+        exchange.forward(response, by: here, timeoutNs: timeoutNs, attemptTimeoutNs: .max, wholeTimeoutNs: wholeTimeoutNs)
     }
 
     // MARK: path
