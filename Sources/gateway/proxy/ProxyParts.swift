@@ -21,7 +21,8 @@ package struct ProxyParts {
         guard let upstream = upstreams.first(where: { $0.configuration.name == proxy.upstream }) else {
             throw GatewayError("the route \(route.name) proxies to the upstream \(proxy.upstream), which does not exist")
         }
-        return ProxyRoute(proxy, upstream, trusted: trusted, identity, tracing, breaker: breaker, patterns: route.match.paths)
+        return ProxyRoute(
+            proxy, upstream, trusted: trusted, identity, tracing, breaker: breaker, patterns: route.match.paths, wholeTimeoutNs: route.filters.deadlineNs)
     }
 }
 

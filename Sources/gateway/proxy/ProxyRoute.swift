@@ -20,6 +20,7 @@ final class ProxyRoute: Sendable {
     private let responseRemoved: [String]
     private let responseAdded: [HeaderField]
     private let timeoutNs: UInt64
+    private let wholeTimeoutNs: UInt64
     private let trusted: TrustedProxies
     /// nil: requests have no id, traces only pass through.
     private let identity: RequestIdentity?
@@ -29,8 +30,9 @@ final class ProxyRoute: Sendable {
 
     init(
         _ configuration: ProxyConfiguration, _ upstream: Upstream, trusted: TrustedProxies, _ identity: RequestIdentity? = nil, _ tracing: TraceForwarding? = nil,
-        breaker: BreakerFilter? = nil, patterns: [PathPattern] = []
+        breaker: BreakerFilter? = nil, patterns: [PathPattern] = [], wholeTimeoutNs: UInt64 = 0
     ) {
+        self.wholeTimeoutNs = wholeTimeoutNs == 0 ? .max : wholeTimeoutNs
         self.patterns = patterns
         (self.identity, self.tracing, self.breaker) = (identity, tracing, breaker)
         self.upstream = upstream
@@ -75,7 +77,7 @@ final class ProxyRoute: Sendable {
         filters?.forward(pass, to: forwarded)
         if let admission = pass.admission { exchange.marks.1 |= LoopUpstream.admissionMark(admission) }
         exchange.note = self
-        exchange.forward(response, by: here, timeoutNs: timeoutNs, attemptTimeoutNs: .max)
+        exchange.forward(response, by: here, timeoutNs: timeoutNs, attemptTimeoutNs: .max, wholeTimeoutNs: wholeTimeoutNs)
     }
 
     // MARK: path

@@ -120,7 +120,11 @@ extension ProxyExchange: ClientConsumer {
         phase = .relaying
         link.answer(self)
         // Content that the client must not get: a response to HEAD has none, so none comes either.
-        if !isRelaying { phase = .begun }
+        guard isRelaying else {
+            phase = .begun
+            return
+        }
+        if abortsAt != .max { loop.link(self)?.wake(at: abortsAt) }
     }
 }
 

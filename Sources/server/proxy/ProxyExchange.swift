@@ -40,6 +40,8 @@ package final class ProxyExchange: Responder {
     package private(set) var beganAt: UInt64 = 0
     /// When it is answered 504 at the latest, if no response has begun; `.max`: never.
     package private(set) var deadline: UInt64 = .max
+    /// When the whole must be over, the response's end included; `.max`: never.
+    private(set) var abortsAt: UInt64 = .max
     /// Of the attempt under way: `.max` when there is none.
     package private(set) var server = Int.max
 
@@ -94,7 +96,8 @@ package final class ProxyExchange: Responder {
     /// - Parameters:
     ///   - timeoutNs: to the head of the response, all attempts together.
     ///   - attemptTimeoutNs: the same for each attempt.
-    package func forward(_ response: borrowing Response, by director: any ProxyDirector, timeoutNs: UInt64, attemptTimeoutNs: UInt64) {
+    ///   - wholeTimeoutNs: to the end of the response, which is cut then; `.max`: none.
+    package func forward(_ response: borrowing Response, by director: any ProxyDirector, timeoutNs: UInt64, attemptTimeoutNs: UInt64, wholeTimeoutNs: UInt64 = .max) {
         precondition(phase == .free && isFree, "BUG: a proxied exchange is used twice")
         self.director = director
         (attempts, server, staleConnections) = (0, .max, 0)
@@ -102,7 +105,8 @@ package final class ProxyExchange: Responder {
         (holdsBody, bodyEnded, dropsBody, bodyIsGone, holdsServer) = (false, false, false, false, false)
         retryAt = .max
         beganAt = now
-        deadline = Self.sum(now, timeoutNs)
+        abortsAt = Self.sum(now, wholeTimeoutNs)
+        deadline = min(Self.sum(now, timeoutNs), abortsAt)
         self.attemptTimeoutNs = attemptTimeoutNs
         phase = .begun
         response.leave(to: self)
@@ -145,6 +149,7 @@ package final class ProxyExchange: Responder {
         switch phase {
         case .free: break
         case .relaying:
+            if now >= abortsAt { return cutShort(link) }
             guard holdsServer, link.hasRoom else { return }
             holdsServer = false
             exchange?.resumeBody()
@@ -184,8 +189,15 @@ package final class ProxyExchange: Responder {
             release()
             return fail(.serviceUnavailable, "the server is no longer in use")
         }
+        if let link = loop.link(self) { return cutShort(link) }
         giveUpAttempt()
-        loop.link(self)?.abort(self)
+        finish()
+    }
+
+    /// The client has a part of the response already: that its connection, or stream, ends without an end of the content tells it so.
+    private func cutShort(_ link: ResponderLink) {
+        giveUpAttempt()
+        link.abort(self)
         finish()
     }
 
