@@ -1,7 +1,7 @@
 // Gateway: a configuration at work. Starts, reloads and stops the servers; reached from the thread that takes the signals, and from the one
 // that waits for the drain. Loops are reached through `RunningServer` only.
 
-internal import Synchronization
+internal import UringBase
 package import UringServer
 
 package final class Gateway: Sendable {
@@ -19,12 +19,12 @@ package final class Gateway: Sendable {
     let meters: RouteMeters
     /// nil: the configuration came from arguments.
     let source: ConfigurationSource?
-    let reloads: Mutex<ReloadCounters>
+    let reloads: Locked<ReloadCounters>
     /// One reload from the file at a time.
-    let reloading = Mutex<Void>(())
+    let reloading = Locked<Void>(())
     private let reporter: LogReporter
     private let adminContext: AdminContext
-    private let state: Mutex<State>
+    private let state: Locked<State>
 
     /// How long probes that are being answered may take when their server stops.
     private static let adminDrain = Duration.seconds(1)
@@ -58,8 +58,8 @@ package final class Gateway: Sendable {
         (self.readiness, self.log, self.reporter, self.meters, self.source, adminContext) = (readiness, log, reporter, meters, source, context)
         var reloads = ReloadCounters()
         reloads.loadedNs = Self.wallNs()
-        self.reloads = Mutex(reloads)
-        state = Mutex(State(configuration: configuration, application: application, admin: admin))
+        self.reloads = Locked(reloads)
+        state = Locked(State(configuration: configuration, application: application, admin: admin))
         context.gateway = self
         Self.watch(application.upstreams, server)
         state.withLock { watchSurges(&$0) }
@@ -210,7 +210,7 @@ package final class Gateway: Sendable {
     /// Opens the access log anew on every loop, for log rotation.
     package func reopenLogs() {
         guard let logs = state.withLock({ $0.application.logs }) else { return }
-        let failure = Mutex<CInt>(0)
+        let failure = Locked<CInt>(0)
         server.onEachLoop { loop in
             let code = logs.reopen(loop)
             if code != 0 { failure.withLock { $0 = code } }

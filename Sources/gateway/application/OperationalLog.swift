@@ -2,17 +2,17 @@
 
 package import Logging
 internal import Glibc
-internal import Synchronization
+internal import UringBase
 package import UringServer
 
 /// One logger, whose level a reload may change.
 package final class OperationalLog: Sendable {
-    private let logger: Mutex<Logger>
+    private let logger: Locked<Logger>
 
     package init(level: LogLevel) {
         var logger = Logger(label: "uringd") { StreamLogHandler.standardError(label: $0) }
         logger.logLevel = Logger.Level(level)
-        self.logger = Mutex(logger)
+        self.logger = Locked(logger)
     }
 
     /// Writes lines elsewhere.
@@ -20,7 +20,7 @@ package final class OperationalLog: Sendable {
     package init(level: LogLevel, to write: @escaping @Sendable (String) -> Void) {
         var logger = Logger(label: "uringd") { _ in LineLogHandler(write: write) }
         logger.logLevel = Logger.Level(level)
-        self.logger = Mutex(logger)
+        self.logger = Locked(logger)
     }
 
     package var level: LogLevel {
@@ -66,8 +66,8 @@ package final class LogReporter: ServerReporter {
     }
 
     let log: OperationalLog
-    private let window = Mutex(Window())
-    private let handshakes = Mutex(HandshakeFailures())
+    private let window = Locked(Window())
+    private let handshakes = Locked(HandshakeFailures())
     private let clock: @Sendable () -> Int
 
     package convenience init(_ log: OperationalLog) {

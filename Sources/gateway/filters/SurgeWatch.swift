@@ -2,13 +2,14 @@
 
 internal import Glibc
 internal import Synchronization
+internal import UringBase
 internal import UringServer
 
 final class SurgeWatch: Sendable {
     private static let periodMs: Int32 = 1000
 
     private let server: RunningServer
-    private let current: Mutex<SurgeControl?>
+    private let current: Locked<SurgeControl?>
     /// Closed by `end`, which ends the thread; the other end is the thread's.
     private let stop: Int32
     private let isEnded = Atomic<Bool>(false)
@@ -20,7 +21,7 @@ final class SurgeWatch: Sendable {
         let made = unsafe withUnsafeMutablePointer(to: &ends) { unsafe $0.withMemoryRebound(to: Int32.self, capacity: 2) { unsafe socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0, $0) } }
         guard made == 0 else { return nil }
         self.server = server
-        current = Mutex(control)
+        current = Locked(control)
         stop = ends.1
         let run = SurgeThread(watch: self, wake: ends.0)
         var thread = pthread_t()
