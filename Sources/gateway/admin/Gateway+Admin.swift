@@ -20,6 +20,7 @@ extension Gateway {
         figures.routes = rows.withLock { $0 }.merged
         figures.accessLog = lines.withLock { $0 }
         figures.process = .current()
+        figures.stalls = reporter.stalls.all
         figures.backend = server.backend == .epoll ? "epoll" : "uring"
         figures.connectionsMax = server.connectionsMax
         figures.isReady = readiness.current == .serving
