@@ -16,11 +16,15 @@ extension KeepAliveMachine {
     /// An idle connection closes at once, or lingers when it still takes a response; an active one completes its response, announcing
     /// the close if the head has not left yet. A new connection that has not sent a byte may do so within the linger timeout (none when
     /// that is 0): unlike an idle one its client has had no answer, and many clients do not repeat the first request of a connection.
-    @inlinable package mutating func drain(now: UInt64, _ policy: KeepAlivePolicy) -> KeepAliveStep {
+    ///
+    /// - Parameter sparesIdle: an idle connection may send one more request, which is answered with the close announced: its client may have sent it already, and many do not repeat
+    ///   what they sent into a close. Its idle timeout runs on.
+    @inlinable package mutating func drain(now: UInt64, _ policy: KeepAlivePolicy, sparesIdle: Bool = false) -> KeepAliveStep {
         guard !hasLeft else { return .wait }
         flags.insert(.serverCloses)
         if case .multiplexed = writing { return .goAway }
         switch reading {
+        case .idle where sparesIdle: return .wait
         case .idle:
             // A peer that still takes responses knows nothing of the end and may be pipelining: without lingering it would lose them.
             return closeWhenSent(lingers: output != .drained, now: now, policy)

@@ -115,9 +115,9 @@ package class Kernel {
     package func sendFile(_ fd: Int32, file: Int32, offset: UInt64, count: Int) -> Int { fatalError("BUG: abstract kernel") }
     /// Bytes that were sent and that the peer's kernel has not acknowledged (SIOCOUTQ, tcp(7)); 0 where nobody can tell.
     package func unacknowledgedBytes(_ fd: Int32) -> Int { fatalError("BUG: abstract kernel") }
-    /// shutdown(2) of the writing side: the peer reads to the end and sees a FIN.
     /// The smoothed round-trip time of a TCP connection in microseconds (tcp(7), TCP_INFO); nil for other sockets, and before anything was measured.
     package func roundTripUs(_ fd: Int32) -> UInt32? { nil }
+    /// shutdown(2) of the writing side: the peer reads to the end and sees a FIN.
     package func shutdownWrite(_ fd: Int32) { fatalError("BUG: abstract kernel") }
     /// Makes the coming close send RST and discard what is unsent (SO_LINGER 0): for peers that have forfeited the rest.
     package func resetOnClose(_ fd: Int32) { fatalError("BUG: abstract kernel") }

@@ -128,7 +128,7 @@ final class TestWorld {
     /// - Returns: what the server did not give back.
     func drain(within limit: Duration) throws -> [String] {
         guard let ending = loop else { return [] }
-        ending.deliver(LoopMessage(.drain))
+        ending.deliver(LoopMessage(.drain(sparesIdle: false)))
         try drive(to: simulation.now + Self.nanoseconds(limit), until: { ending.isFinished })
         if !ending.isFinished {
             ending.deliver(LoopMessage(.abort))
@@ -150,7 +150,7 @@ final class TestWorld {
         connections = []
         simulation.faults = .none
         if let loop, simulation.violations.isEmpty {
-            loop.deliver(LoopMessage(.drain))
+            loop.deliver(LoopMessage(.drain(sparesIdle: false)))
             loop.deliver(LoopMessage(.abort))
             for _ in 0..<Self.turnsMax where !loop.isFinished { loop.runOnce() }
         }

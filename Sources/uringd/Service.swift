@@ -2,6 +2,7 @@
 
 import ArgumentParser
 import Glibc
+import Synchronization
 import UringGateway
 import UringServer
 
@@ -12,6 +13,7 @@ enum Service {
         // Before any thread starts: all of them inherit the blocked signals, and this one takes them.
         let signals = SignalSet([SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2])
         let manager = ServiceManager()
+        for problem in Successor.takeOver() { Console.error("uringd: \(problem)\n") }
         let log: OperationalLog
         let gateway: Gateway
         do {
@@ -26,16 +28,17 @@ enum Service {
         }
         Console.out(gateway.listening.map { $0 + "\n" }.joined())
         for note in gateway.notes { log.notice(note) }
-        manager.tell("READY=1")
+        manager.tell("MAINPID=\(getpid())\nREADY=1")
+        Successor.sayReady()
         var isDraining = false
+        let upgrade = Upgrade()
         while true {
             switch signals.wait() {
-            case SIGHUP where !isDraining: reload(gateway, manager)
+            case SIGHUP where !isDraining && !upgrade.isDone: reload(gateway, manager)
             case SIGUSR1: gateway.reopenLogs()
-            // Its default would end the process.
-            case SIGUSR2: log.warning("SIGUSR2 has no meaning in this version: to change the binary, drain this server and start the other")
+            case SIGUSR2 where !isDraining && !upgrade.isUnderWay: upgrade.begin(gateway, log)
             case SIGTERM, SIGINT:
-                if isDraining {
+                if isDraining || upgrade.isDone {
                     log.notice("a second signal: closing every connection")
                     gateway.abort()
                 } else {
@@ -45,6 +48,34 @@ enum Service {
                     onThread { gateway.stop(); exit(0) }
                 }
             default: break
+            }
+        }
+    }
+
+    /// Another process with the binary that stands at this one's path now, on the same sockets.
+    private final class Upgrade: Sendable {
+        private let underWay = Atomic<Bool>(false)
+        private let done = Atomic<Bool>(false)
+
+        /// The successor serves, and this process drains.
+        var isDone: Bool { done.load(ordering: .acquiring) }
+        var isUnderWay: Bool { underWay.load(ordering: .acquiring) }
+
+        /// Serves on while the successor starts; ends the process when it serves and the last connection of this one is gone.
+        func begin(_ gateway: Gateway, _ log: OperationalLog) {
+            underWay.store(true, ordering: .releasing)
+            log.notice("upgrading: another process is started on the same sockets")
+            Service.onThread { [self] in
+                switch Successor.start(gateway.sockets) {
+                case .serves(let process):
+                    log.notice("process \(process) serves from now on: this one finishes the requests that it has")
+                    done.store(true, ordering: .releasing)
+                    gateway.handOver()
+                    exit(0)
+                case .failed(let reason):
+                    log.error("the upgrade has failed, this process goes on: \(reason)")
+                    underWay.store(false, ordering: .releasing)
+                }
             }
         }
     }

@@ -66,7 +66,7 @@ final class SimulatedServer {
 
     /// Drains every loop, lets go of them, and looks for what was left behind.
     func stop() {
-        for loop in loops { loop.deliver(LoopMessage(.drain)) }
+        for loop in loops { loop.deliver(LoopMessage(.drain(sparesIdle: false))) }
         if simulation.violations.isEmpty { run { loops.allSatisfy(\.isFinished) } }
         // After a violation the world stands still: what it still holds says nothing.
         guard simulation.violations.isEmpty else {

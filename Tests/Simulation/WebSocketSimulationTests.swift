@@ -199,7 +199,7 @@ import UringSimulation
         var seconds = 0.0
         let seen = see(WebSocketOptions(), http2: http2, answers: false, during: { server, peer, simulation in
             let began = simulation.now
-            for loop in server.loops { loop.deliver(LoopMessage(.drain)) }
+            for loop in server.loops { loop.deliver(LoopMessage(.drain(sparesIdle: false))) }
             server.run { server.loops.allSatisfy(\.isFinished) }
             seconds = Double(simulation.now - began) / 1e9
         })

@@ -156,6 +156,17 @@ private let seconds: UInt64 = 1_000_000_000
         #expect(pending.flushed() == .linger)
     }
 
+    @Test func drainMaySpareIdleConnectionsForOneRequest() {
+        var connection = KeepAliveHarness()
+        connection.makeIdle()
+        #expect(connection.drain(sparesIdle: true) == .wait)
+        #expect(connection.machine.isBetweenExchanges)
+        // Its next response announces the close.
+        #expect(connection.machine.persistence(clientKeepsAlive: true, handlerCloses: false, connection.policy) != .keepAlive)
+        // The second call has no more patience.
+        #expect(connection.drain() == .close)
+    }
+
     @Test func drainGivesANewConnectionALittleTime() {
         var connection = KeepAliveHarness()
         connection.advance(seconds)

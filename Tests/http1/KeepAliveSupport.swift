@@ -42,7 +42,7 @@ struct KeepAliveHarness {
     mutating func sent(_ count: UInt64) -> KeepAliveStep { machine.outputSent(count, now: now, policy) }
     mutating func flushed() -> KeepAliveStep { machine.flushed(now: now, policy) }
     mutating func eof() -> KeepAliveStep { machine.peerHalfClosed(now: now, policy) }
-    mutating func drain() -> KeepAliveStep { machine.drain(now: now, policy) }
+    mutating func drain(sparesIdle: Bool = false) -> KeepAliveStep { machine.drain(now: now, policy, sparesIdle: sparesIdle) }
     mutating func fault(_ status: UInt16) -> KeepAliveStep { machine.requestFault(status: status, now: now, policy) }
     mutating func timer(acknowledged: UInt64? = nil) -> KeepAliveTimerAnswer {
         machine.timer(now: now, acknowledged: acknowledged, policy)

@@ -243,13 +243,28 @@ package final class Gateway: Sendable {
 
     // MARK: stop
 
+    /// What it listens on, the administration too, for another process to go on with: address as it was asked for, descriptors.
+    package var sockets: [(address: String, descriptors: [Int32])] { server.sockets + state.withLock { $0.admin?.sockets ?? [] } }
+
+    /// How long clients with idle connections may still send a request when another process has the sockets, before those are closed.
+    private static let patience = Duration.seconds(5)
+
+    /// Another process serves on the same sockets: drains without haste, and returns when every connection is gone. In place of `stop`.
+    package func handOver() {
+        server.handOver()
+        state.withLock { $0.admin }?.handOver()
+        stop(patience: Self.patience)
+    }
+
     /// Drains, and returns when every connection is gone. Once.
-    package func stop() {
+    package func stop() { stop(patience: .zero) }
+
+    private func stop(patience: Duration) {
         readiness.current = .draining
         for upstream in state.withLock({ $0.application.upstreams }) { upstream.stopWatching() }
         state.withLock { $0.watch }?.end()
         state.withLock { $0.sampler }?.end()
-        server.stop(limit: state.withLock { $0.configuration.drainLimit })
+        server.stop(limit: state.withLock { $0.configuration.drainLimit }, patience: patience)
         if let line = HandshakeSummary(server.lastFigures).line { log.info(line) }
         state.withLock { $0.admin }?.stop(within: Self.adminDrain)
     }

@@ -119,15 +119,20 @@ extension Loop {
     // MARK: draining
 
     /// Stops accepting, lets every connection finish what it is doing. `isFinished` when the last has gone.
-    func drain() {
-        guard unsafe state.pointee.phase == .serving else { return }
+    /// - Parameter sparesIdle: idle ones may send one more request. A second call without it ends them.
+    func drain(sparesIdle: Bool = false) {
+        let isFirst = unsafe state.pointee.phase == .serving
+        guard unsafe isFirst || (state.pointee.sparesIdle && !sparesIdle) else { return }
         unsafe state.pointee.phase = .draining
+        unsafe state.pointee.sparesIdle = sparesIdle
         for number in unsafe 0..<state.pointee.listeners.count { retireListener(number) }
         unsafe forEachConnection { connection in
-            unsafe perform(connection, connection.pointee.machine.drain(now: state.pointee.now, settings.pointee.policy))
+            // An HTTP/2 connection has heard of it.
+            if unsafe !isFirst && connection.pointee.http2 != nil { return }
+            unsafe perform(connection, connection.pointee.machine.drain(now: state.pointee.now, settings.pointee.policy, sparesIdle: sparesIdle))
             unsafe armTimer(connection)
         }
-        drainTunnels()
+        if isFirst { drainTunnels() }
         unsafe state.pointee.hasWork = true
     }
 

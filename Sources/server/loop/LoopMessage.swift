@@ -10,7 +10,8 @@ internal import UringRing
 package final class LoopMessage: Sendable {
     package enum Content: Sendable {
         /// Stop accepting, finish what is under way.
-        case drain
+        /// `sparesIdle`: idle connections may send one more request.
+        case drain(sparesIdle: Bool)
         /// Close whoever is still connected.
         case abort
         /// Take over these settings and this handler; connections stay.
@@ -75,7 +76,7 @@ extension Loop {
     /// Takes a message up. On the loop's thread: simulations call it directly.
     package func deliver(_ message: LoopMessage) {
         switch message.content {
-        case .drain: drain()
+        case .drain(let sparesIdle): drain(sparesIdle: sparesIdle)
         case .abort: abortAll()
         case .replace(let configuration, let handler): replace(configuration, handler)
         case .snapshot(let body): body(snapshot())

@@ -92,6 +92,8 @@ struct LoopState {
     var lastTicks: UInt64 = 0
     var nextDateRefresh: UInt64 = 0
     var phase: Phase = .serving
+    /// While draining: idle connections may send one more request.
+    var sparesIdle = false
     /// There is something to do without waiting for the kernel.
     var hasWork = false
     /// Retained. Called through, never copied, so that a request costs no retain.

@@ -9,10 +9,13 @@ struct OpenListener {
     var loaded: LoadedListener
     /// As bound: the port is filled in.
     let address: SocketAddress
-    /// A descriptor per loop, in their order. Each loop closes its own.
+    /// At least one for each loop; the loops take them in turns. Each loop closes its own.
     let descriptors: [Int32]
 
-    func listener(of loop: Int) -> LoopListener { LoopListener(fd: descriptors[loop], address: address, closesWithLoop: true, transport: loaded.transport) }
+    func descriptors(of loop: Int, _ loops: Int) -> [Int32] { stride(from: loop, to: descriptors.count, by: loops).map { descriptors[$0] } }
+    func listeners(of loop: Int, _ loops: Int) -> [LoopListener] {
+        descriptors(of: loop, loops).map { LoopListener(fd: $0, address: address, closesWithLoop: true, transport: loaded.transport) }
+    }
 
     /// Before the loops have taken the descriptors over.
     func abandon() {
@@ -31,6 +34,8 @@ struct OpenListener {
         let listener = loaded.listener
         let address = try SocketAddress.parse(listener.address).get()
         let backlog = Int32(clamping: listener.backlog ?? options.backlog)
+        let inherited = InheritedSockets.take(listener.address)
+        if !inherited.isEmpty { return try adopt(inherited, loaded, address, loops, backlog, options) }
         if address.family == .unix { return try patiently { try openUnix(loaded, address, loops, backlog) } }
         // Another program with SO_REUSEPORT on this address would share our clients: refuse, as every other server does. Our own sockets
         // on that port (a reload that goes from 0.0.0.0 to one address) are no reason.
@@ -52,6 +57,31 @@ struct OpenListener {
             throw error
         }
         return OpenListener(loaded: loaded, address: actual, descriptors: descriptors)
+    }
+
+    /// Goes on with sockets of another process, and the clients queued in them. Where there are fewer than loops, further ones are opened; a socket that was not made to be
+    /// one of several (a unix socket, or a service manager's) has a descriptor for each loop.
+    private static func adopt(
+        _ inherited: [Int32], _ loaded: LoadedListener, _ wanted: SocketAddress, _ loops: Int, _ backlog: Int32, _ options: ServerOptions
+    ) throws -> OpenListener {
+        let address = wanted.family == .unix ? wanted : UringKernel.boundAddress(inherited[0]) ?? wanted
+        var descriptors = inherited
+        while descriptors.count < loops {
+            var next: Int32 = -1
+            if address.family != .unix {
+                next = (try? UringKernel.openListener(
+                    address, backlog: backlog, deferAcceptSeconds: options.deferAccept ? 1 : 0, isIPv6Only: loaded.listener.isIPv6Only
+                ).get()) ?? -1
+            }
+            if next < 0 { next = fcntl(inherited[descriptors.count % inherited.count], F_DUPFD_CLOEXEC, 3) }
+            guard next >= 0 else {
+                let error = SystemError("duplicating the socket of \(address.description)", code: errno, remedy: UringKernel.remedy(for: errno))
+                for descriptor in descriptors { close(descriptor) }
+                throw error
+            }
+            descriptors.append(next)
+        }
+        return OpenListener(loaded: loaded, address: address, descriptors: descriptors)
     }
 
     /// How long an address may stay taken. When a process with a ring is killed, the kernel lets go of the ring's sockets a moment after the

@@ -57,7 +57,7 @@ extension RunningServer {
 
     private func tell(_ changed: [OpenListener]) {
         guard !changed.isEmpty else { return }
-        for (loop, thread) in threads.enumerated() { thread.post(.transport(changed.transports(of: loop))) }
+        for (loop, thread) in threads.enumerated() { thread.post(.transport(changed.transports(of: loop, threads.count))) }
     }
 }
 
@@ -67,7 +67,7 @@ extension OpenListener {
 
 extension [OpenListener] {
     /// What the sockets of a loop speak.
-    func transports(of loop: Int) -> [Int32: ListenerTransport] {
-        Dictionary(uniqueKeysWithValues: map { ($0.descriptors[loop], $0.loaded.transport) })
+    func transports(of loop: Int, _ loops: Int) -> [Int32: ListenerTransport] {
+        Dictionary(uniqueKeysWithValues: flatMap { open in open.descriptors(of: loop, loops).map { ($0, open.loaded.transport) } })
     }
 }

@@ -1,6 +1,7 @@
 // RunningServer: loops at work. Reached from any thread; loops are reached by messages.
 
 internal import Glibc
+internal import Synchronization
 internal import UringBase
 internal import UringHTTP1
 internal import UringRing
@@ -21,6 +22,7 @@ public final class RunningServer: Sendable {
     let listeners: Locked<[OpenListener]>
     let materials: TLSMaterials
     private let stopped = Locked(false)
+    private let isHandedOver = Atomic<Bool>(false)
 
     /// What it listens on, ports filled in: `127.0.0.1:8080`, `[::1]:8080`, `unix:/run/x.sock`.
     public var addresses: [String] { listeners.withLock { $0.map(\.address.description) } }
@@ -54,7 +56,7 @@ public final class RunningServer: Sendable {
                     let core = plan.isPinned && server.options.pinsLoops ? plan.cores[loop] : nil
                     started.append(
                         try LoopThread(
-                            index: loop, core: core, listeners: opened.map { $0.listener(of: loop) }, configuration: configuration, handler: box,
+                            index: loop, core: core, listeners: opened.flatMap { $0.listeners(of: loop, loops) }, configuration: configuration, handler: box,
                             mailbox: mailbox, kernels: kernels))
                 }
             } catch {
@@ -62,7 +64,7 @@ public final class RunningServer: Sendable {
                 for thread in started { thread.post(.abort) }
                 for thread in started { thread.join() }
                 for listener in opened {
-                    for descriptor in listener.descriptors.dropFirst(started.count) { close(descriptor) }
+                    for loop in started.count..<loops { for descriptor in listener.descriptors(of: loop, loops) { close(descriptor) } }
                     listener.removeFile()
                 }
                 opened = []
@@ -125,11 +127,11 @@ public final class RunningServer: Sendable {
             }
             replace(options: options, application: application)
             for (loop, thread) in threads.enumerated() {
-                if !added.isEmpty, !thread.post(.listen(added.map { $0.listener(of: loop) })) {
-                    for listener in added { close(listener.descriptors[loop]) }
+                if !added.isEmpty, !thread.post(.listen(added.flatMap { $0.listeners(of: loop, threads.count) })) {
+                    for listener in added { for descriptor in listener.descriptors(of: loop, threads.count) { close(descriptor) } }
                 }
-                if !change.kept.isEmpty { thread.post(.transport(change.kept.transports(of: loop))) }
-                if !change.removed.isEmpty { thread.post(.unlisten(change.removed.map { $0.descriptors[loop] })) }
+                if !change.kept.isEmpty { thread.post(.transport(change.kept.transports(of: loop, threads.count))) }
+                if !change.removed.isEmpty { thread.post(.unlisten(change.removed.flatMap { $0.descriptors(of: loop, threads.count) })) }
             }
             for listener in change.removed { listener.removeFile() }
             open = change.kept + added
@@ -185,18 +187,27 @@ public final class RunningServer: Sendable {
     public func stop(within limit: Duration) { stop(limit: limit) }
 
     /// - Parameter limit: nil waits as long as it takes, or until `abort`.
-    package func stop(limit: Duration?) {
+    /// - Parameter patience: how long connections that are idle may still send a request, which is answered; another process has the sockets by then (`handOver`). Zero ends them at once.
+    package func stop(limit: Duration?, patience: Duration = .zero) {
         let isFirst = stopped.withLock { stopped in
             defer { stopped = true }
             return !stopped
         }
         guard isFirst else { return }
-        listeners.withLock { for listener in $0 { listener.removeFile() } }
-        for thread in threads { thread.post(.drain) }
+        if !isHandedOver.load(ordering: .acquiring) { listeners.withLock { for listener in $0 { listener.removeFile() } } }
+        for thread in threads { thread.post(.drain(sparesIdle: patience > .zero)) }
+        let second = patience > .zero ? Watchdog(after: patience) { [self] in for thread in threads { thread.post(.drain(sparesIdle: false)) } } : nil
         let watchdog = limit.map { limit in Watchdog(after: limit) { [self] in abort() } }
         for thread in threads { thread.join() }
+        second?.cancel()
         watchdog?.cancel()
     }
+
+    /// The sockets that it listens on, for another process to go on with: address as it was asked for, descriptors. They stay this server's.
+    package var sockets: [(address: String, descriptors: [Int32])] { listeners.withLock { $0.map { ($0.loaded.listener.address, $0.descriptors) } } }
+
+    /// Another process listens on the same sockets from now on: files of unix sockets are left to it.
+    package func handOver() { isHandedOver.store(true, ordering: .releasing) }
 
     /// Closes every connection at once. For a server that is being stopped: `stop` then returns.
     package func abort() {
