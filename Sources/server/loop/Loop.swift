@@ -197,6 +197,7 @@ package final class Loop {
         unsafe state.pointee.now = kernel.now()
         let began = unsafe state.pointee.now
         let ready = unsafe ur_cq_ready(ring)
+        turnBegins(ready)
         settleSends(ready)
         unsafe state.pointee.lastTicks = kernel.ticks()
         dispatch(ready)
@@ -210,10 +211,12 @@ package final class Loop {
         if unsafe wheel.pointee.nextExpiry <= state.pointee.now { runTimers() }
         closeEnded()
         if unsafe state.pointee.flushAt <= state.pointee.now { flushObserver() }
+        let handled = unsafe ready > 0 ? state.pointee.handledInTurn : 0
         if ready > 0 {
-            unsafe meter.pointee.record(depth: UInt64(ready), handled: state.pointee.handledInTurn, lagNs: kernel.now() &- began)
+            unsafe meter.pointee.record(depth: UInt64(ready), handled: handled, lagNs: kernel.now() &- began)
             unsafe state.pointee.handledInTurn = 0
         }
+        turnEnded(handled: handled)
     }
 
     private func timeout() -> Int64 {
