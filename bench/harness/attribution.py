@@ -40,12 +40,16 @@ FUNCTIONS = {
     "ours": {"parse": (r"UringHTTP1\.RequestParser\.parse\(", r"UringServer\.CompiledRouter\.handle\(", None),
              "token": (r"UringJWT\.JWTVerifier\.verify\(_", r"UringServer\.JSONObject\.write\(Swift\.String, Swift\.String\?\)",
                        r"UringJWT\.JWTVerifier\.authenticate\("),
-             "a record": (r"^UringTLS\.TLSSession\.read\(", r"UringHTTP1\.RequestParser\.parse\(", r"closure #1 .* in UringTLS\.TLSSession\.read\(")},
+             "a record": (r"^UringTLS\.TLSSession\.feed\(", r"UringHTTP1\.RequestParser\.parse\(", r"closure #1 .* in UringTLS\.TLSSession\.read\(")},
     "fasthttp": {"parse": (r"^github\.com/valyala/fasthttp\.\(\*RequestHeader\)\.parse$", r"^bufio\.\(\*Reader\)\.Discard$", r"^github\.com/valyala/fasthttp\.\(\*RequestHeader\)\.parseFirstLine$"),
                  "token": _TOKEN_GO, "a record": _RECORD_GO},
     "net/http": {"parse": (r"^net/textproto\.(\(\*Reader\)\.)?(R|r)eadMIMEHeader$", r"^net/http\.readTransfer$", r"^net/textproto\.\(\*Reader\)\.upcomingHeaderKeys$"),
                  "token": _TOKEN_GO, "a record": _RECORD_GO},
 }
+
+
+# Of what lies between the two probes, where it is more than the function.
+SAMPLED = {("ours", "a record"): r"^UringTLS\.TLSSession\.(feed|read)\("}
 
 
 def _layer_of_frame(frame):

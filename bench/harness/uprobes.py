@@ -51,8 +51,9 @@ def program(binary, found, table, between):
     lines = []
     for number, (first, next_, inner) in enumerate(found.values()):
         lines.append(f"uprobe:{binary}:{table[first][0]:#x} {{ @b{number}[tid] = nsecs; }}")
+        # It does what the other two do outside of the time that is taken: looks one value up, and keeps one.
         if between and inner:
-            lines.append(f"uprobe:{binary}:{table[inner][0]:#x} /@b{number}[tid]/ {{ @m{number} = count(); }}")
+            lines.append(f"uprobe:{binary}:{table[inner][0]:#x} /@b{number}[tid]/ {{ @x[tid] = nsecs; @m{number} = count(); }}")
         lines.append(f"uprobe:{binary}:{table[next_][0]:#x} /@b{number}[tid]/ {{ @n{number} = count(); @t{number} = lhist(nsecs - @b{number}[tid], 0, {HIGHEST_NS}, {STEP_NS}); "
                      f"delete(@b{number}[tid]); }}")
     return "\n".join(lines)
