@@ -198,6 +198,17 @@ let package = Package(
         .executableTarget(name: "async-bench", dependencies: ["UringServer", "UringBase"], path: "bench/async", exclude: ["run"], swiftSettings: swiftSettings),
         // A token and a JSON answer, beside Go's servers (bench/jwtjson/run).
         .executableTarget(name: "jwtjson-bench", dependencies: ["UringServer", "UringServerJWT"], path: "bench/jwtjson", exclude: ["go", "run"], swiftSettings: swiftSettings),
+        // What each layer costs, down to nanoseconds (bench/layers/run). Some files are those of other benchmarks, by symbolic links. Everything there lives as long as
+        // the process and nothing of it is served: no `unsafe`, and Swift 5 for its globals.
+        .target(name: "CLayersCallgrind", path: "bench/layers/Callgrind"),
+        .executableTarget(
+            name: "layers-bench",
+            dependencies: [
+                "UringBase", "UringRing", "UringHTTP", "UringHTTP1", "UringHPACK", "UringHTTP2", "UringTLS", "UringJWT", "UringPolicy", "UringServer", "UringGateway", "UringSimulation", "CUring",
+                "CUringBase", "CUringJWT", "CUringTLS", "CAllocationCount", "CLayersCallgrind",
+            ],
+            path: "bench/layers", exclude: ["run", "table", "Callgrind"],
+            swiftSettings: [.swiftLanguageMode(.v5), .enableExperimentalFeature("Lifetimes"), .enableUpcomingFeature("InternalImportsByDefault")]),
         // What compressors take and hold (bench/compression/run).
         .executableTarget(
             name: "compression-bench", dependencies: ["UringCompression", "UringHTTP", "CAllocationCount"], path: "bench/compression", exclude: ["run"], swiftSettings: swiftSettings,
@@ -210,7 +221,7 @@ let package = Package(
 // For runs that need a part of the tests (sanitizers, release mode): URING_TEST_TARGETS=A,B builds these test targets and the library, without `uringd` and what it
 // depends on. Half the build. With a scratch path of its own, as in Tests/run.
 if let wanted = Context.environment["URING_TEST_TARGETS"]?.split(separator: ",").map(String.init) {
-    var unneeded: Set<String> = ["UringGateway", "uringd", "alloc-probe", "websocket-probe", "async-bench", "jwtjson-bench", "compression-bench", "CAllocationCount", "CUringYAML", "without-uring"]
+    var unneeded: Set<String> = ["UringGateway", "uringd", "alloc-probe", "websocket-probe", "async-bench", "jwtjson-bench", "compression-bench", "layers-bench", "CLayersCallgrind", "CAllocationCount", "CUringYAML", "without-uring"]
     // Its tests run the program.
     if wanted.contains("UringWebSocketTests") { unneeded.subtract(["websocket-probe", "CAllocationCount"]) }
     let adapters: Set<String> = ["UringLog", "UringMetrics", "UringTracing", "UringLifecycle", "UringHTTPTypes", "UringHummingbird"]

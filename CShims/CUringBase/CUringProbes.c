@@ -9,6 +9,8 @@ SEMAPHORE(handler_start);
 SEMAPHORE(handler_end);
 SEMAPHORE(send);
 SEMAPHORE(close);
+SEMAPHORE(turn_start);
+SEMAPHORE(turn_end);
 SEMAPHORE(tls_start);
 SEMAPHORE(tls_handshake);
 SEMAPHORE(tls_failed);
@@ -18,9 +20,14 @@ SEMAPHORE(http2_goaway);
 __attribute__((used, retain)) void ur_fire_accept(uint64_t connection, int32_t fd, uint64_t ns) { STAP_PROBE3(uring_server, accept, connection, fd, ns); }
 __attribute__((used, retain)) void ur_fire_parse(uint64_t connection, uint64_t bytes, uint64_t ns) { STAP_PROBE3(uring_server, parse, connection, bytes, ns); }
 __attribute__((used, retain)) void ur_fire_handler_start(uint64_t connection, uint64_t bytes, uint64_t ns) { STAP_PROBE3(uring_server, handler_start, connection, bytes, ns); }
-__attribute__((used, retain)) void ur_fire_handler_end(uint64_t connection, uint64_t bytes, uint64_t ns) { STAP_PROBE3(uring_server, handler_end, connection, bytes, ns); }
+__attribute__((used, retain)) void ur_fire_handler_end(uint64_t connection, uint64_t bytes, uint64_t ns, const void *route, uint64_t route_bytes) {
+  STAP_PROBE5(uring_server, handler_end, connection, bytes, ns, route, route_bytes);
+}
 __attribute__((used, retain)) void ur_fire_send(uint64_t connection, uint64_t bytes, uint64_t ns) { STAP_PROBE3(uring_server, send, connection, bytes, ns); }
 __attribute__((used, retain)) void ur_fire_close(uint64_t connection, uint64_t bytes, uint64_t ns) { STAP_PROBE3(uring_server, close, connection, bytes, ns); }
+
+__attribute__((used, retain)) void ur_fire_turn_start(uint64_t loop, uint64_t ready, uint64_t ns) { STAP_PROBE3(uring_server, turn_start, loop, ready, ns); }
+__attribute__((used, retain)) void ur_fire_turn_end(uint64_t loop, uint64_t handled, uint64_t ns) { STAP_PROBE3(uring_server, turn_end, loop, handled, ns); }
 
 __attribute__((used, retain)) void ur_fire_tls_start(uint64_t connection, uint64_t bytes, uint64_t ns) { STAP_PROBE3(uring_server, tls_start, connection, bytes, ns); }
 __attribute__((used, retain)) void ur_fire_tls_handshake(uint64_t connection, uint32_t outcome, uint64_t hello, uint64_t flight, uint64_t computing, uint64_t total) {

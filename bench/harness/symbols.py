@@ -27,6 +27,17 @@ def mapped_files(pid):
     return files
 
 
+def file_offset(data, address):
+    """Where the byte at a virtual address lies in a 64-bit little-endian ELF file."""
+    phoff, = struct.unpack_from("<Q", data, 32)
+    phentsize, phnum = struct.unpack_from("<HH", data, 54)
+    for i in range(phnum):
+        kind, _, offset, start, _, size = struct.unpack_from("<IIQQQQ", data, phoff + i * phentsize)
+        if kind == PT_LOAD and start <= address < start + size:
+            return address - start + offset
+    raise ValueError(f"no segment has {address:#x}")
+
+
 def functions(data, names):
     """{name: file offset} of the defined functions among `names` in a 64-bit little-endian ELF file."""
     if data[:6] != b"\x7fELF\x02\x01":

@@ -26,8 +26,8 @@ void report(const struct result *r) {
   for (int i = 0; i < ERROR_KINDS; i++) printf("%s\"%s\":%llu", i ? "," : "", kinds[i], (unsigned long long)c->errors[i]);
   printf("},\"reconnects\":%llu,\"seconds\":%.6f,\"rps\":%.1f,\"bytes\":%llu", (unsigned long long)c->reconnects, r->seconds,
          r->seconds > 0 ? (double)c->requests / r->seconds : 0, (unsigned long long)c->bytes);
-  printf(",\"p50_us\":%.2f,\"p90_us\":%.2f,\"p99_us\":%.2f,\"p999_us\":%.2f,\"max_us\":%.2f", quantile_us(.5), quantile_us(.9),
-         quantile_us(.99), quantile_us(.999), (double)load.latency.max / 1000);
+  printf(",\"p50_us\":%.2f,\"p90_us\":%.2f,\"p99_us\":%.2f,\"p999_us\":%.2f,\"p9999_us\":%.2f,\"max_us\":%.2f", quantile_us(.5), quantile_us(.9),
+         quantile_us(.99), quantile_us(.999), quantile_us(.9999), (double)load.latency.max / 1000);
   printf(",\"load_cpu_seconds\":%.6f,\"watched_cpu_seconds\":%.6f", r->load_cpu_seconds, watched);
   printf(",\"response_bytes\":%llu,\"varied\":%llu,\"idle\":%u,\"idle_lost\":%u,\"io\":\"%s\"}\n", (unsigned long long)load.first_length,
          (unsigned long long)load.varied, r->idle, r->idle_lost, io_name);

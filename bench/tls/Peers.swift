@@ -2,6 +2,9 @@
 
 internal import CUringTLS
 internal import Glibc
+#if canImport(UringTLS)
+internal import UringTLS
+#endif
 
 func nanoseconds() -> UInt64 { clock_gettime_nsec() }
 
@@ -107,6 +110,14 @@ final class Plain: Peer {
         SSL_set_shutdown(ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN)
         SSL_free(ssl)
     }
+}
+
+func clientContext(_ version: CInt, tickets: Bool) -> OpaquePointer {
+    let context = SSL_CTX_new(TLS_client_method())!
+    _ = urtls_ctx_set_min_version(context, version)
+    _ = urtls_ctx_set_max_version(context, version)
+    if !tickets { _ = SSL_CTX_set_options(context, urtls_op_no_ticket) }
+    return context
 }
 
 /// The client; not timed.

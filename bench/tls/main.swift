@@ -7,14 +7,6 @@ setvbuf(stdout, nil, _IOLBF, 0)
 let rounds = CommandLine.arguments.count > 1 ? Int(CommandLine.arguments[1]) ?? 9 : 9
 let now = Int64(time(nil))
 
-func clientContext(_ version: CInt, tickets: Bool) -> OpaquePointer {
-    let context = SSL_CTX_new(TLS_client_method())!
-    _ = urtls_ctx_set_min_version(context, version)
-    _ = urtls_ctx_set_max_version(context, version)
-    if !tickets { _ = SSL_CTX_set_options(context, urtls_op_no_ticket) }
-    return context
-}
-
 /// What an application without this layer would set: the same algorithms, OpenSSL's own tickets and cache.
 func plainContext(_ certificate: TLSCertificate, releases: Bool) -> OpaquePointer {
     let context = SSL_CTX_new(TLS_server_method())!

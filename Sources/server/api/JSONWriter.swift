@@ -118,7 +118,7 @@ public struct JSONObject: ~Copyable, ~Escapable {
     }
 
     /// Takes back what was written when `members` throws, so that a caught error does not leave half a text.
-    static func write(to buffer: UnsafeMutablePointer<GrowingBytes>, _ members: (inout JSONObject) throws -> Void) rethrows {
+    package static func write(to buffer: UnsafeMutablePointer<GrowingBytes>, _ members: (inout JSONObject) throws -> Void) rethrows {
         let before = unsafe buffer.pointee.count
         unsafe buffer.pointee.append(UInt8(ascii: "{"))
         var object = unsafe JSONObject(buffer)

@@ -218,7 +218,7 @@ struct RequestContext {
 
 /// Parameters that the router captured: offsets into the request's bytes, names owned by the route.
 @unsafe
-struct PathCaptures {
+package struct PathCaptures {
     /// A route has at most this many parameters; the router refuses more when it is built.
     static let max = 8
     @unsafe struct Capture {
@@ -227,8 +227,9 @@ struct PathCaptures {
         var offset: Int
         var length: Int
     }
-    var count = 0
+    package internal(set) var count = 0
     private var storage: InlineArray<8, Capture?> = unsafe .init(repeating: nil)
+    package init() {}
     subscript(index: Int) -> Capture { unsafe storage[index]! }
     mutating func append(_ capture: Capture) {
         guard unsafe count < Self.max else { return }

@@ -139,10 +139,10 @@ struct ResponseState {
 @unsafe
 package struct GrowingBytes {
     package private(set) var base: UnsafeMutablePointer<UInt8>
-    package internal(set) var count = 0
+    package var count = 0
     package private(set) var capacity: Int
 
-    init(capacity: Int) {
+    package init(capacity: Int) {
         unsafe base = .allocate(capacity: capacity)
         unsafe self.capacity = capacity
     }

@@ -65,9 +65,29 @@ extension Loop {
     /// The call is over. A handler that goes on asynchronously ends later: for hooks, which are told of handlers; the probe tells of the call.
     @inline(__always)
     func handlerReturned(_ connection: UnsafeMutablePointer<Connection>, threw: Bool) {
-        if ur_probe_handler_end() { unsafe ur_fire_handler_end(connection.pointee.id, UInt64(response.pointee.body.count), kernel.now()) }
+        if ur_probe_handler_end() { fireHandlerEnd(connection) }
         if unsafe meter.pointee.phases.isSampling { unsafe meter.pointee.phases.handled(kernel.ticks(), kernel.nanoseconds) }
         if unsafe connection.pointee.trace != nil, !goesOnAsync { unsafe traceHandlerEnded(connection, threw ? .threw : .returned) }
+    }
+
+    @inline(never)
+    private func fireHandlerEnd(_ connection: UnsafeMutablePointer<Connection>) {
+        let (id, count) = unsafe (connection.pointee.id, UInt64(response.pointee.body.count))
+        guard let route = unsafe response.pointee.routeName else { return unsafe ur_fire_handler_end(id, count, kernel.now(), nil, 0) }
+        // SAFETY: names of routes live as long as the process.
+        unsafe route.bytes.withUnsafeBufferPointer { unsafe ur_fire_handler_end(id, count, kernel.now(), $0.baseAddress, UInt64($0.count)) }
+    }
+
+    /// The loop is about to work off what the kernel had ready.
+    @inline(__always)
+    func turnBegins(_ ready: UInt32) {
+        if ur_probe_turn_start() { unsafe ur_fire_turn_start(UInt64(index), UInt64(ready), state.pointee.now) }
+    }
+
+    /// It has; what it has written is handed to the kernel at the beginning of the next turn.
+    @inline(__always)
+    func turnEnded(handled: UInt64) {
+        if ur_probe_turn_end() { ur_fire_turn_end(UInt64(index), handled, kernel.now()) }
     }
 
     @inline(__always)

@@ -198,6 +198,7 @@ package final class Loop {
         unsafe state.pointee.now = kernel.now()
         let began = unsafe state.pointee.now
         let ready = unsafe ur_cq_ready(ring)
+        turnBegins(ready)
         unsafe meter.pointee.phases.turnBegins(kernel.ticks())
         settleSends(ready)
         unsafe state.pointee.lastTicks = kernel.ticks()
@@ -218,10 +219,12 @@ package final class Loop {
         closeEnded()
         if unsafe state.pointee.flushAt <= state.pointee.now { flushObserver() }
         mark(.dispatch)
+        let handled = unsafe ready > 0 ? state.pointee.handledInTurn : 0
         if ready > 0 {
-            unsafe meter.pointee.record(depth: UInt64(ready), handled: state.pointee.handledInTurn, lagNs: kernel.now() &- began)
+            unsafe meter.pointee.record(depth: UInt64(ready), handled: handled, lagNs: kernel.now() &- began)
             unsafe state.pointee.handledInTurn = 0
         }
+        turnEnded(handled: handled)
     }
 
     /// The last step of a turn that is looked at: what the kernel does with it.

@@ -5,12 +5,12 @@
 // section 6.2.2.2 has it, and cannot walk around a route. `%2F` does not separate segments. Dot segments are not resolved.
 
 internal import Glibc
-internal import UringHTTP
+package import UringHTTP
 
 /// Methods as bits, by `HTTPMethod.rawValue`.
-struct RouteMethodSet: OptionSet {
-    let rawValue: UInt16
-    init(rawValue: UInt16) { self.rawValue = rawValue }
+package struct RouteMethodSet: OptionSet, Sendable {
+    package let rawValue: UInt16
+    package init(rawValue: UInt16) { self.rawValue = rawValue }
     init(_ method: HTTPMethod) { rawValue = 1 << UInt16(method.rawValue) }
     static let all = RouteMethodSet(HTTPMethod.allCases.map(RouteMethodSet.init))
 
@@ -22,10 +22,13 @@ struct RouteMethodSet: OptionSet {
 
 // Sendable: all memory is written in init and only read afterwards. Safe: the pointers never leave the trie.
 @safe
-final class RouteTrie: @unchecked Sendable {
+package final class RouteTrie: @unchecked Sendable {
     struct Node {
         /// Children with text, in `edges`, ordered by length, then by bytes.
         var edges: Range<Int32> = 0..<0
+        /// Of many children: where their places in `buckets` begin, and how many there are less one, a power of two less one. 0: few, they are searched.
+        var firstBucket: Int32 = 0
+        var bucketMask: Int32 = 0
         /// The child for any segment; -1 = none.
         var parameter: Int32 = -1
         var parameterName = Text()
@@ -53,15 +56,18 @@ final class RouteTrie: @unchecked Sendable {
 
     private let nodes: UnsafeBufferPointer<Node>
     private let edges: UnsafeBufferPointer<Edge>
+    /// Numbers of edges by the hash of their text, -1 where there is none; at most half of a node's places are taken, and a taken place leads to the next.
+    private let buckets: UnsafeBufferPointer<Int32>
     private let leaves: UnsafeBufferPointer<Leaf>
     private let bytes: UnsafeBufferPointer<UInt8>
     private let textBytesMax: Int
     /// Of all routes: the answer to `OPTIONS *`.
     let methods: RouteMethodSet
 
-    init(nodes: [Node], edges: [Edge], leaves: [Leaf], bytes: [UInt8]) {
+    init(nodes: [Node], edges: [Edge], buckets: [Int32], leaves: [Leaf], bytes: [UInt8]) {
         unsafe self.nodes = Self.place(nodes)
         unsafe self.edges = Self.place(edges)
+        unsafe self.buckets = Self.place(buckets)
         unsafe self.leaves = Self.place(leaves)
         unsafe self.bytes = Self.place(bytes)
         textBytesMax = edges.map { Int($0.text.count) }.max() ?? 0
@@ -72,6 +78,7 @@ final class RouteTrie: @unchecked Sendable {
         // No loop holds the trie any more, so nobody reads this memory.
         unsafe nodes.deallocate()
         unsafe edges.deallocate()
+        unsafe buckets.deallocate()
         unsafe leaves.deallocate()
         unsafe bytes.deallocate()
     }
@@ -85,7 +92,7 @@ final class RouteTrie: @unchecked Sendable {
 
     // MARK: matching
 
-    enum Match {
+    package enum Match {
         case endpoint(Int)
         /// No route lies there (empty), or only for these methods.
         case none(RouteMethodSet)
@@ -95,7 +102,7 @@ final class RouteTrie: @unchecked Sendable {
     /// - Parameters:
     ///   - path: bytes `offset..<offset + count` of `base`: the request's path.
     ///   - captures: gets the parameters, as offsets from `base`, on a match; is empty otherwise.
-    func match(
+    package func match(
         _ method: HTTPMethod, _ base: UnsafePointer<UInt8>, offset: Int, count: Int, _ captures: UnsafeMutablePointer<PathCaptures>
     ) -> Match {
         unsafe captures.pointee.count = 0
@@ -120,14 +127,9 @@ final class RouteTrie: @unchecked Sendable {
     private func find(_ number: Int32, _ start: Int, _ search: inout Search) -> Int32 {
         let node = unsafe nodes.baseAddress! + Int(number)
         if unsafe start > search.end { return unsafe take(node.pointee.leaf, &search) }
-        var end = start
-        var isEncoded = false
-        while unsafe end < search.end, case let byte = unsafe search.base[end], byte != UInt8(ascii: "/") {
-            if byte == UInt8(ascii: "%") { isEncoded = true }
-            end &+= 1
-        }
+        let (end, isEncoded) = unsafe segmentEnd(search.base, start, search.end)
         if unsafe !node.pointee.edges.isEmpty {
-            let child = unsafe isEncoded ? decodedChild(node.pointee.edges, search.base + start, end &- start) : child(node.pointee.edges, search.base + start, end &- start)
+            let child = unsafe isEncoded ? decodedChild(node, search.base + start, end &- start) : child(node, search.base + start, end &- start)
             if child >= 0 {
                 let found = unsafe find(child, end &+ 1, &search)
                 if found >= 0 { return found }
@@ -150,6 +152,31 @@ final class RouteTrie: @unchecked Sendable {
         return -1
     }
 
+    /// Where the segment ends that begins at `start`, and whether it has a `%`. Eight bytes at a time while there are so many.
+    @inline(__always)
+    private func segmentEnd(_ base: UnsafePointer<UInt8>, _ start: Int, _ end: Int) -> (end: Int, isEncoded: Bool) {
+        let ones: UInt64 = 0x0101_0101_0101_0101
+        var at = start
+        while end &- at >= 8 {
+            let word = unsafe UInt64(littleEndian: UnsafeRawPointer(base + at).loadUnaligned(as: UInt64.self))
+            let slash = word ^ (ones &* 0x2f)
+            let percent = word ^ (ones &* 0x25)
+            // A byte's high bit is set where it was zero; a borrow only disturbs bytes above the one that caused it, so the lowest mark is exact.
+            let found = (((slash &- ones) & ~slash) | ((percent &- ones) & ~percent)) & (ones &* 0x80)
+            guard found == 0 else {
+                at &+= found.trailingZeroBitCount &>> 3
+                break
+            }
+            at &+= 8
+        }
+        var isEncoded = false
+        while at < end, case let byte = unsafe base[at], byte != UInt8(ascii: "/") {
+            if byte == UInt8(ascii: "%") { isEncoded = true }
+            at &+= 1
+        }
+        return (at, isEncoded)
+    }
+
     private func take(_ leaf: Int32, _ search: inout Search) -> Int32 {
         guard leaf >= 0 else { return -1 }
         let leaf = unsafe leaves.baseAddress! + Int(leaf)
@@ -164,9 +191,10 @@ final class RouteTrie: @unchecked Sendable {
             PathCaptures.Capture(name: bytes.baseAddress! + Int(name.offset), nameLength: Int(name.count), offset: start, length: end &- start))
     }
 
-    /// Binary search among the texts; -1 = none.
-    private func child(_ range: Range<Int32>, _ segment: UnsafePointer<UInt8>, _ count: Int) -> Int32 {
-        var (low, high) = (range.lowerBound, range.upperBound)
+    /// The child with this text; -1 = none. Binary search among few.
+    private func child(_ node: UnsafePointer<Node>, _ segment: UnsafePointer<UInt8>, _ count: Int) -> Int32 {
+        if unsafe node.pointee.bucketMask > 0 { return unsafe hashedChild(node, segment, count) }
+        var (low, high) = unsafe (node.pointee.edges.lowerBound, node.pointee.edges.upperBound)
         while low < high {
             let middle = low &+ (high &- low) / 2
             let edge = unsafe edges.baseAddress! + Int(middle)
@@ -178,14 +206,57 @@ final class RouteTrie: @unchecked Sendable {
         return -1
     }
 
-    private func decodedChild(_ range: Range<Int32>, _ segment: UnsafePointer<UInt8>, _ count: Int) -> Int32 {
+    private func hashedChild(_ node: UnsafePointer<Node>, _ segment: UnsafePointer<UInt8>, _ count: Int) -> Int32 {
+        let first = unsafe buckets.baseAddress! + Int(node.pointee.firstBucket)
+        let mask = unsafe Int(node.pointee.bucketMask)
+        var place = unsafe Self.hash(segment, count) & mask
+        // Ends: half of the places are free.
+        while true {
+            let number = unsafe first[place]
+            guard number >= 0 else { return -1 }
+            let edge = unsafe edges.baseAddress! + Int(number)
+            if unsafe Int(edge.pointee.text.count) == count, unsafe memcmp(bytes.baseAddress! + Int(edge.pointee.text.offset), segment, count) == 0 { return unsafe edge.pointee.node }
+            place = (place &+ 1) & mask
+        }
+    }
+
+    /// Of the length and the text's bytes, eight at a time, the last of them overlapping. Places are filled from the routes alone, so requests cannot make searches long.
+    static func hash(_ text: UnsafePointer<UInt8>, _ count: Int) -> Int {
+        func word<T: FixedWidthInteger & BitwiseCopyable>(_ at: Int, _ type: T.Type) -> UInt64 {
+            // SAFETY: the caller's text has `count` bytes, and `at` leaves room for the word.
+            unsafe UInt64(truncatingIfNeeded: T(littleEndian: UnsafeRawPointer(text + at).loadUnaligned(as: type)))
+        }
+        var hash = UInt64(truncatingIfNeeded: count) &* 0x9e37_79b9_7f4a_7c15
+        if count >= 8 {
+            var at = 0
+            while at < count &- 8 {
+                hash = mix(hash ^ word(at, UInt64.self))
+                at &+= 8
+            }
+            hash ^= word(count &- 8, UInt64.self)
+        } else if count >= 4 {
+            hash ^= word(0, UInt32.self) | word(count &- 4, UInt32.self) &<< 32
+        } else if count > 0 {
+            hash ^= word(0, UInt8.self) | word(count / 2, UInt8.self) &<< 8 | word(count &- 1, UInt8.self) &<< 16
+        }
+        return Int(truncatingIfNeeded: mix(hash))
+    }
+
+    /// Every bit of the result depends on all of the value: texts differ at their ends, which are the upper bits of a word.
+    @inline(__always)
+    private static func mix(_ value: UInt64) -> UInt64 {
+        let product = value.multipliedFullWidth(by: 0xd6e8_feb8_6659_fd93)
+        return product.high ^ product.low
+    }
+
+    private func decodedChild(_ node: UnsafePointer<Node>, _ segment: UnsafePointer<UInt8>, _ count: Int) -> Int32 {
         // Three bytes become one at best.
         guard count <= 3 &* textBytesMax else { return -1 }
         // SAFETY: decoding never makes text longer; the memory is on the stack for this size, and used within the call.
         return unsafe withUnsafeTemporaryAllocation(of: UInt8.self, capacity: max(count, 1)) { room in
             let target = room.baseAddress!
             let length = unsafe Self.decode(segment, count, into: target)
-            return unsafe child(range, target, length)
+            return unsafe child(node, target, length)
         }
     }
 

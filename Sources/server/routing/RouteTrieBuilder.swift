@@ -1,18 +1,19 @@
 // RouteTrieBuilder: patterns into a RouteTrie, with every conflict named. Used while a server is set up, on any thread.
 
-internal import UringHTTP
+package import UringHTTP
 
 /// A place in the source, for messages.
-struct RouteOrigin: Sendable, CustomStringConvertible {
+package struct RouteOrigin: Sendable, CustomStringConvertible {
     let file: StaticString
     let line: UInt
-    var description: String {
+    package init(file: StaticString, line: UInt) { (self.file, self.line) = (file, line) }
+    package var description: String {
         let path = file.description
         return "\(path[(path.lastIndex(of: "/").map { path.index(after: $0) } ?? path.startIndex)...]):\(line)"
     }
 }
 
-struct RouteTrieBuilder {
+package struct RouteTrieBuilder {
     private final class Node {
         var texts: [[UInt8]: Node] = [:]
         var parameter: (name: String, node: Node, origin: RouteOrigin)?
@@ -27,10 +28,12 @@ struct RouteTrieBuilder {
     }
 
     private let root = Node()
-    private(set) var problems: [String] = []
+    package private(set) var problems: [String] = []
+
+    package init() {}
 
     /// - Parameter method: nil = every method.
-    mutating func add(_ method: HTTPMethod?, _ pattern: String, endpoint: Int, at origin: RouteOrigin) {
+    package mutating func add(_ method: HTTPMethod?, _ pattern: String, endpoint: Int, at origin: RouteOrigin) {
         let segments: [RouteSegment]
         do {
             segments = try RoutePatternParser.parse(pattern)
@@ -87,6 +90,9 @@ struct RouteTrieBuilder {
     private struct Flat {
         var nodes: [RouteTrie.Node] = []
         var edges: [RouteTrie.Edge] = []
+        var buckets: [Int32] = []
+        /// From so many children on a hash costs less than a search of three steps and more.
+        static let searchedMax = 6
         var leaves: [RouteTrie.Leaf] = []
         var bytes: [UInt8] = []
 
@@ -108,6 +114,21 @@ struct RouteTrieBuilder {
             return Int32(leaves.count - 1)
         }
 
+        /// Places for the edges from `first` on, by their texts; answers the mask.
+        private mutating func addBuckets(_ texts: [[UInt8]], _ first: Int) -> Int32 {
+            var count = 1
+            while count < texts.count * 2 { count *= 2 }
+            let start = buckets.count
+            buckets += [Int32](repeating: -1, count: count)
+            for (index, text) in texts.enumerated() {
+                // SAFETY: the text lives through the closure; an empty one may have no address, and is not read.
+                var place = unsafe text.withUnsafeBufferPointer { unsafe RouteTrie.hash($0.baseAddress ?? UnsafePointer(bitPattern: 8)!, $0.count) } & (count - 1)
+                while buckets[start + place] >= 0 { place = (place + 1) & (count - 1) }
+                buckets[start + place] = Int32(first + index)
+            }
+            return Int32(count - 1)
+        }
+
         mutating func node(_ node: Node) -> Int32 {
             let number = nodes.count
             nodes.append(RouteTrie.Node())
@@ -119,6 +140,10 @@ struct RouteTrieBuilder {
             for (key, _) in ordered { edges.append(RouteTrie.Edge(text: text(key), node: -1)) }
             for (index, child) in ordered.enumerated() { edges[first + index].node = self.node(child.value) }
             nodes[number].edges = Int32(first)..<Int32(first + ordered.count)
+            if ordered.count > Self.searchedMax {
+                nodes[number].firstBucket = Int32(buckets.count)
+                nodes[number].bucketMask = addBuckets(ordered.map(\.key), first)
+            }
             nodes[number].leaf = leaf(node.leaf)
             if let parameter = node.parameter {
                 nodes[number].parameterName = text(Array(parameter.name.utf8))
@@ -132,9 +157,9 @@ struct RouteTrieBuilder {
         }
     }
 
-    func build() -> RouteTrie {
+    package func build() -> RouteTrie {
         var flat = Flat()
         _ = flat.node(root)
-        return RouteTrie(nodes: flat.nodes, edges: flat.edges, leaves: flat.leaves, bytes: flat.bytes)
+        return RouteTrie(nodes: flat.nodes, edges: flat.edges, buckets: flat.buckets, leaves: flat.leaves, bytes: flat.bytes)
     }
 }

@@ -4,11 +4,11 @@
 internal import CUring
 internal import Glibc
 internal import UringBase
-internal import UringRing
+package import UringRing
 
 /// Posts messages to loops from any thread.
 @safe
-final class LoopMailbox: Sendable {
+package final class LoopMailbox: Sendable {
     // The ring's memory is touched under the lock only; it is freed in deinit, when nobody can hold the lock.
     @unsafe private struct Ring: @unchecked Sendable {
         let pointer: UnsafeMutablePointer<ur_ring>
@@ -16,7 +16,7 @@ final class LoopMailbox: Sendable {
     /// nil: the loops are on epoll.
     private let ring: Locked<Ring?>
 
-    init(_ backend: ServerOptions.Backend) throws(SystemError) {
+    package init(_ backend: ServerOptions.Backend) throws(SystemError) {
         guard backend != .epoll else {
             unsafe ring = unsafe Locked(nil)
             return
@@ -41,7 +41,7 @@ final class LoopMailbox: Sendable {
 
     /// Delivers `content` to the loop whose ring is `target`. False when that loop is gone.
     @discardableResult
-    func post(_ content: LoopMessage.Content, to target: Int32) -> Bool {
+    package func post(_ content: LoopMessage.Content, to target: Int32) -> Bool {
         let message = LoopMessage(content)
         let userData = message.userData
         let code = unsafe ring.withLock { ring -> Int32 in

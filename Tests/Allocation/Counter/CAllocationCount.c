@@ -12,10 +12,11 @@
 #include <stddef.h>
 #include <stdlib.h>
 
-static _Atomic uint64_t allocations, frees, retains, releases, openssl;
+static _Atomic uint64_t allocations, frees, retains, releases, openssl, asked;
 #define COUNT(counter) atomic_fetch_add_explicit(&counter, 1, memory_order_relaxed)
+#define ALLOCATION(bytes) (COUNT(allocations), atomic_fetch_add_explicit(&asked, (bytes), memory_order_relaxed))
 
-struct ac_counts ac_read(void) { return (struct ac_counts){allocations, frees, retains, releases, openssl}; }
+struct ac_counts ac_read(void) { return (struct ac_counts){allocations, frees, retains, releases, openssl, asked}; }
 
 uint64_t ac_held_bytes(void) {
   struct mallinfo2 info = mallinfo2();
@@ -34,13 +35,13 @@ static void *openssl_realloc(void *old, size_t bytes, const char *file, int line
 static void openssl_free(void *memory, const char *file, int line) { __libc_free(memory); }
 bool ac_separate_openssl(void) { return CRYPTO_set_mem_functions(openssl_malloc, openssl_realloc, openssl_free) == 1; }
 
-void *malloc(size_t bytes) { COUNT(allocations); return __libc_malloc(bytes); }
-void *calloc(size_t count, size_t bytes) { COUNT(allocations); return __libc_calloc(count, bytes); }
-void *realloc(void *old, size_t bytes) { COUNT(allocations); return __libc_realloc(old, bytes); }
-void *memalign(size_t alignment, size_t bytes) { COUNT(allocations); return __libc_memalign(alignment, bytes); }
-void *aligned_alloc(size_t alignment, size_t bytes) { COUNT(allocations); return __libc_memalign(alignment, bytes); }
+void *malloc(size_t bytes) { ALLOCATION(bytes); return __libc_malloc(bytes); }
+void *calloc(size_t count, size_t bytes) { ALLOCATION(count * bytes); return __libc_calloc(count, bytes); }
+void *realloc(void *old, size_t bytes) { ALLOCATION(bytes); return __libc_realloc(old, bytes); }
+void *memalign(size_t alignment, size_t bytes) { ALLOCATION(bytes); return __libc_memalign(alignment, bytes); }
+void *aligned_alloc(size_t alignment, size_t bytes) { ALLOCATION(bytes); return __libc_memalign(alignment, bytes); }
 int posix_memalign(void **result, size_t alignment, size_t bytes) {
-  COUNT(allocations);
+  ALLOCATION(bytes);
   if (alignment % sizeof(void *) != 0 || alignment == 0 || (alignment & (alignment - 1)) != 0) return EINVAL;
   void *memory = __libc_memalign(alignment, bytes);
   if (!memory) return ENOMEM;

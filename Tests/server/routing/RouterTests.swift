@@ -211,6 +211,22 @@ import UringServer
         }
     }
 
+    /// Texts of every length up to beyond two words, which are hashed; next to each lies one that differs in one byte, at either end.
+    @Test func manyTextsOfAllLengths() throws {
+        var router = Router()
+        let texts = (1...40).map { String(repeating: "abcdefg", count: 6).prefix($0) }
+        for text in texts { router.get("/x\(text)/y") { _, response in response.write(String(text)) } }
+        router.get("/{other}/y") { _, response in response.write("-") }
+        let server = try TestServer(router: router)
+        let client = try server.client()
+        for text in texts {
+            for (path, answer) in [("x\(text)", String(text)), ("%78\(text)", String(text)), ("z\(text)", "-"), ("x\(text.dropLast())z", "-"), ("x\(text.dropLast())%7A", "-"), ("x\(text)z", "-")] {
+                try client.send("GET /\(path)/y HTTP/1.1\r\nHost: a\r\n\r\n")
+                #expect(try client.readResponse().bodyText == answer, "\(path)")
+            }
+        }
+    }
+
     @Test func routesAreNamedInReports() throws {
         var router = Router()
         router.get("/users/{id}") { _, _ in throw SomeError() }

@@ -13,6 +13,8 @@ struct ac_counts {
   uint64_t releases;
   // OpenSSL's allocations, which are in none of the counts above.
   uint64_t openssl;
+  // Bytes that the allocations of the first count asked for.
+  uint64_t asked;
 };
 
 // Since the process began. Exact while no other thread runs Swift code.

@@ -1,0 +1,1 @@
+../../Tests/http1/SampleRequests.swift
