@@ -9,6 +9,11 @@ package struct GatewayFigures: Sendable {
     /// By loop; empty without an access log. Counted anew after each reload.
     package var accessLog: [AccessLogCounters] = []
     package var process = ProcessFigures()
+    var stalls: [StallTable.Row] = []
+    var upstreams: [UpstreamSnapshot] = []
+    var breakers: [BreakerFigure] = []
+    /// Nil: nothing is done about surges.
+    var isSurging: Bool?
     /// `uring` or `epoll`.
     package var backend = ""
     package var connectionsMax = 0
