@@ -145,7 +145,7 @@ package final class ProxyRequest {
         // On HTTP/2 the end of the protocol's name is a pseudo-field, and nobody can send Upgrade (RFC 9113 section 8.2.2).
         // Of the protocols that there are, WebSocket alone: `h2c` would be a way around everything that is decided here.
         asksUpgrade = unsafe upgrades && head.upgrade && method == .get && framing == .none && Self.asksWebSocket(base, slots, count)
-        if isConnect { askWebSocket(hasVersion: unsafe (0..<count).contains { unsafe slots[$0].known == .secWebsocketVersion }) }
+        if isConnect { askWebSocket(hasVersion: (0..<count).contains { unsafe slots[$0].known == .secWebsocketVersion }) }
         for index in 0..<count {
             let slot = unsafe slots[index]
             switch slot.known {
