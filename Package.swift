@@ -166,7 +166,7 @@ let package = Package(
         .testTarget(name: "UringServerJWTTests", dependencies: ["UringServerJWT", "UringServer", "UringHTTP", "TestSupport"], path: "Tests/serverjwt", swiftSettings: swiftSettings),
         .testTarget(name: "UringTestingTests", dependencies: ["UringTesting", "UringServer"], path: "Tests/testing", swiftSettings: swiftSettings),
         .testTarget(name: "UringServerTests", dependencies: ["UringServer", "UringTLS", "UringRing", "UringBase", "UringHTTP", "TestSupport"], path: "Tests/server", exclude: ["websocket/peer.py"], swiftSettings: swiftSettings),
-        .testTarget(name: "UringGatewayTests", dependencies: ["UringGateway", "UringServer", "UringPolicy", "UringTLS", "UringHTTP", "UringBase", "TestSupport"], path: "Tests/gateway", swiftSettings: swiftSettings),
+        .testTarget(name: "UringGatewayTests", dependencies: ["UringGateway", "UringServer", "UringWebSocket", "UringPolicy", "UringTLS", "UringHTTP", "UringBase", "TestSupport"], path: "Tests/gateway", swiftSettings: swiftSettings),
         .testTarget(name: "SimulationTests", dependencies: ["UringSimulation", "UringServer", "UringRing", "UringTLS", "UringHTTP", "UringHTTP1", "UringHTTP2", "UringBase", "CUring", "CUringTLS", "CNGHTTP2", "TestSupport"], path: "Tests/Simulation", swiftSettings: swiftSettings),
         // Runs `uringd` where io_uring is refused.
         .executableTarget(name: "without-uring", path: "Tests/Support/WithoutUring"),

@@ -155,6 +155,23 @@ package struct WebSocketPolicy: Equatable, Sendable {
         return true
     }
 
+    /// A client's Sec-WebSocket-Key of 16 random bytes.
+    package static func makeKey(_ high: UInt64, _ low: UInt64) -> InlineArray<24, UInt8> {
+        var bytes = InlineArray<64, UInt8>(repeating: 0)
+        for index in 0..<8 {
+            bytes[index] = UInt8(truncatingIfNeeded: high >> UInt64(8 * index))
+            bytes[8 + index] = UInt8(truncatingIfNeeded: low >> UInt64(8 * index))
+        }
+        var text = InlineArray<28, UInt8>(repeating: 0)
+        var output = text.mutableSpan
+        // SAFETY: the array lives through the closure, which writes 28 bytes.
+        unsafe output.withUnsafeMutableBufferPointer { unsafe writeBase64(bytes, to: $0.baseAddress!) }
+        var key = InlineArray<24, UInt8>(repeating: 0x3d)
+        // 16 bytes are 22 characters; the last has two bits of the 16th, and padding behind it.
+        for index in 0..<22 { key[index] = text[index] }
+        return key
+    }
+
     private static func isBase64(_ byte: UInt8) -> Bool {
         let letter = (byte | 0x20) &- 0x61
         return letter < 26 || byte &- 0x30 < 10 || byte == 0x2b || byte == 0x2f

@@ -74,8 +74,16 @@ package struct HTTP2Answer: Sendable {
     package var hasTrailers = false
     package var hasEnded = false
     package var resetCode: UInt32?
+    /// The field section of the final response, as it came.
+    package var headBlock: [UInt8] = []
 
     package init() {}
+
+    /// Whether the head has a field whose name no table knows, with this value: the server's encoder writes both as plain literals.
+    package func has(_ name: String, _ value: String) -> Bool {
+        let wanted = [UInt8(name.utf8.count)] + Array(name.utf8) + [UInt8(value.utf8.count)] + Array(value.utf8)
+        return headBlock.indices.contains { headBlock[$0...].starts(with: wanted) }
+    }
 
     package var bodyText: String { String(decoding: body, as: UTF8.self) }
 }
@@ -202,7 +210,7 @@ package final class FrameClient {
             answer.hasTrailers = true
         } else {
             let status = try FrameClient.status(of: frame.payload)
-            if status < 200 { answer.interim.append(status) } else { answer.status = status }
+            if status < 200 { answer.interim.append(status) } else { (answer.status, answer.headBlock) = (status, frame.payload) }
         }
         if frame.flags & HTTP2Frame.Flag.endStream != 0 { answer.hasEnded = true }
         answers[frame.stream] = answer

@@ -26,8 +26,6 @@ extension Configuration {
         options.limits.headerCount = limits.headerCount
         options.limits.bodyBytes = limits.bodyBytes == 0 ? .max : Int(clamping: limits.bodyBytes)
         options.http2.streams = http2.streams
-        // No route serves them yet.
-        options.http2.webSockets = false
         options.http2.streamWindowBytes = http2.streamWindowBytes
         options.http2.connectionWindowBytes = http2.connectionWindowBytes
         options.http2.pingAfter = Self.duration(http2.pingAfterNs)

@@ -106,13 +106,33 @@ package final class Routes: Sendable {
 
     /// Answers one request. On a loop's thread.
     package func respond(to request: borrowing Request, _ response: inout Response) {
-        // A 2xx would make the connection a tunnel to nowhere (RFC 9110 section 9.3.6).
-        guard request.method != .connect else { return response.fail(.notImplemented) }
+        route(request, &response)
+        // What went to an upstream is not answered yet.
+        if response.status.code >= 400 { putForGRPC(request, &response) }
+    }
+
+    /// A client of gRPC reads `grpc-status`, and makes of other statuses what its library likes.
+    private func putForGRPC(_ request: borrowing Request, _ response: inout Response) {
+        // SAFETY: the request's bytes are readable during this call.
+        guard let type = request.headers["content-type"], unsafe type.span.withUnsafeBufferPointer({ unsafe $0.count > 0 && GRPC.isContentType($0.baseAddress!, $0.count) })
+        else { return }
+        let status = response.status
+        response.restart(.ok)
+        response.headers["content-type"] = "application/grpc"
+        response.headers["grpc-status"] = "\(GRPC.code(for: status).rawValue)"
+        response.headers["grpc-message"] = "\(status.code) \(status.reasonPhrase)"
+    }
+
+    private func route(_ request: borrowing Request, _ response: inout Response) {
+        let isConnect = request.method == .connect
+        // A 2xx would make the connection a tunnel to nowhere (RFC 9110 section 9.3.6), but for a WebSocket on HTTP/2 (RFC 8441).
+        guard !isConnect || request.connectProtocol?.equalsIgnoringCase("websocket") == true else { return response.fail(.notImplemented) }
         // A route that takes all methods takes preflights too.
         if takesAll { return answer(0, request, &response) }
         let path = request.path
         if hasCORS, CORSFilter.isPreflight(request), answerPreflight(request, path, &response) { return }
-        switch match(request, path, request.methodName) {
+        // As on HTTP/1.1, where the same client sends GET: a route takes both.
+        switch isConnect ? matchConnect(request, path) : match(request, path, request.methodName) {
         case .route(let index): answer(index, request, &response)
         case .notFound: refuse(request, &response)
         case .methodNotAllowed(let allowed): refuse(request, &response, allowed: allowed)
@@ -139,6 +159,13 @@ package final class Routes: Sendable {
         // SAFETY: as in `answer`. Names are registered: equal ones are at one place.
         for index in unsafe entries.indices where unsafe !entries[index].writesAccessLog && entries[index].name.isSame(as: name) { return true }
         return false
+    }
+
+    /// By the routes for GET.
+    private func matchConnect(_ request: borrowing Request, _ path: ByteView) -> RouteMatch? {
+        let name: StaticString = "GET"
+        // A literal lives as long as the program.
+        return match(request, path, ByteView(unsafe Span<UInt8>(_unsafeStart: name.utf8Start, count: name.utf8CodeUnitCount)))
     }
 
     /// nil: the path is malformed.

@@ -123,6 +123,7 @@ struct ConfigurationBuilder {
         var names: [String: SourcePosition] = [:]
         var shadows = RouteShadows()
         checkMethodCount(tables)
+        checkPairs(tables)
         breakerGroups(tables)
         return tables.compactMap { route($0, &names, &shadows) }
     }
@@ -162,6 +163,17 @@ struct ConfigurationBuilder {
             methods.formUnion(match.texts("methods"))
             guard methods.count > RouteTable.methodsMax, let item = match["methods"] else { continue }
             diagnostics.error(item.position, "routes: more than \(RouteTable.methodsMax) different methods")
+            return
+        }
+    }
+
+    /// Each host with each path is a place in the index of routes.
+    private mutating func checkPairs(_ tables: [ConfigTable]) {
+        var pairs = 0
+        for match in tables.compactMap({ $0.group("match") }) {
+            pairs += max(1, match.texts("host").count) * max(1, match.texts("path").count)
+            guard pairs > RouteTable.pairsMax, let item = match["path"] ?? match["host"] else { continue }
+            diagnostics.error(item.position, "routes: more than \(RouteTable.pairsMax) pairs of a host and a path")
             return
         }
     }

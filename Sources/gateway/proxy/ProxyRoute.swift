@@ -54,6 +54,8 @@ final class ProxyRoute: Sendable {
     ///   - filters: nil when none have been passed.
     ///   - pass: what they found out.
     func respond(to request: borrowing Request, _ response: inout Response, _ filters: FilterChain?, _ pass: FilterPass) {
+        // A 2xx would make the stream a tunnel to nowhere (RFC 9110 section 9.3.6).
+        if request.method == .connect, !configuration.webSocket { return response.fail(.notImplemented) }
         let here = upstream.onLoop(of: response)
         let exchange = here.take(response)
         let forwarded = exchange.request
@@ -77,7 +79,10 @@ final class ProxyRoute: Sendable {
         filters?.forward(pass, to: forwarded)
         if let admission = pass.admission { exchange.marks.1 |= LoopUpstream.admissionMark(admission) }
         exchange.note = self
-        exchange.forward(response, by: here, timeoutNs: timeoutNs, attemptTimeoutNs: .max, wholeTimeoutNs: wholeTimeoutNs)
+        // A call of gRPC has its own time, to its last trailer; it is shorter, never longer, than the route's.
+        var call = UInt64.max
+        if forwarded.isGRPC, let time = request.headers["grpc-timeout"] { call = RequestDeadline.parseGRPC(time.span) ?? .max }
+        exchange.forward(response, by: here, timeoutNs: min(timeoutNs, call), attemptTimeoutNs: .max, wholeTimeoutNs: min(wholeTimeoutNs, call))
     }
 
     // MARK: path

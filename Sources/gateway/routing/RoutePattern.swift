@@ -32,6 +32,9 @@ package struct PathPattern: Sendable, Hashable {
         case parameter
     }
 
+    /// Look-ups follow patterns by calls, one for each segment at most.
+    package static let segmentsMax = 256
+
     /// Between the slashes: `/a/` has the two segments `a` and "".
     package let segments: [Segment]
     /// `/*` follows: at least one more segment, which may be empty.
@@ -56,6 +59,7 @@ package struct PathPattern: Sendable, Hashable {
         var parts = text.dropFirst().split(separator: "/", omittingEmptySubsequences: false).map(String.init)
         let hasTail = parts.last == "*"
         if hasTail { parts.removeLast() }
+        if parts.count > segmentsMax { return failure("more than \(segmentsMax) segments") }
         var segments: [Segment] = []
         var names: Set<String> = []
         for (index, part) in parts.enumerated() {

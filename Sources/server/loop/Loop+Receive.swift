@@ -145,6 +145,8 @@ extension Loop {
         if unsafe connection.pointee.carryCount > 0, unsafe connection.pointee.machine.isWaitingForRoom(settings.pointee.policy) { return }
         if unsafe connection.pointee.carryCount > 0, unsafe !connection.pointee.machine.isBetweenExchanges, unsafe connection.pointee.body.mode == .none { return }
         if unsafe connection.pointee.carryCount > 0, unsafe connection.pointee.body.mode == .tunnel && isTunnelBlocked(connection) { return }
+        // A tunnel that has just been given the connection gets first what lies here for it (`handOver`).
+        if unsafe connection.pointee.carryCount > 0, unsafe connection.pointee.body.mode == .tunnel && connection.pointee.flags.contains(.resuming) { return }
         unsafe perform(connection, connection.pointee.machine.peerHalfClosed(now: state.pointee.now, settings.pointee.policy))
         if unsafe connection.pointee.body.mode == .tunnel { unsafe tunnelInputEnded(connection) }
         unsafe armTimer(connection)

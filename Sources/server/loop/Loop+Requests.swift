@@ -190,7 +190,7 @@ extension Loop {
         let elapsed = lap()
         // A 2xx to CONNECT promises a tunnel (RFC 9110 section 9.3.6).
         if unsafe head.pointee.method == .connect && response.pointee.status.isSuccess && response.pointee.upgrade == nil,
-            unsafe response.pointee.tunnel == nil
+            unsafe response.pointee.tunnel == nil && response.pointee.responder == nil
         {
             unsafe response.pointee.restart(.notImplemented)
         }

@@ -10,6 +10,8 @@ internal import UringHTTP1
 extension ProxyExchange: ClientConsumer {
     package func head(_ head: ClientResponseHead, _ fields: RequestHeaders) {
         guard phase == .awaiting, let director else { return }
+        // It has not switched, and says that all is well: to a CONNECT that would be a tunnel.
+        if request.isConnect, head.status.isSuccess { return refusedSwitch() }
         let outcome = ProxyOutcome.status(head.status)
         director.attempted(self, outcome, nanoseconds: sinceAttempt)
         if mayTryElsewhere, let at = director.retry(self, outcome, .responseBegan) { return retryElsewhere(at) }
@@ -89,6 +91,12 @@ extension ProxyExchange: ClientConsumer {
         loop.link(self)?.resumeBody()
     }
 
+    /// What was to become a WebSocket is none.
+    func refusedSwitch() {
+        exchange?.cancel()
+        attemptEnded(.failed(.malformed), .responseBegan)
+    }
+
     // MARK: the head
 
     /// Writes status and fields of the response for the client, without what is of the server's connection only (RFC 9110 section 7.6.1).
@@ -104,6 +112,7 @@ extension ProxyExchange: ClientConsumer {
             case .date: unsafe state.pointee.setFields.insert(.date)
             case .server: unsafe state.pointee.setFields.insert(.server)
             case .contentType: unsafe state.pointee.setFields.insert(.contentType)
+            case .secWebsocketAccept where request.isConnect: continue
             default: if unsafe listed.hasOthers && listed.lists(base + Int(slot.nameOffset), Int(slot.nameLength)) { continue }
             }
             unsafe state.pointee.fields.append(base + Int(slot.nameOffset), Int(slot.nameLength))

@@ -177,7 +177,7 @@ package final class ProxyExchange: Responder {
         giveUpAttempt()
         if wasTrying { director?.attempted(self, .failed(.timeout), nanoseconds: now &- attemptBegan) }
         release()
-        fail(.gatewayTimeout, "the server did not answer in time")
+        fail(.gatewayTimeout, "the server did not answer in time", .deadlineExceeded)
     }
 
     /// Its server is out of use for good: the client is told, or sees its response break off. Nothing when no attempt is under way.
@@ -298,16 +298,36 @@ package final class ProxyExchange: Responder {
         guard loop.link(self) != nil else { return }
         if mayTryElsewhere, let at = director.retry(self, outcome, progress) { return attempt(at: at) }
         switch outcome {
-        case .failed(let failure): fail(failure.status, failure.word)
+        case .failed(let failure): fail(failure.status, failure.word, failure == .timeout ? .deadlineExceeded : nil)
         case .status, .cancelled: preconditionFailure("BUG: a response that came is not failed")
         }
     }
 
     /// Answers without a server.
-    private func fail(_ status: HTTPStatus, _ reason: StaticString) {
+    /// - Parameter code: what a client of gRPC is told; nil: what the status means to it.
+    private func fail(_ status: HTTPStatus, _ reason: StaticString, _ code: GRPC.Code? = nil) {
         guard let link = loop.link(self) else { return finish() }
         dropsBody = true
         unsafe state.pointee.status = status
+        if request.isGRPC { writeGRPC(code ?? GRPC.code(for: status), reason) } else { writeProblem(status, reason) }
+        edit()
+        // A client of gRPC reads the field; the status is for whoever counts failures here.
+        if request.isGRPC { unsafe state.pointee.status = .ok }
+        link.answer(self)
+        finish()
+    }
+
+    /// A response of trailers alone (gRPC over HTTP/2, "Responses").
+    private func writeGRPC(_ code: GRPC.Code, _ reason: StaticString) {
+        unsafe state.pointee.fields.append("content-type: application/grpc\r\ngrpc-status: ")
+        unsafe state.pointee.fields.appendDecimal(UInt64(code.rawValue))
+        unsafe state.pointee.fields.append("\r\ngrpc-message: ")
+        unsafe state.pointee.fields.append(reason)
+        unsafe state.pointee.fields.append("\r\n")
+        unsafe state.pointee.setFields.insert(.contentType)
+    }
+
+    private func writeProblem(_ status: HTTPStatus, _ reason: StaticString) {
         unsafe state.pointee.fields.append("content-type: application/problem+json\r\n")
         unsafe state.pointee.setFields.insert(.contentType)
         unsafe state.pointee.body.append(#"{"type":"about:blank","title":""#)
@@ -317,9 +337,6 @@ package final class ProxyExchange: Responder {
         unsafe state.pointee.body.append(#","detail":""#)
         unsafe state.pointee.body.append(reason)
         unsafe state.pointee.body.append("\"}\n")
-        edit()
-        link.answer(self)
-        finish()
     }
 
     /// The gateway's edits of the response.

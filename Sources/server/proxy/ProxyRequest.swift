@@ -7,6 +7,7 @@ internal import Glibc
 internal import UringBase
 package import UringHTTP
 internal import UringHTTP1
+internal import UringWebSocket
 
 /// Method, target, authority, fields and content of a request on its way to a server. Keeps its memory from request to request.
 @safe
@@ -28,6 +29,12 @@ package final class ProxyRequest {
     private(set) var isStreamed = false
     /// The client asks for another protocol, and is to have it of the server (RFC 9110 section 7.8).
     package private(set) var asksUpgrade = false
+    /// The client is one of gRPC, by its content type: answers that no server has given are put as it reads them.
+    package private(set) var isGRPC = false
+    /// The client asks by an extended CONNECT of HTTP/2 (RFC 8441); the server is asked by GET with Upgrade.
+    private(set) var isConnect = false
+    /// Of an extended CONNECT: what this server asks with.
+    private(set) var key = InlineArray<24, UInt8>(repeating: 0)
     /// `TE: trailers` (RFC 9110 section 10.1.4): the client takes trailers, which gRPC needs.
     private(set) var takesTrailers = false
 
@@ -54,22 +61,27 @@ package final class ProxyRequest {
 
     /// Takes what is forwarded as it came: method, target, authority, content. Fields are `copyFields`' business.
     package func begin(_ request: borrowing Request) {
-        method = request.method
+        isConnect = request.method == .connect
+        method = isConnect ? .get : request.method
         unsafe (methodName.pointee.count, target.pointee.count, authority.pointee.count, fields.pointee.count) = (0, 0, 0, 0)
-        unsafe methodName.pointee.append(request.methodName)
+        if isConnect { unsafe methodName.pointee.append("GET") } else { unsafe methodName.pointee.append(request.methodName) }
         unsafe target.pointee.append(request.path)
         if let query = request.query {
             unsafe target.pointee.append(UInt8(ascii: "?"))
             unsafe target.pointee.append(query)
         }
         unsafe authority.pointee.append(request.authority)
-        (asksUpgrade, takesTrailers) = (false, false)
+        (asksUpgrade, takesTrailers, isGRPC) = (false, false, false)
         takeContent(request)
     }
 
     private func takeContent(_ request: borrowing Request) {
         if unsafe content.pointee.capacity > Self.keptMemoryMax { unsafe content.pointee.shrink(to: 256) }
         unsafe content.pointee.count = 0
+        guard !isConnect else {
+            (isStreamed, framing) = (false, .none)
+            return
+        }
         isStreamed = request.isStreaming
         let announced = unsafe request.context.pointee.head.pointee.framing
         if isStreamed {
@@ -133,9 +145,12 @@ package final class ProxyRequest {
         // On HTTP/2 the end of the protocol's name is a pseudo-field, and nobody can send Upgrade (RFC 9113 section 8.2.2).
         // Of the protocols that there are, WebSocket alone: `h2c` would be a way around everything that is decided here.
         asksUpgrade = unsafe upgrades && head.upgrade && method == .get && framing == .none && Self.asksWebSocket(base, slots, count)
+        if isConnect { askWebSocket(hasVersion: (0..<count).contains { unsafe slots[$0].known == .secWebsocketVersion }) }
         for index in 0..<count {
             let slot = unsafe slots[index]
             switch slot.known {
+            case .secWebsocketKey where isConnect: continue
+            case .contentType: isGRPC = unsafe GRPC.isContentType(base + Int(slot.valueOffset), Int(slot.valueLength))
             case .host, .contentLength, .transferEncoding, .connection, .expect, .keepAlive, .proxyConnection, .http2Settings, .proxyAuthorization: continue
             case .te:
                 takesTrailers = unsafe takesTrailers || ConnectionOptions.contains(base + Int(slot.valueOffset), Int(slot.valueLength), "trailers")
@@ -150,6 +165,32 @@ package final class ProxyRequest {
             }
             unsafe appendField(base + Int(slot.nameOffset), Int(slot.nameLength), base + Int(slot.valueOffset), Int(slot.valueLength))
         }
+    }
+
+    /// What an extended CONNECT does without (RFC 8441 section 5).
+    private func askWebSocket(hasVersion: Bool) {
+        asksUpgrade = true
+        var random = SystemRandomNumberGenerator()
+        key = WebSocketHandshake.makeKey(random.next(), random.next())
+        unsafe fields.pointee.append("upgrade: websocket\r\n")
+        if !hasVersion { unsafe fields.pointee.append("sec-websocket-version: 13\r\n") }
+        unsafe fields.pointee.append("sec-websocket-key: ")
+        for index in key.indices { unsafe fields.pointee.append(key[index]) }
+        unsafe fields.pointee.append("\r\n")
+    }
+
+    /// Whether a server's Sec-WebSocket-Accept answers the key of `askWebSocket` (RFC 6455 section 4.1).
+    func isAccepted(by headers: RequestHeaders) -> Bool {
+        guard let accept = headers["sec-websocket-accept"], accept.count == WebSocketHandshake.acceptBytes else { return false }
+        var wanted = InlineArray<28, UInt8>(repeating: 0)
+        var output = wanted.mutableSpan
+        // SAFETY: both arrays live through their closures, which read 24 bytes and write 28.
+        let isMade = unsafe output.withUnsafeMutableBufferPointer { out in
+            unsafe key.span.withUnsafeBufferPointer { key in unsafe WebSocketHandshake.writeAccept(key.baseAddress!, to: out.baseAddress!) }
+        }
+        guard isMade else { return false }
+        for index in wanted.indices where accept[index] != wanted[index] { return false }
+        return true
     }
 
     private static func asksWebSocket(_ base: UnsafePointer<UInt8>, _ slots: UnsafePointer<FieldSlot>, _ count: Int) -> Bool {

@@ -82,11 +82,17 @@ extension ProxyExchange {
     /// The server has switched protocols: the client is told so, and the two are joined.
     package func upgraded(_ head: ClientResponseHead, _ fields: RequestHeaders, _ link: TunnelLink) {
         guard phase == .awaiting, let director else { return }
+        if request.isConnect, !request.isAccepted(by: fields) {
+            // Nobody takes the connection over, so its transport closes it.
+            exchange = nil
+            return refusedSwitch()
+        }
         director.attempted(self, .status(head.status), nanoseconds: sinceAttempt)
         exchange = nil
         guard let waiting = loop.link(self) else { return finish() }
-        take(head, switches: true, fields)
-        unsafe state.pointee.fields.append("connection: upgrade\r\n")
+        take(head, switches: !request.isConnect, fields)
+        // On HTTP/2 a tunnel begins with a 2xx (RFC 8441 section 5).
+        if request.isConnect { unsafe state.pointee.status = .ok } else { unsafe state.pointee.fields.append("connection: upgrade\r\n") }
         edit()
         let (client, server) = ProxyTunnel.pair(loop)
         link.handOver(to: server)

@@ -124,6 +124,65 @@ import Testing
         }
     }
 
+    /// The same over deeper and larger tables: shared prefixes, segments that only a hash tells apart, wildcards at every place, many hosts, routes for clear requests alone.
+    @Test(arguments: 0..<8 as Range<UInt64>)
+    func theIndexAgreesWithTheSlowReading(seed: UInt64) {
+        var random = SplitMix(seed: seed &+ 1000)
+        let words = ["a", "b", "v1", "orders", "abcdefgh", "abcdefgi", "long-segment-0", "long-segment-1"]
+        func pattern() -> String {
+            let parts = (0..<random.below(5)).map { index in random.below(3) == 0 ? "{p\(index)}" : words[random.below(words.count)] }
+            let path = "/" + parts.joined(separator: "/")
+            switch random.below(4) {
+            case 0: return parts.isEmpty ? "/*" : path + "/*"
+            case 1: return parts.isEmpty ? "/" : path + "/"
+            default: return path
+            }
+        }
+        func name() -> String { (0...random.below(3)).map { _ in ["a", "b", "com", "x1"][random.below(4)] }.joined(separator: ".") }
+        func hostPattern() -> String { (random.below(3) == 0 ? "*." : "") + name() }
+        let methods = ["GET", "POST", "PUT"]
+        for round in 0..<4 {
+            let rules = (0..<(1 + random.below(120))).map { _ in
+                var made = rule((0..<random.below(4)).map { _ in hostPattern() }, (0..<random.below(4)).map { _ in pattern() }, random.below(2) == 0 ? [] : [methods[random.below(3)]])
+                made.isClearOnly = random.below(8) == 0
+                return made
+            }
+            let table = RouteTable(rules)
+            for _ in 0..<400 {
+                // Some near a pattern, some not; host names with capitals, ports and final dots.
+                var path = "/" + (0..<random.below(6)).map { _ in random.below(8) == 0 ? "" : words[random.below(words.count)] }.joined(separator: "/")
+                if random.below(20) == 0 { path = ["*", "", "//", "/a//b"][random.below(4)] }
+                let host = [name(), name().uppercased() + ":8080", name() + ".", "", ".com"][random.below(5)]
+                let (method, isSecure) = (methods[random.below(3)], random.below(2) == 0)
+                let (bytes, hostBytes, pathBytes) = (Array(method.utf8), Array(host.utf8), Array(path.utf8))
+                let got = describe(table, table.match(method: bytes.span, host: hostBytes.span, path: pathBytes.span, isSecure: isSecure))
+                let plain = String(host.split(separator: ":", omittingEmptySubsequences: false)[0])
+                let wanted = slow(isSecure ? rules.map { $0.isClearOnly ? RouteMatchRule(hosts: [HostPattern(text: "never", isWildcard: false)]) : $0 } : rules, method, plain.hasSuffix(".") ? String(plain.dropLast()) : plain, path)
+                if got != wanted { Issue.record("seed \(seed), round \(round): \(method) \(host) \(path) \(isSecure): \(got), not \(wanted)") }
+            }
+        }
+    }
+
+    @Test func tenThousandRoutesOfOneShape() {
+        let rules = (0..<10_000).map { rule(["h\($0 % 100).example.com"], ["/v1/service\($0)/{id}/*", "/exact/\($0)"]) }
+        let table = RouteTable(rules)
+        for index in stride(from: 0, to: 10_000, by: 7) {
+            let host = "h\(index % 100).example.com"
+            #expect(match(table, "GET", host, "/v1/service\(index)/x/y") == .route(index))
+            #expect(match(table, "GET", host, "/exact/\(index)") == .route(index))
+            #expect(match(table, "GET", "h\((index + 1) % 100).example.com", "/exact/\(index)") == .notFound)
+        }
+    }
+
+    @Test func patternsHaveAsManySegmentsAsACallMayFollow() throws {
+        let most = (0..<PathPattern.segmentsMax).map { "/{p\($0)}" }.joined()
+        let table = RouteTable([rule([], [most])])
+        let path = String(repeating: "/x", count: PathPattern.segmentsMax)
+        #expect(match(table, "GET", "", path) == .route(0))
+        #expect(match(table, "GET", "", path + "/x") == .notFound)
+        #expect(throws: TextProblem.self) { try PathPattern.parse(most + "/x").get() }
+    }
+
     private func describe(_ table: RouteTable, _ result: RouteMatch) -> String {
         switch result {
         case .route(let index): "\(index)"

@@ -1,0 +1,77 @@
+// gRPC through the gateway: what its clients are told when no gRPC server answers, and how long their calls may take. Real clients and servers are in Tests/GRPC/run.
+
+import Glibc
+import Synchronization
+import TestSupport
+import Testing
+import UringHTTP
+import UringServer
+
+@testable import UringGateway
+
+@Suite struct GRPCTests {
+    private let fields = [("te", "trailers"), ("content-type", "application/grpc+proto")]
+
+    /// A port that nobody listens on any more.
+    private func closedPort() throws -> UInt16 { try RecordingServer { _, _ in [] }.port }
+
+    @Test func aServerThatIsDownIsUnavailable() throws {
+        let gateway = try TestGateway(UpstreamConfiguration(ports: [try closedPort()]))
+        let client = try FrameClient(gateway.endpoint)
+        let answer = try client.ask(1, "POST", "/a.Service/Call", fields)
+        #expect(answer.status == 200)
+        #expect(answer.has("grpc-status", "14"))
+        #expect(answer.has("grpc-message", "connect-failure"))
+        #expect(answer.body.isEmpty && answer.hasEnded && !answer.hasTrailers)
+        // Others are told by the status; gRPC-Web is another protocol.
+        for type in ["application/json", "application/grpc-web", "application/grpcx"] {
+            let other = try FrameClient(gateway.endpoint).ask(1, "POST", "/a.Service/Call", [("content-type", type)])
+            #expect(other.status == 502, "\(type)")
+            #expect(!other.has("grpc-status", "14"))
+        }
+        // Each was tried once more: nothing had been sent.
+        #expect(gateway.snapshot.servers[0].requests == 8)
+    }
+
+    @Test func noRouteIsUnimplemented() throws {
+        var configuration = TestGateway.configuration([UpstreamConfiguration(ports: [try closedPort()])])
+        configuration.routes[0].match = RouteMatchRule(paths: [try PathPattern.parse("/a.Service/*").get()])
+        let gateway = try Gateway(configuration, log: OperationalLog(level: .info) { _ in })
+        defer { gateway.stop() }
+        let endpoint = try #require(gateway.listening.lazy.compactMap { Endpoint(line: $0) }.first)
+        let answer = try FrameClient(endpoint).ask(1, "POST", "/b.Service/Call", fields)
+        #expect(answer.status == 200)
+        #expect(answer.has("grpc-status", "12"))
+        #expect(answer.hasEnded)
+        #expect(try FrameClient(endpoint).ask(1, "POST", "/b.Service/Call").status == 404)
+    }
+
+    @Test func statusesMeanWhatTheMappingSays() {
+        let wanted: [(HTTPStatus, GRPC.Code)] = [
+            (.badRequest, .internal), (.unauthorized, .unauthenticated), (.forbidden, .permissionDenied), (.notFound, .unimplemented), (.tooManyRequests, .unavailable),
+            (.badGateway, .unavailable), (.serviceUnavailable, .unavailable), (.gatewayTimeout, .unavailable), (.internalServerError, .unknown), (.methodNotAllowed, .unknown),
+        ]
+        for (status, code) in wanted { #expect(GRPC.code(for: status) == code, "\(status)") }
+    }
+
+    /// The call's own time ends before the route's, which is half a minute.
+    @Test func aCallHasItsOwnTime() throws {
+        let server = try RecordingServer { _, _ in [.hang] }
+        let gateway = try TestGateway(UpstreamConfiguration(ports: [server.port]))
+        let answer = try FrameClient(gateway.endpoint).ask(1, "POST", "/a.Service/Call", fields + [("grpc-timeout", "50m")])
+        #expect(answer.status == 200)
+        #expect(answer.has("grpc-status", "4"))
+        #expect(server.requests[0].values("grpc-timeout") == ["50m"])
+        #expect(gateway.eventually { $0.snapshot.servers[0].active == 0 })
+    }
+
+    /// What cannot be read is no limit, and goes on to whoever can say so.
+    @Test(arguments: ["", "m", "50", "50x", "123456789m", "-1m"])
+    func aTimeThatIsNoneIsNotKept(text: String) throws {
+        let server = try RecordingServer { _, _ in [.answer(200, "x")] }
+        let gateway = try TestGateway(UpstreamConfiguration(ports: [server.port]))
+        let answer = try FrameClient(gateway.endpoint).ask(1, "POST", "/a.Service/Call", fields + [("grpc-timeout", text)])
+        #expect(answer.status == 200)
+        #expect(answer.bodyText == "x")
+    }
+}
