@@ -84,6 +84,10 @@ extension HTTP1ClientTransport {
     }
 
     private func sendPiece(_ bytes: UnsafeRawBufferPointer, _ link: TunnelLink) -> Bool {
+        if !isChunked, let start = bytes.baseAddress, unsafe link.give(start.assumingMemoryBound(to: UInt8.self), bytes.count) {
+            queued(bytes.count, link)
+            return true
+        }
         var (done, sent) = (0, 0)
         while done < bytes.count {
             let count = min(bytes.count - done, Self.pieceBytes)

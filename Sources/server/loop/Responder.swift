@@ -176,6 +176,7 @@ extension Loop {
         // Its content is produced by calls of `relay`.
         if exchange.isRelayed, unsafe connection.pointee.exchange?.takeUnretainedValue() === exchange {
             responder.isRelaying = true
+            unsafe state.pointee.relayedTo = unsafe connection
             return
         }
         exchange.responder = nil
@@ -193,6 +194,10 @@ extension Loop {
         unsafe connection.pointee.body.mode = .discard
     }
 
+    /// A server is held back when its client has as much output waiting, and goes on when there is room for output again (`KeepAlivePolicy.outputBytesMax`, less): so that what comes
+    /// of it in one turn leaves in one send, and the next is received meanwhile.
+    private static var relayedBytesMax: UInt64 { 256 * 1024 }
+
     fileprivate func relay(_ responder: Responder, _ connection: UnsafeMutablePointer<Connection>, _ bytes: UnsafePointer<UInt8>, _ count: Int) -> Bool {
         guard let exchange = unsafe connection.pointee.exchange?.takeUnretainedValue(), exchange.responder === responder, exchange.isRelayed else { return true }
         guard unsafe queuePiece(connection, exchange, bytes, count) else {
@@ -202,7 +207,10 @@ extension Loop {
             return true
         }
         if unsafe connection.pointee.flags.contains(.closing) { return true }
-        return unsafe connection.pointee.machine.hasRoom(settings.pointee.policy)
+        unsafe state.pointee.relayedTo = unsafe connection
+        // A stream has its window.
+        if unsafe connection.pointee.flags.contains(.stream) { return unsafe connection.pointee.machine.hasRoom(settings.pointee.policy) }
+        return unsafe connection.pointee.machine.pendingBytes < max(Self.relayedBytesMax, settings.pointee.policy.outputBytesMax)
     }
 
     fileprivate func endRelay(_ responder: Responder, _ connection: UnsafeMutablePointer<Connection>, _ trailers: RequestHeaders) {

@@ -78,6 +78,16 @@ package struct TunnelLink {
     }
     package func commit(_ count: Int) { unsafe loop._withUnsafeGuaranteedRef { unsafe $0.commitTunnel(connection, count) } }
 
+    /// Takes bytes that a bulk receive of another connection has just brought into the output, without a copy. False: they are none; write them.
+    func give(_ bytes: UnsafePointer<UInt8>, _ count: Int) -> Bool {
+        guard isOpen else { return false }
+        return unsafe loop._withUnsafeGuaranteedRef { loop in
+            guard unsafe loop.queueBulk(connection, bytes, count) else { return false }
+            unsafe connection.pointee.machine.outputQueued(UInt64(count), now: loop.state.pointee.now, loop.settings.pointee.policy)
+            return true
+        }
+    }
+
     /// Ends the tunnel when all that was written has left.
     package func end() { unsafe loop._withUnsafeGuaranteedRef { unsafe $0.endTunnel(connection) } }
     /// Ends it at once, so that the client sees that something was cut off.
