@@ -26,6 +26,9 @@ package class Responder {
     fileprivate var waiting: Handle?
     /// Its head has been written, and content follows by `ResponderLink.relay`.
     fileprivate(set) var isRelaying = false
+    /// What the last request of this responder was kept in, for the next one: unless somebody still has it.
+    private var lastExchange: Exchange?
+    private var lastLogged: LoggedExchange?
 
     init() {
         unsafe state = .allocate(capacity: 1)
@@ -35,6 +38,28 @@ package class Responder {
     deinit {
         unsafe state.pointee.destroy()
         unsafe state.deallocate()
+    }
+
+    /// An exchange that nobody else has.
+    fileprivate final func freshExchange() -> Exchange {
+        if isKnownUniquelyReferenced(&lastExchange), let exchange = lastExchange {
+            exchange.reuse()
+            return exchange
+        }
+        let exchange = Exchange()
+        lastExchange = exchange
+        return exchange
+    }
+
+    /// The request that `context` lays out, copied.
+    fileprivate final func log(_ context: UnsafeMutablePointer<RequestContext>, _ response: UnsafeMutablePointer<ResponseState>, began: UInt64) -> LoggedExchange {
+        if isKnownUniquelyReferenced(&lastLogged), let logged = lastLogged {
+            unsafe logged.take(context, response, began: began)
+            return logged
+        }
+        let logged = unsafe LoggedExchange(context, response, began: began)
+        lastLogged = logged
+        return logged
     }
 
     /// No exchange is left to it.
@@ -121,12 +146,13 @@ extension Loop {
         guard let responder = unsafe response.pointee.responder else { return }
         unsafe response.pointee.responder = nil
         if case .written = unsafe response.pointee.content { unsafe response.pointee.hasSpecialContent = false }
+        if unsafe connection.pointee.exchange == nil { unsafe connection.pointee.exchange = unsafe .passRetained(responder.freshExchange()) }
         let exchange = unsafe makeExchange(connection)
         exchange.responder = responder
         responder.waiting = unsafe connection.pointee.handle
         responder.head = unsafe head.pointee
         responder.isRelaying = false
-        if unsafe state.pointee.observes { exchange.logged = unsafe LoggedExchange(context, response, began: state.pointee.now) }
+        if unsafe state.pointee.observes { exchange.logged = unsafe responder.log(context, response, began: state.pointee.now) }
         unsafe swap(&responder.state.pointee, &response.pointee)
         // Whoever answers watches the time that it takes.
         unsafe connection.pointee.machine.handlerUntimed()
