@@ -1,6 +1,8 @@
 #define _GNU_SOURCE
 #include "CUring.h"
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -81,4 +83,12 @@ long ur_preadv2_nowait(int fd, void *into, size_t count, int64_t offset) {
   struct iovec iov = {.iov_base = into, .iov_len = count};
   ssize_t rc = preadv2(fd, &iov, 1, offset, RWF_NOWAIT);
   return rc < 0 ? -errno : (long)rc;
+}
+
+uint32_t ur_round_trip_us(int fd) {
+  struct tcp_info info;
+  socklen_t length = sizeof info;
+  memset(&info, 0, sizeof info);
+  if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length) != 0) return 0;
+  return info.tcpi_rtt;
 }

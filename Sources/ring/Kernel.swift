@@ -85,6 +85,8 @@ package class Kernel {
 
     /// A counter of constant rate for durations of a few nanoseconds up.
     package func ticks() -> UInt64 { fatalError("BUG: abstract kernel") }
+    /// CPU time of the calling thread, user and system, in nanoseconds. Some tenths of a microsecond. A kernel whose threads have no such clock answers its time.
+    package func threadTime() -> UInt64 { now() }
     package var ticksPerSecond: UInt64 { fatalError("BUG: abstract kernel") }
     package final func nanoseconds(ticks: UInt64) -> UInt64 {
         let product = ticks.multipliedFullWidth(by: 1_000_000_000)
@@ -114,6 +116,8 @@ package class Kernel {
     /// Bytes that were sent and that the peer's kernel has not acknowledged (SIOCOUTQ, tcp(7)); 0 where nobody can tell.
     package func unacknowledgedBytes(_ fd: Int32) -> Int { fatalError("BUG: abstract kernel") }
     /// shutdown(2) of the writing side: the peer reads to the end and sees a FIN.
+    /// The smoothed round-trip time of a TCP connection in microseconds (tcp(7), TCP_INFO); nil for other sockets, and before anything was measured.
+    package func roundTripUs(_ fd: Int32) -> UInt32? { nil }
     package func shutdownWrite(_ fd: Int32) { fatalError("BUG: abstract kernel") }
     /// Makes the coming close send RST and discard what is unsent (SO_LINGER 0): for peers that have forfeited the rest.
     package func resetOnClose(_ fd: Int32) { fatalError("BUG: abstract kernel") }

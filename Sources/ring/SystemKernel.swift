@@ -175,6 +175,17 @@ package class SystemKernel: Kernel {
         _ = unsafe ioctl(fd, UInt(FIONBIO), &isOn)
     }
 
+    package override func threadTime() -> UInt64 {
+        var time = timespec()
+        unsafe clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
+        return UInt64(time.tv_sec) &* 1_000_000_000 &+ UInt64(time.tv_nsec)
+    }
+
+    package override func roundTripUs(_ fd: Int32) -> UInt32? {
+        let microseconds = ur_round_trip_us(fd)
+        return microseconds > 0 ? microseconds : nil
+    }
+
     package override func unacknowledgedBytes(_ fd: Int32) -> Int {
         var count: Int32 = 0
         // The kernel writes the number during the call only.

@@ -3,7 +3,7 @@
 
 internal import CUringTLS
 internal import Glibc
-internal import Synchronization
+internal import UringBase
 
 /// A bounded store of serialised sessions. Every loop's context uses the same one.
 package final class TLSSessionCache: Sendable {
@@ -47,7 +47,7 @@ package final class TLSSessionCache: Sendable {
     }
 
     private let shards: [ShardBox]
-    private final class ShardBox: Sendable { let mutex = Mutex(Shard()) }
+    private final class ShardBox: Sendable { let mutex = Locked(Shard()) }
 
     package let bytesMax: Int
     package let lifetimeSeconds: Int64

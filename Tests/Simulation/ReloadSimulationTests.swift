@@ -1,8 +1,8 @@
 // Certificates that change while clients are connected and while handshakes are under way: who began with the old one goes on with it, who comes
 // afterwards gets the new one, and of the old context nothing stays when its last connection has gone. A failure prints its seed.
 
-import Synchronization
 import Testing
+import UringBase
 import UringRing
 import UringServer
 import UringSimulation
@@ -88,7 +88,7 @@ import UringTLS
         var transport = Self.transports[1]
         transport.tls?.cipherList = "nonsense"
         server.change(transport)
-        let failures = Mutex<UInt64>(0)
+        let failures = Locked<UInt64>(0)
         server.loops[0].deliver(LoopMessage(.snapshot { snapshot in failures.withLock { $0 = snapshot.contextFailures } }))
         #expect(failures.withLock { $0 } == 1)
         #expect(told.lines.count == 1 && told.lines[0].hasPrefix("\(server.address.description): ") && told.lines[0].contains("nonsense"), "\(told.lines)")

@@ -2,7 +2,7 @@
 // find where a request ends, strictly, so that whatever a proxy smuggles shows up as another request.
 
 import Glibc
-import Synchronization
+import UringBase
 
 /// What a `RecordingServer` does with a request.
 package enum ServerAct: Sendable {
@@ -60,7 +60,7 @@ package final class RecordingServer: Sendable {
 
     package let port: UInt16
     private let door: Door
-    private let state = Mutex<(requests: [RecordedRequest], connections: Int)>(([], 0))
+    private let state = Locked<(requests: [RecordedRequest], connections: Int)>(([], 0))
 
     package var requests: [RecordedRequest] { state.withLock { $0.requests } }
     package var connections: Int { state.withLock { $0.connections } }
@@ -118,9 +118,9 @@ package final class RecordingServer: Sendable {
 
 /// A listening socket. The thread that accepts closes it, and nobody else: its number may be another's the moment after.
 private final class Door: Sendable {
-    private let fd: Mutex<Int32?>
+    private let fd: Locked<Int32?>
 
-    init(_ fd: Int32) { self.fd = Mutex(fd) }
+    init(_ fd: Int32) { self.fd = Locked(fd) }
 
     /// Connections are refused from here on, and the thread that accepts ends.
     func shut() { fd.withLock { if let fd = $0 { shutdown(fd, Int32(SHUT_RDWR)) } } }

@@ -2,7 +2,7 @@
 // Used by one test; the output is collected on a thread of its own, so that the server never waits for a reader.
 
 import Glibc
-import Synchronization
+import UringBase
 
 package enum ServerProcessError: Error, CustomStringConvertible {
     case notFound(path: String)
@@ -34,7 +34,7 @@ package final class ServerProcess: Sendable {
 
     /// In the order of their lines.
     package let endpoints: [Endpoint]
-    private let state: Mutex<State>
+    private let state: Locked<State>
     private let collector: OutputCollector
 
     /// Starts the binary and returns when it listens.
@@ -49,7 +49,7 @@ package final class ServerProcess: Sendable {
         let (pid, output) = try ServerProcess.spawn(binary, arguments, environment)
         let collector = OutputCollector(reading: output)
         self.collector = collector
-        state = Mutex(State(pid: pid))
+        state = Locked(State(pid: pid))
         let heard = collector.wait { text, ended in ended || Self.endpoints(in: text).count >= listeners }
         endpoints = Self.endpoints(in: collector.text)
         if endpoints.count < listeners {
@@ -155,7 +155,7 @@ extension ServerProcess {
 
     /// One at a time: a pipe exists for a moment before it is marked close-on-exec, and a server that inherited another one's
     /// would keep that one's output from ending.
-    private static let spawning = Mutex(())
+    private static let spawning = Locked(())
 
     private static func spawnAlone(_ binary: String, _ arguments: [String], _ added: [String: String]) throws -> (pid_t, output: Int32) {
         var ends: [Int32] = [0, 0]

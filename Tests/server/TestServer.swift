@@ -1,9 +1,9 @@
 // A server of the library within the test's process, on a free port of the loopback or on a unix socket. Stops with its object.
 
 import Glibc
-import Synchronization
 import TestSupport
 import Testing
+import UringBase
 import UringServer
 
 final class TestServer: Sendable {
@@ -64,7 +64,7 @@ final class TestServer: Sendable {
 
 /// Remembers what a server reports.
 final class Reports: ServerReporter {
-    private let lines = Mutex<[String]>([])
+    private let lines = Locked<[String]>([])
     var all: [String] { lines.withLock { $0 } }
     private func add(_ line: String) { lines.withLock { $0.append(line) } }
 

@@ -161,3 +161,5 @@ int ur_openat2(int dir, const char *path, uint64_t flags, uint64_t resolve);
 int ur_openat2_how(int dir, const char *path, const struct open_how *how);
 int ur_accept4(int fd, int flags);
 long ur_preadv2_nowait(int fd, void *into, size_t count, int64_t offset);
+// tcpi_rtt of tcp(7), microseconds; 0 when it is no TCP socket or nothing was measured.
+uint32_t ur_round_trip_us(int fd);

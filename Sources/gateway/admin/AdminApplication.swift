@@ -15,7 +15,7 @@ package enum AdminApplication {
     private static func respond(_ request: borrowing Request, _ response: inout Response, _ context: AdminContext) {
         response.headers["cache-control"] = "no-store"
         let page = AdminPage(request.path)
-        if page?.isProbe != true {
+        if page?.isOpen != true {
             switch context.admits(request) {
             case .granted: break
             case .missing: return problem(&response, .unauthorized, "a token is needed: Authorization: Bearer TOKEN", ("www-authenticate", "Bearer"))
@@ -46,7 +46,15 @@ package enum AdminApplication {
         case .upstreams: json(&response, context) { $0.upstreamsPage }
         case .metrics: metrics(&response, context, openMetrics: MetricsAccept.isOpenMetrics(text(request.headers["accept"])))
         case .reload: reload(request, &response, context)
+        case .dashboard: DashboardPage.write(to: &response)
+        case .dashboardEvents: events(request, &response, context)
         }
+    }
+
+    private static func events(_ request: borrowing Request, _ response: inout Response, _ context: AdminContext) {
+        guard let gateway = context.gateway else { return problem(&response, .serviceUnavailable, "the server is starting") }
+        // Where a page that was cut off goes on.
+        DashboardEvents.stream(gateway, after: UInt64(text(request.headers["last-event-id"])) ?? 0, to: &response)
     }
 
     private static func text(_ view: ByteView?) -> String {
@@ -118,15 +126,16 @@ extension JSONValue {
 
 /// What there is to ask for: `/` and the name.
 enum AdminPage: String, CaseIterable {
-    case livez, readyz, metrics, version, config, upstreams, reload
+    case livez, readyz, metrics, version, config, upstreams, reload, dashboard
+    case dashboardEvents = "dashboard/events"
 
     init?(_ path: ByteView) {
         guard let page = Self.allCases.first(where: { path == "/" + $0.rawValue }) else { return nil }
         self = page
     }
 
-    /// Answered whoever asks: those who probe have no secrets.
-    var isProbe: Bool { self == .livez || self == .readyz }
+    /// Answered whoever asks: those who probe have no secrets, and a page without data asks for the token itself.
+    var isOpen: Bool { self == .livez || self == .readyz || self == .dashboard }
     var methods: String { self == .reload ? "POST" : "GET, HEAD" }
 
     func takes(_ method: HTTPMethod) -> Bool {

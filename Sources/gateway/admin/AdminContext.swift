@@ -2,6 +2,7 @@
 // and reloads the gateway, read by the administration's loop.
 
 internal import Synchronization
+internal import UringBase
 internal import UringJWT
 package import UringServer
 
@@ -27,7 +28,7 @@ package final class AdminContext: Sendable {
     }
 
     package let readiness: Readiness
-    private let state = Mutex(State())
+    private let state = Locked(State())
 
     package init(_ readiness: Readiness) { self.readiness = readiness }
 

@@ -1,7 +1,7 @@
 // What the administration's pages say of a gateway, and reloads from its file. On threads that may wait: for loops, and for a reload under way.
 
 internal import Glibc
-internal import Synchronization
+internal import UringBase
 internal import UringServer
 
 extension Gateway {
@@ -10,8 +10,8 @@ extension Gateway {
         var figures = GatewayFigures()
         figures.loops = server.snapshots()
         let (meters, logs) = (meters, current.logs)
-        let rows = Mutex<[RouteRow]>([])
-        let lines = Mutex<[AccessLogCounters]>([])
+        let rows = Locked<[RouteRow]>([])
+        let lines = Locked<[AccessLogCounters]>([])
         server.onEachLoop { loop in
             let copied = meters.rows(loop: loop)
             rows.withLock { $0 += copied }
@@ -20,6 +20,7 @@ extension Gateway {
         figures.routes = rows.withLock { $0 }.merged
         figures.accessLog = lines.withLock { $0 }
         figures.process = .current()
+        figures.stalls = reporter.stalls.all
         figures.backend = server.backend == .epoll ? "epoll" : "uring"
         figures.connectionsMax = server.connectionsMax
         figures.isReady = readiness.current == .serving

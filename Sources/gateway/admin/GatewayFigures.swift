@@ -9,6 +9,7 @@ package struct GatewayFigures: Sendable {
     /// By loop; empty without an access log. Counted anew after each reload.
     package var accessLog: [AccessLogCounters] = []
     package var process = ProcessFigures()
+    var stalls: [StallTable.Row] = []
     /// `uring` or `epoll`.
     package var backend = ""
     package var connectionsMax = 0

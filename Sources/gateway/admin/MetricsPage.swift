@@ -7,8 +7,8 @@ internal import UringServer
 package struct MetricsPage {
     typealias Label = MetricsWriter.Label
 
-    private var writer: MetricsWriter
-    private let figures: GatewayFigures
+    var writer: MetricsWriter
+    let figures: GatewayFigures
 
     private init(_ figures: GatewayFigures, _ format: MetricsWriter.Format) { (self.figures, writer) = (figures, MetricsWriter(format)) }
 
@@ -40,6 +40,9 @@ package struct MetricsPage {
         writeHandshakes(&sink)
         writeGoAways(&sink)
         writeLoopHistograms(&sink)
+        writePhases(&sink)
+        writeActivities(&sink)
+        writeStalls(&sink)
         writeAccessLog(&sink)
         writeProcess(&sink)
         writer.finish(to: &sink)
@@ -94,7 +97,7 @@ package struct MetricsPage {
         for loop in figures.loops { writer.sample([Self.label(loop)], figure.value(loop), to: &sink) }
     }
 
-    private static func label(_ loop: LoopSnapshot) -> Label { Label("loop", "\(loop.loop)") }
+    static func label(_ loop: LoopSnapshot) -> Label { Label("loop", "\(loop.loop)") }
 
     private mutating func writeTimeouts(_ sink: inout ByteSink) {
         writer.begin("uringd_timeouts", .counter, help: "Connections that a time limit has ended, by limit.", to: &sink)
@@ -135,7 +138,7 @@ package struct MetricsPage {
     // MARK: histograms of loops
 
     /// Turns of 10 µs are usual, and 10 ms is the stall threshold's order.
-    private static let lagBounds: [UInt64] = [
+    static let lagBounds: [UInt64] = [
         10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000, 10_000_000, 25_000_000, 50_000_000, 100_000_000, 1_000_000_000,
     ]
     private static let sizeBounds: [UInt64] = [0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024]
@@ -149,7 +152,7 @@ package struct MetricsPage {
         for loop in figures.loops { write(loop.lagNs, loop, Self.lagBounds, isTime: true, &sink) }
     }
 
-    private func write(_ distribution: LoopDistribution, _ loop: LoopSnapshot, _ bounds: [UInt64], isTime: Bool, _ sink: inout ByteSink) {
+    func write(_ distribution: LoopDistribution, _ loop: LoopSnapshot, _ bounds: [UInt64], isTime: Bool, _ sink: inout ByteSink) {
         var counts = [UInt64](repeating: 0, count: bounds.count + 1)
         for bucket in distribution.buckets {
             // The recorder's buckets are 3 % wide: one that reaches over a bound counts above it.

@@ -1,7 +1,7 @@
 // Gateway: a configuration at work. Starts, reloads and stops the servers; reached from the thread that takes the signals, and from the one
 // that waits for the drain. Loops are reached through `RunningServer` only.
 
-internal import Synchronization
+internal import UringBase
 package import UringServer
 
 package final class Gateway: Sendable {
@@ -11,6 +11,8 @@ package final class Gateway: Sendable {
         var admin: RunningServer?
         /// Started with the first configuration that has `surge`.
         var watch: SurgeWatch?
+        /// Started with the first configuration that has `admin`.
+        var sampler: PeriodicThread?
     }
 
     let server: RunningServer
@@ -19,12 +21,14 @@ package final class Gateway: Sendable {
     let meters: RouteMeters
     /// nil: the configuration came from arguments.
     let source: ConfigurationSource?
-    let reloads: Mutex<ReloadCounters>
+    let reloads: Locked<ReloadCounters>
     /// One reload from the file at a time.
-    let reloading = Mutex<Void>(())
-    private let reporter: LogReporter
+    let reloading = Locked<Void>(())
+    let reporter: LogReporter
+    /// The last minutes, for the dashboard.
+    let history = DashboardHistory()
     private let adminContext: AdminContext
-    private let state: Mutex<State>
+    private let state: Locked<State>
 
     /// How long probes that are being answered may take when their server stops.
     private static let adminDrain = Duration.seconds(1)
@@ -58,11 +62,14 @@ package final class Gateway: Sendable {
         (self.readiness, self.log, self.reporter, self.meters, self.source, adminContext) = (readiness, log, reporter, meters, source, context)
         var reloads = ReloadCounters()
         reloads.loadedNs = Self.wallNs()
-        self.reloads = Mutex(reloads)
-        state = Mutex(State(configuration: configuration, application: application, admin: admin))
+        self.reloads = Locked(reloads)
+        state = Locked(State(configuration: configuration, application: application, admin: admin))
         context.gateway = self
         Self.watch(application.upstreams, server)
-        state.withLock { watchSurges(&$0) }
+        state.withLock { state in
+            watchSurges(&state)
+            sample(&state)
+        }
         readiness.current = .serving
     }
 
@@ -82,6 +89,16 @@ package final class Gateway: Sendable {
         guard let surge else { return }
         state.watch = SurgeWatch(server, surge)
         if state.watch == nil { log.error("surges are not seen: no thread for it could be started") }
+    }
+
+    private static let samplePeriodMs: Int32 = 1000
+
+    /// Fills the dashboard's history from now on, if somebody may look at it.
+    private func sample(_ state: inout State) {
+        guard state.admin != nil, state.sampler == nil else { return }
+        let dashboard = DashboardSampler()
+        state.sampler = PeriodicThread(periodMs: Self.samplePeriodMs) { [weak self] in if let self { dashboard.sample(self) } }
+        if state.sampler == nil { log.error("the dashboard shows nothing: no thread for it could be started") }
     }
 
     private static func plan(_ selection: UringServer.LoopSelection) throws -> LoopPlan {
@@ -161,8 +178,9 @@ package final class Gateway: Sendable {
                 }
             }
             let oldAdmin = keepsAdmin ? nil : state.admin
-            state = State(configuration: new, application: application, admin: admin, watch: state.watch)
+            state = State(configuration: new, application: application, admin: admin, watch: state.watch, sampler: state.sampler)
             watchSurges(&state)
+            sample(&state)
             log.level = new.logLevel
             adminContext.tokens = new.admin?.tokens ?? []
             // Not here: it may be the one that asked for this reload, and waits for the answer.
@@ -210,7 +228,7 @@ package final class Gateway: Sendable {
     /// Opens the access log anew on every loop, for log rotation.
     package func reopenLogs() {
         guard let logs = state.withLock({ $0.application.logs }) else { return }
-        let failure = Mutex<CInt>(0)
+        let failure = Locked<CInt>(0)
         server.onEachLoop { loop in
             let code = logs.reopen(loop)
             if code != 0 { failure.withLock { $0 = code } }
@@ -230,6 +248,7 @@ package final class Gateway: Sendable {
         readiness.current = .draining
         for upstream in state.withLock({ $0.application.upstreams }) { upstream.stopWatching() }
         state.withLock { $0.watch }?.end()
+        state.withLock { $0.sampler }?.end()
         server.stop(limit: state.withLock { $0.configuration.drainLimit })
         if let line = HandshakeSummary(server.lastFigures).line { log.info(line) }
         state.withLock { $0.admin }?.stop(within: Self.adminDrain)

@@ -2,17 +2,38 @@
 
 package import Logging
 internal import Glibc
-internal import Synchronization
+internal import UringBase
 package import UringServer
 
 /// One logger, whose level a reload may change.
 package final class OperationalLog: Sendable {
-    private let logger: Mutex<Logger>
+    /// A line that was written, for the dashboard.
+    package struct Line: Sendable {
+        /// Counts up from 1.
+        package let number: UInt64
+        /// Milliseconds since 1970.
+        package let unixMs: UInt64
+        /// `notice`, `warning` …
+        package let level: String
+        package let text: String
+    }
+
+    private struct Kept {
+        var lines: [Line] = []
+        var last: UInt64 = 0
+    }
+
+    /// Lines that are kept, and how much of each.
+    static let keptMax = 50
+    static let keptCharactersMax = 500
+
+    private let logger: Locked<Logger>
+    private let kept = Locked(Kept())
 
     package init(level: LogLevel) {
         var logger = Logger(label: "uringd") { StreamLogHandler.standardError(label: $0) }
         logger.logLevel = Logger.Level(level)
-        self.logger = Mutex(logger)
+        self.logger = Locked(logger)
     }
 
     /// Writes lines elsewhere.
@@ -20,7 +41,7 @@ package final class OperationalLog: Sendable {
     package init(level: LogLevel, to write: @escaping @Sendable (String) -> Void) {
         var logger = Logger(label: "uringd") { _ in LineLogHandler(write: write) }
         logger.logLevel = Logger.Level(level)
-        self.logger = Mutex(logger)
+        self.logger = Locked(logger)
     }
 
     package var level: LogLevel {
@@ -28,7 +49,25 @@ package final class OperationalLog: Sendable {
         set { logger.withLock { $0.logLevel = Logger.Level(newValue) } }
     }
 
-    package func log(_ level: Logger.Level, _ text: String) { logger.withLock { $0.log(level: level, "\(text)", source: "gateway") } }
+    package func log(_ level: Logger.Level, _ text: String) {
+        let isWritten = logger.withLock { logger in
+            logger.log(level: level, "\(text)", source: "gateway")
+            return level >= logger.logLevel
+        }
+        if isWritten, level >= .notice { keep(level, text) }
+    }
+
+    private func keep(_ level: Logger.Level, _ text: String) {
+        kept.withLock { kept in
+            kept.last &+= 1
+            if kept.lines.count == Self.keptMax { kept.lines.removeFirst() }
+            kept.lines.append(Line(number: kept.last, unixMs: Gateway.wallNs() / 1_000_000, level: level.rawValue, text: String(text.prefix(Self.keptCharactersMax))))
+        }
+    }
+
+    /// The last lines from `notice` on, oldest first; those beyond number `last`.
+    package func lines(after last: UInt64) -> [Line] { kept.withLock { $0.lines.filter { $0.number > last } } }
+
     package func info(_ text: String) { log(.info, text) }
     package func notice(_ text: String) { log(.notice, text) }
     package func warning(_ text: String) { log(.warning, text) }
@@ -66,8 +105,10 @@ package final class LogReporter: ServerReporter {
     }
 
     let log: OperationalLog
-    private let window = Mutex(Window())
-    private let handshakes = Mutex(HandshakeFailures())
+    /// What has held loops up.
+    let stalls = StallTable()
+    private let window = Locked(Window())
+    private let handshakes = Locked(HandshakeFailures())
     private let clock: @Sendable () -> Int
 
     package convenience init(_ log: OperationalLog) {
@@ -85,6 +126,7 @@ package final class LogReporter: ServerReporter {
     }
 
     package func stalled(_ stall: LoopStall) {
+        stalls.add(stall.route, nanoseconds: stall.nanoseconds, nowMs: Gateway.wallNs() / 1_000_000)
         report(.warning, "loop \(stall.loop) was held for \(stall.nanoseconds / 1_000_000) ms by \(stall.route): every connection of the loop waited")
     }
     package func handlerFailed(_ route: String, _ error: any Error) { report(.error, "the handler of \(route) failed: \(error)") }

@@ -2,6 +2,7 @@
 // configuration is the same; told the number of connections by SurgeWatch once a second, asked by the filters of every request.
 
 internal import Synchronization
+internal import UringBase
 internal import UringHTTP
 internal import UringPolicy
 internal import UringServer
@@ -10,14 +11,14 @@ final class SurgeControl: Sendable {
     let configuration: SurgeConfiguration
     /// Nil: none begins.
     let limit: SharedLimit?
-    private let detector: Mutex<SurgeDetector>
+    private let detector: Locked<SurgeDetector>
     private let surging = Atomic<Bool>(false)
     private let log: LogReporter?
 
     init(_ configuration: SurgeConfiguration, log: LogReporter?) throws {
         (self.configuration, self.log) = (configuration, log)
         limit = try configuration.rateLimit.map { try SharedLimit($0, route: "surge", index: 0) }
-        detector = Mutex(SurgeDetector(SurgeSettings(configuration), now: 0))
+        detector = Locked(SurgeDetector(SurgeSettings(configuration), now: 0))
     }
 
     /// A load of a line that is written when a surge begins or ends.

@@ -1,7 +1,6 @@
 // UpstreamWatch: what happens to an upstream without a request: active health checks, and the outlier detector's sweeps. Tasks of one loop, begun when the gateway starts or
 // a reload brings the upstream, ended when it retires or the gateway stops. What they find is told to all loops by SharedServers.
 
-internal import Synchronization
 internal import UringBase
 internal import UringHTTP
 internal import UringPolicy
@@ -9,7 +8,7 @@ package import UringServer
 
 /// One upstream's tasks. Any thread.
 final class UpstreamWatch: Sendable {
-    private let task = Mutex<Task<Void, Never>?>(nil)
+    private let task = Locked<Task<Void, Never>?>(nil)
 
     deinit { stop() }
 

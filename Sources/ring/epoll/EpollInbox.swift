@@ -2,7 +2,7 @@
 
 internal import CUring
 internal import Glibc
-internal import Synchronization
+internal import UringBase
 
 package final class EpollInbox: Sendable {
     enum Item {
@@ -13,11 +13,11 @@ package final class EpollInbox: Sendable {
     }
 
     /// Who is listening, by the number of the event descriptor: what a ring's descriptor is to MSG_RING.
-    private static let all = Mutex<[Int32: EpollInbox]>([:])
+    private static let all = Locked<[Int32: EpollInbox]>([:])
 
     /// Registered in the loop's epoll, edge-triggered: never read, each signal is an edge.
     let descriptor: Int32
-    private let items = Mutex<[Item]>([])
+    private let items = Locked<[Item]>([])
 
     init() throws(SystemError) {
         descriptor = ur_eventfd()

@@ -1,7 +1,7 @@
 // RouteName: a route's name as requests carry it: an address and a length, no reference count. Any thread.
 
 internal import Glibc
-internal import Synchronization
+internal import UringBase
 
 /// The name of a route, for stall reports, logs and metrics. Its bytes live as long as the process, so that a request, a log line or a
 /// response that outlasts a reload can hold it at no cost.
@@ -35,7 +35,7 @@ public struct RouteName: Sendable, CustomStringConvertible {
         }
     }
 
-    private static let registered = Mutex<[String: RouteName]>([:])
+    private static let registered = Locked<[String: RouteName]>([:])
 
     /// Of names that were made by `init(registering:)`: whether they are equal.
     package func isSame(as other: RouteName) -> Bool { unsafe base == other.base }

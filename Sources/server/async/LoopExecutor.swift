@@ -4,6 +4,7 @@
 internal import CUringBase
 internal import Glibc
 internal import Synchronization
+internal import UringBase
 
 /// What handlers did that their loop has to act upon, outside of jobs.
 enum AsyncOutcome {
@@ -61,7 +62,7 @@ package final class LoopExecutor: TaskExecutor, @unchecked Sendable {
         var isTold = false
         var isClosed = false
     }
-    private let remote = Mutex(Remote())
+    private let remote = Locked(Remote())
     /// A handler that has outlived the loop has some of its scratch memory.
     private var ownsScratch = false
 

@@ -9,7 +9,7 @@
 
 internal import CUringBase
 internal import Glibc
-internal import Synchronization
+internal import UringBase
 package import UringRing
 
 /// Why a name has no address.
@@ -64,14 +64,14 @@ package final class ResolutionRequest: Sendable {
     /// Runs the block where the asker is; false when it is not there any more.
     package typealias Post = @Sendable (@escaping @Sendable () -> Void) -> Bool
 
-    private let body: Mutex<Body?>
+    private let body: Locked<Body?>
     let post: Post
     let port: UInt16
 
     init(port: UInt16, post: @escaping Post, body: @escaping Body) {
         self.port = port
         self.post = post
-        self.body = Mutex(body)
+        self.body = Locked(body)
     }
 
     /// Nobody wants the answer any more. Called on the asking loop's thread, the body never runs afterwards.
@@ -122,7 +122,7 @@ package final class NameResolver: Sendable {
     private let options: NameResolverOptions
     private let source: Source
     private let clock: @Sendable () -> UInt64
-    private let state = Mutex(State())
+    private let state = Locked(State())
 
     /// - Parameters:
     ///   - source: tests and simulations bring their own.

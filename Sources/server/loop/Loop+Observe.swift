@@ -71,6 +71,7 @@ extension Loop {
     @inline(__always)
     func requestParsed(_ connection: UnsafeMutablePointer<Connection>, stream: @autoclosure () -> UInt32 = 0) {
         if ur_probe_parse() { unsafe ur_fire_parse(connection.pointee.id, UInt64(head.pointee.headLength), kernel.now()) }
+        if unsafe meter.pointee.phases.isSampling { unsafe meter.pointee.phases.parsed(kernel.ticks(), kernel.nanoseconds) }
         if unsafe connection.pointee.trace != nil { unsafe traceParsed(connection, stream()) }
     }
 
@@ -84,6 +85,7 @@ extension Loop {
     @inline(__always)
     func handlerReturned(_ connection: UnsafeMutablePointer<Connection>, threw: Bool) {
         if ur_probe_handler_end() { unsafe ur_fire_handler_end(connection.pointee.id, UInt64(response.pointee.body.count), kernel.now()) }
+        if unsafe meter.pointee.phases.isSampling { unsafe meter.pointee.phases.handled(kernel.ticks(), kernel.nanoseconds) }
         if unsafe connection.pointee.trace != nil, !goesOnAsync { unsafe traceHandlerEnded(connection, threw ? .threw : .returned) }
     }
 
@@ -101,6 +103,7 @@ extension Loop {
     /// The last byte of a response is in the output, and counted as pending.
     @inline(__always)
     func responseWritten(_ connection: UnsafeMutablePointer<Connection>, on carrier: UnsafeMutablePointer<Connection>) {
+        mark(.serialise)
         if unsafe connection.pointee.trace != nil { unsafe traceWritten(connection, on: carrier) }
     }
 

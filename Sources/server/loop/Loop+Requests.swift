@@ -17,6 +17,7 @@ extension Loop {
         var start = 0
         unsafe state.pointee.processing = unsafe connection
         defer { unsafe state.pointee.processing = nil }
+        mark(.dispatch)
         if let http2 = unsafe connection.pointee.http2 { return unsafe processHTTP2(connection, http2, bytes, count) }
         // A head that was begun as HTTP/1.1 is finished as such, whatever a reload made of the listener meanwhile.
         if unsafe connection.pointee.machine.requests == 0 && connection.pointee.scanned == 0 && connection.pointee.tls == nil && connection.pointee.body.mode == .none {

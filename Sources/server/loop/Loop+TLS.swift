@@ -35,7 +35,9 @@ extension Loop {
         }
         while unsafe !connection.pointee.flags.contains(.closing) {
             var sink = unsafe sealedSink
+            mark(.dispatch)
             let result = unsafe tls.pointee.session.read(into: plaintext, capacity: Self.plaintextBytes, &sink)
+            mark(.decrypt)
             if unsafe !sink.isEmpty { unsafe insertSealed(connection, &sink) }
             switch result {
             case .bytes(let count):
@@ -89,8 +91,10 @@ extension Loop {
     /// True when the handshake is complete.
     func shakeHands(_ connection: UnsafeMutablePointer<Connection>, _ tls: UnsafeMutablePointer<TLSTransport>) -> Bool {
         var sink = unsafe sealedSink
+        mark(.dispatch)
         let start = unsafe handshakeTicks(tls)
         let step = unsafe tls.pointee.session.handshake(&sink)
+        mark(.handshake)
         unsafe handshakeStepped(connection, tls, from: start, wroteFlight: step == .more && !sink.isEmpty)
         if unsafe !sink.isEmpty {
             if step == .more { unsafe sendFlight(connection, &sink) } else { unsafe insertSealed(connection, &sink) }
@@ -233,7 +237,10 @@ extension Loop {
     /// Starts the send of a connection with TLS: encrypts what waits, up to a turn's share, unless ciphertext waits already.
     func startSealedSend(_ connection: UnsafeMutablePointer<Connection>, _ tls: UnsafeMutablePointer<TLSTransport>) {
         if unsafe connection.pointee.queue.first.map({ unsafe !$0.pointee.isSealed }) ?? true, unsafe tls.pointee.isEstablished {
-            guard unsafe seal(connection, tls) else { return }
+            mark(.send)
+            let isSealed = unsafe seal(connection, tls)
+            mark(.encrypt)
+            guard isSealed else { return }
         }
         let bytes: UnsafePointer<UInt8>
         let count: Int

@@ -192,28 +192,46 @@ package final class Loop {
         unsafe state.pointee.hasWork = false
         unsafe state.pointee.fileBytesInTurn = 0
         unsafe state.pointee.enteredAt = unsafe state.pointee.now
-        let code = enter(waitFor: idle ? 1 : 0, timeoutNs: idle ? timeout() : 0)
+        let wait: (UInt32, Int64) = idle ? (1, timeout()) : (0, 0)
+        let code = unsafe meter.pointee.phases.isSampling ? enterMeasured(wait) : enter(waitFor: wait.0, timeoutNs: wait.1)
         if code < 0 { enterFailed(-code) }
         unsafe state.pointee.now = kernel.now()
         let began = unsafe state.pointee.now
         let ready = unsafe ur_cq_ready(ring)
+        unsafe meter.pointee.phases.turnBegins(kernel.ticks())
         settleSends(ready)
         unsafe state.pointee.lastTicks = kernel.ticks()
         dispatch(ready)
+        mark(.dispatch)
         if unsafe began >= state.pointee.nextDateRefresh { refreshDate() }
         unsafe state.pointee.lastTicks = kernel.ticks()
         if let messages = port.takeLocal() { for message in messages { deliver(message) } }
         // Before the tasks' turn: what waited for a point in time goes on in this one.
         if unsafe state.pointee.waitsExpireAt <= state.pointee.now { executor.waits?.runTimers() }
-        if unsafe asyncWork.pointee { runAsync() }
+        if unsafe asyncWork.pointee {
+            mark(.dispatch)
+            runAsync()
+            mark(.handler)
+        }
         resumeConnections()
         if unsafe wheel.pointee.nextExpiry <= state.pointee.now { runTimers() }
         closeEnded()
         if unsafe state.pointee.flushAt <= state.pointee.now { flushObserver() }
+        mark(.dispatch)
         if ready > 0 {
             unsafe meter.pointee.record(depth: UInt64(ready), handled: state.pointee.handledInTurn, lagNs: kernel.now() &- began)
             unsafe state.pointee.handledInTurn = 0
         }
+    }
+
+    /// The last step of a turn that is looked at: what the kernel does with it.
+    @inline(never)
+    private func enterMeasured(_ wait: (minimum: UInt32, timeoutNs: Int64)) -> Int32 {
+        mark(.send)
+        let before = kernel.threadTime()
+        let code = enter(waitFor: wait.minimum, timeoutNs: wait.timeoutNs)
+        unsafe meter.pointee.phases.turnEnds(kernelNs: kernel.threadTime() &- before)
+        return code
     }
 
     private func timeout() -> Int64 {

@@ -50,6 +50,8 @@ struct LoopMeter: ~Copyable {
     var batch = Histogram()
     /// Nanoseconds from the return of enter to the end of the turn: how long a completion that arrives meanwhile waits.
     var lag = Histogram()
+    /// Where the time goes.
+    var phases = unsafe PhaseMeter()
     /// Over the last 1024 turns or so.
     var depthMean = SlidingMean(windowShift: 10)
     var batchMean = SlidingMean(windowShift: 10)
@@ -96,12 +98,20 @@ public struct LoopDistribution: Sendable {
     /// What 99.9 % of the samples do not exceed, to the precision of a bucket.
     public var p999: UInt64 { permilles[3] }
 
-    init(_ histogram: borrowing Histogram, _ mean: SlidingMean) {
-        (count, sum, max, slidingMeanThousandths) = (histogram.count, histogram.sum, histogram.max, mean.thousandths)
+    /// - Parameter mean: nil where none is kept: then it is that of all samples.
+    init(_ histogram: borrowing Histogram, _ mean: SlidingMean? = nil) {
+        (count, sum, max) = (histogram.count, histogram.sum, histogram.max)
+        let whole = histogram.count == 0 ? 0 : histogram.sum / histogram.count
+        slidingMeanThousandths = mean?.thousandths ?? Self.thousandths(whole)
         var found: [Bucket] = []
         histogram.forEachBucket { range, count in if count > 0 { found.append(Bucket(range: range, count: count)) } }
         buckets = found
         permilles = [histogram.percentile(permille: 500), histogram.percentile(permille: 900), histogram.percentile(permille: 990), histogram.percentile(permille: 999)]
+    }
+
+    private static func thousandths(_ value: UInt64) -> UInt64 {
+        let (product, overflow) = value.multipliedReportingOverflow(by: 1000)
+        return overflow ? .max : product
     }
 }
 
@@ -187,6 +197,10 @@ public struct LoopSnapshot: Sendable {
     public let arenaOversized: UInt64
     /// Bytes of one batch's output, at most, so far.
     public let outputHighWater: Int
+    /// Where the loop's time goes, by layer, from a sample of its turns.
+    public let phases: LoopPhases
+    /// What its connections are doing, from a sample of them.
+    public let census: LoopCensus
 }
 
 extension Loop {
@@ -217,6 +231,7 @@ extension Loop {
             queueDepth: LoopDistribution(meter.pointee.depth, meter.pointee.depthMean),
             batchSize: LoopDistribution(meter.pointee.batch, meter.pointee.batchMean),
             lagNs: LoopDistribution(meter.pointee.lag, meter.pointee.lagMean), chunksOutstanding: chunksHeld,
-            chunksHighWater: chunksHighWater, arenaHighWater: arena.pointee.highWater, arenaOversized: arena.pointee.oversized, outputHighWater: batch.pointee.highWater)
+            chunksHighWater: chunksHighWater, arenaHighWater: arena.pointee.highWater, arenaOversized: arena.pointee.oversized, outputHighWater: batch.pointee.highWater,
+            phases: meter.pointee.phases.snapshot(kernel.nanoseconds), census: census())
     }
 }

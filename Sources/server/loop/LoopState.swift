@@ -147,6 +147,8 @@ struct LoopState {
     var parkedWorkers: [AsyncWorker] = []
     /// Bodies that responders have room for again: read on at the end of the turn.
     var pausedBodies: [Handle] = []
+    /// The slot that the last census ended with.
+    var censusPlace: UInt32 = 0
     var handledInTurn: UInt64 = 0
     /// Bytes of files that were sent since this half of the turn began.
     var fileBytesInTurn = 0

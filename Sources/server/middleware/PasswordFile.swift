@@ -1,6 +1,6 @@
 // PasswordFile: users and hashes of their passwords, and their verification off the loops. Immutable but for the table of what is being verified; any thread.
 
-internal import Synchronization
+internal import UringBase
 internal import UringTLS
 
 /// Users and hashes of their passwords, in the form that `htpasswd -B` and `mkpasswd` write.
@@ -69,7 +69,7 @@ final class PasswordVerifier: Sendable {
     private let hashes: [[UInt8]]
     private let digest: KeyedDigest
     /// Who waits for each verification under way. Those who ask with the same credentials meanwhile, as a browser's connections do, wait for the first one's.
-    private let underWay = Mutex<[KeyedDigest.Code: [Waiter]]>([:])
+    private let underWay = Locked<[KeyedDigest.Code: [Waiter]]>([:])
 
     private let matches: Matches
 

@@ -3,7 +3,7 @@
 
 internal import CUring
 internal import Glibc
-internal import Synchronization
+internal import UringBase
 internal import UringRing
 
 /// Posts messages to loops from any thread.
@@ -14,11 +14,11 @@ final class LoopMailbox: Sendable {
         let pointer: UnsafeMutablePointer<ur_ring>
     }
     /// nil: the loops are on epoll.
-    private let ring: Mutex<Ring?>
+    private let ring: Locked<Ring?>
 
     init(_ backend: ServerOptions.Backend) throws(SystemError) {
         guard backend != .epoll else {
-            unsafe ring = unsafe Mutex(nil)
+            unsafe ring = unsafe Locked(nil)
             return
         }
         let pointer = UnsafeMutablePointer<ur_ring>.allocate(capacity: 1)
@@ -28,7 +28,7 @@ final class LoopMailbox: Sendable {
             unsafe pointer.deallocate()
             throw SystemError("io_uring_setup for the control ring", code: -code, remedy: UringKernel.remedy(for: -code))
         }
-        unsafe ring = unsafe Mutex(Ring(pointer: pointer))
+        unsafe ring = unsafe Locked(Ring(pointer: pointer))
     }
 
     deinit {

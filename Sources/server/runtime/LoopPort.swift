@@ -2,17 +2,18 @@
 
 internal import Glibc
 internal import Synchronization
+internal import UringBase
 internal import UringRing
 
 /// The way to one loop for as long as it runs.
 package final class LoopPort: Sendable {
     /// The loop's ring; nil before it runs and when it has ended, and the descriptor may be somebody else's. The lock is held while a message
     /// is posted, so that every message that was accepted is taken up.
-    private let target = Mutex<Int32?>(nil)
+    private let target = Locked<Int32?>(nil)
     private let mailbox: LoopMailbox?
     /// What the loop's own thread posted: taken up at the end of the turn. A message through the ring to oneself would be waited for by
     /// whoever has to deliver it, on kernels before 6.10.
-    private let local = Mutex<[LoopMessage]>([])
+    private let local = Locked<[LoopMessage]>([])
     private let hasLocal = Atomic<Bool>(false)
     private let owner = Atomic<UInt>(0)
 

@@ -1,6 +1,7 @@
 // Certificates of a running server: what is in use, and how others take their place. Any thread; loops are told by messages.
 
 internal import Synchronization
+internal import UringBase
 internal import UringRing
 internal import UringTLS
 

@@ -1,7 +1,7 @@
 // RunningServer: loops at work. Reached from any thread; loops are reached by messages.
 
 internal import Glibc
-internal import Synchronization
+internal import UringBase
 internal import UringHTTP1
 internal import UringRing
 
@@ -18,9 +18,9 @@ public final class RunningServer: Sendable {
     package let connectionsMax: Int
     private let addressLimiter: AddressLimiter
     let threads: [LoopThread]
-    let listeners: Mutex<[OpenListener]>
+    let listeners: Locked<[OpenListener]>
     let materials: TLSMaterials
-    private let stopped = Mutex(false)
+    private let stopped = Locked(false)
 
     /// What it listens on, ports filled in: `127.0.0.1:8080`, `[::1]:8080`, `unix:/run/x.sock`.
     public var addresses: [String] { listeners.withLock { $0.map(\.address.description) } }
@@ -74,7 +74,7 @@ public final class RunningServer: Sendable {
             throw ServerError("\(error)")
         }
         self.materials = materials
-        listeners = Mutex(opened)
+        listeners = Locked(opened)
     }
 
     /// Raises the soft descriptor limit to the hard one, and lowers `wanted` to what it then allows: beyond it clients wait in the backlog.

@@ -2,7 +2,7 @@
 // things must outlive a reload: clients come back with tickets and session ids of before.
 
 internal import Glibc
-internal import Synchronization
+internal import UringBase
 internal import UringTLS
 
 final class TLSMaterials: Sendable {
@@ -20,7 +20,7 @@ final class TLSMaterials: Sendable {
         let cache: TLSSessionCache
     }
 
-    private let kept = Mutex(Kept())
+    private let kept = Locked(Kept())
 
     /// As TLSSessionCache counts: a TLS 1.2 session, its certificate left out, with bookkeeping.
     private static let bytesPerSession = 420

@@ -1,8 +1,8 @@
 // A gateway on free loopback ports with its administration, and what tests ask it. Used by one test on one thread.
 
 import Glibc
-import Synchronization
 import TestSupport
+import UringBase
 @testable import UringGateway
 import UringServer
 
@@ -29,7 +29,7 @@ final class AdminGateway {
     }
 
     final class Later: Sendable {
-        private let state = Mutex("")
+        private let state = Locked("")
         var text: String {
             get { state.withLock { $0 } }
             set { state.withLock { $0 = newValue } }

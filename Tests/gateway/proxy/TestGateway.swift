@@ -1,16 +1,16 @@
 // A gateway in this process, with one loop and one route to an upstream, for tests of what it does with upstreams. One test each.
 
 import Glibc
-import Synchronization
 import TestSupport
 import Testing
+import UringBase
 import UringServer
 
 @testable import UringGateway
 
 final class TestGateway: Sendable {
     private final class Lines: Sendable {
-        let all = Mutex<[String]>([])
+        let all = Locked<[String]>([])
     }
 
     let gateway: Gateway

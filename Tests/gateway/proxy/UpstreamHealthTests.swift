@@ -1,16 +1,16 @@
 // Active checks, ejections and retries through real servers: who gets requests, what is counted, what the log says.
 
 import Glibc
-import Synchronization
 import TestSupport
 import Testing
+import UringBase
 import UringServer
 
 @testable import UringGateway
 
 @Suite struct UpstreamHealthTests {
     private final class Switch: Sendable {
-        let value = Mutex("good")
+        let value = Locked("good")
         var now: String {
             get { value.withLock { $0 } }
             set { value.withLock { $0 = newValue } }

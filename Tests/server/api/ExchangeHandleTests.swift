@@ -3,12 +3,13 @@
 import Synchronization
 import TestSupport
 import Testing
+import UringBase
 import UringServer
 
 @Suite struct ExchangeHandleTests {
     /// The handle of the exchange under test, handed from the loop to the test's thread.
     private final class Box: Sendable {
-        let handle = Mutex<ExchangeHandle?>(nil)
+        let handle = Locked<ExchangeHandle?>(nil)
         let calls = Atomic<Int>(0)
         let isOpen = Atomic<Bool>(false)
     }
@@ -47,7 +48,7 @@ import UringServer
 
     @Test(.timeLimit(.minutes(1))) func aPausedBodyHoldsTheClientBackAndGoesOn() throws {
         let box = Box()
-        let received = Mutex<Int>(0)
+        let received = Locked<Int>(0)
         let pieces = Atomic<Int>(0)
         var application = Application { _, response in
             let handle = response.exchange

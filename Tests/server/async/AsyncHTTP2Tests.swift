@@ -1,8 +1,8 @@
 // Async handlers on HTTP/2: requests side by side, bodies with trailers, content written piece by piece, resets while a handler waits.
 
-import Synchronization
 import TestSupport
 import Testing
+import UringBase
 import UringServer
 
 @Suite struct AsyncHTTP2Tests {
@@ -54,7 +54,7 @@ import UringServer
     }
 
     @Test func resetWhileItWaits() throws {
-        let seen = Mutex<[String]>([])
+        let seen = Locked<[String]>([])
         let server = try Self.server { router in
             router.get("/wait") { request, response in
                 do { try await request.loop.sleep(for: .seconds(60)) } catch { seen.withLock { $0.append("wait \(type(of: error))") } }

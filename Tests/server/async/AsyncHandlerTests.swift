@@ -1,9 +1,9 @@
 // Async handlers: where they run, how long their request lives, what happens to those whose client goes.
 
 import Glibc
-import Synchronization
 import TestSupport
 import Testing
+import UringBase
 import UringHTTP
 import UringServer
 
@@ -132,7 +132,7 @@ import UringServer
 
     /// The client leaves: the task is cancelled, its worker is not used again, and what it still does goes nowhere.
     @Test func cancelledWhenTheClientGoes() throws {
-        let seen = Mutex<[String]>([])
+        let seen = Locked<[String]>([])
         let server = try Self.server { request, response in
             guard request.path == "/wait" else { return response.write("here") }
             do {

@@ -1,14 +1,14 @@
 // What async handlers outlive: their client, their application, their server; and what outlives them. Under AddressSanitizer these tests look for use after free.
 
 import Glibc
-import Synchronization
 import TestSupport
 import Testing
+import UringBase
 import UringServer
 
 @Suite struct AsyncLifetimeTests {
     private final class Notes: Sendable {
-        private let lines = Mutex<[String]>([])
+        private let lines = Locked<[String]>([])
         var all: [String] { lines.withLock { $0 } }
         func add(_ line: String) { lines.withLock { $0.append(line) } }
         func wait(for count: Int) {

@@ -4,6 +4,7 @@ import Glibc
 import Synchronization
 import TestSupport
 import Testing
+import UringBase
 import UringHTTP
 import UringServer
 
@@ -204,7 +205,7 @@ import UringServer
 
     /// The client goes in the middle of its body.
     @Test func bodyOfAClientThatGoes() throws {
-        let seen = Mutex<[String]>([])
+        let seen = Locked<[String]>([])
         let server = try Self.server { router in
             router.post("/up", streamingBody: true) { request, _ in
                 do {
@@ -296,7 +297,7 @@ import UringServer
 
     /// HEAD has no content: its handler is told, and the connection goes on.
     @Test func headHasNoContent() throws {
-        let seen = Mutex<[String]>([])
+        let seen = Locked<[String]>([])
         let server = try Self.server { router in
             router.get("/") { request, response in
                 let stream = try response.startStream()
@@ -399,7 +400,7 @@ final class Gate: Sendable {
         var isOpen = false
         var waiting: [CheckedContinuation<Void, Never>] = []
     }
-    private let state = Mutex(State())
+    private let state = Locked(State())
 
     func wait() async {
         await withCheckedContinuation { continuation in

@@ -1,9 +1,9 @@
 // ServerLoop: what tasks await on their loop, that they never leave it, and how each ends early.
 
 import Glibc
-import Synchronization
 import TestSupport
 import Testing
+import UringBase
 import UringServer
 
 @Suite struct ServerLoopTests {
@@ -167,7 +167,7 @@ import UringServer
 }
 
 private final class Notes: Sendable {
-    private let lines = Mutex<[String]>([])
+    private let lines = Locked<[String]>([])
     var all: [String] { lines.withLock { $0 } }
     func add(_ line: String) { lines.withLock { $0.append(line) } }
 }

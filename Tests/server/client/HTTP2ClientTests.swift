@@ -1,9 +1,9 @@
 // The client over HTTP/2: against servers of ours, in clear and over TLS, and against nghttpd. Hostile peers are in HTTP2HostileTests.
 
 import Glibc
-import Synchronization
 import TestSupport
 import Testing
+import UringBase
 import UringHTTP
 
 @testable import UringServer
@@ -189,7 +189,7 @@ import UringHTTP
 
     /// The caller leaves: the server is told by RST_STREAM, and the connection goes on.
     @Test func cancelled() throws {
-        let seen = Mutex<[String]>([])
+        let seen = Locked<[String]>([])
         let other = try TestServer(application: Application(async: { request, response in
             guard request.path == "/slow" else { return response.write("\(request.connectionID)") }
             do { try await request.loop.sleep(for: .seconds(60)) } catch { seen.withLock { $0.append("\(type(of: error))") } }

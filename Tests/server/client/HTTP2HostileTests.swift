@@ -1,9 +1,9 @@
 // Servers of HTTP/2 that give up, refuse, stall and lie, frame by frame; and the client's times.
 
 import Glibc
-import Synchronization
 import TestSupport
 import Testing
+import UringBase
 import UringHTTP
 
 @testable import UringServer
@@ -115,7 +115,7 @@ import UringHTTP
 
     /// GOAWAY in the middle: what lies above its last stream is sent again on another connection, what lies below goes on.
     @Test func goAway() throws {
-        let connections = Mutex(0)
+        let connections = Locked(0)
         let peer = try HTTP2Peer.serve { peer in
             let number = connections.withLock { count in
                 count += 1

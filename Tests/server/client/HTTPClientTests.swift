@@ -1,9 +1,9 @@
 // The HTTP client on a loop's ring: against servers of ours, and against peers that say what a test wants them to.
 
 import Glibc
-import Synchronization
 import TestSupport
 import Testing
+import UringBase
 import UringHTTP
 import UringServer
 
@@ -257,7 +257,7 @@ import UringServer
 
     /// The caller of a handler that waits for another server leaves: its request is given up.
     @Test func cancelled() throws {
-        let seen = Mutex<[String]>([])
+        let seen = Locked<[String]>([])
         let other = try TestServer(application: Application(async: { request, _ in
             do { try await request.loop.sleep(for: .seconds(60)) } catch { seen.withLock { $0.append("\(type(of: error))") } }
         }))

@@ -5,6 +5,7 @@ import Foundation
 import Glibc
 import Synchronization
 import Testing
+import UringBase
 import UringRing
 @testable import UringServer
 
@@ -14,10 +15,10 @@ private func addresses(_ texts: String...) -> Answer { .success(texts.map { Name
 
 /// Stands for a loop: what is posted runs when the test says so.
 private final class Inbox: Sendable {
-    private let blocks = Mutex<[@Sendable () -> Void]>([])
+    private let blocks = Locked<[@Sendable () -> Void]>([])
     private let arrived = DispatchSemaphore(value: 0)
-    let isOpen = Mutex(true)
-    private let results = Mutex<[Answer]>([])
+    let isOpen = Locked(true)
+    private let results = Locked<[Answer]>([])
 
     func post(_ block: @escaping @Sendable () -> Void) -> Bool {
         guard isOpen.withLock({ $0 }) else { return false }
@@ -43,8 +44,8 @@ private final class Inbox: Sendable {
 
 /// A source whose answers wait for the test, and the clock.
 private final class World: Sendable {
-    let asked = Mutex<[String]>([])
-    let answers = Mutex<[String: Answer]>([:])
+    let asked = Locked<[String]>([])
+    let answers = Locked<[String: Answer]>([:])
     let now = Atomic<UInt64>(1000)
     let isBlocked = Atomic<Bool>(false)
     let gate = DispatchSemaphore(value: 0)

@@ -1,9 +1,9 @@
 // Life of connections: pipelining, keep-alive and close, limits, drain, upgrades, unix sockets. Timeouts are tested on the simulated clock.
 
 import Glibc
-import Synchronization
 import TestSupport
 import Testing
+import UringBase
 import UringHTTP
 import UringServer
 
@@ -139,7 +139,7 @@ import UringServer
     // MARK: the end of a server
 
     @Test func drainFinishesWhatIsUnderWay() throws {
-        let began = Mutex(false)
+        let began = Locked(false)
         var server: TestServer? = try TestServer(unix: true) { request, response in
             var sent = 0
             response.stream { writer in
@@ -156,7 +156,7 @@ import UringServer
         _ = try idle.readResponse(toHead: true)
         try unsafe busy.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
         while !began.withLock({ $0 }) { sched_yield() }
-        let body = Mutex<Int?>(nil)
+        let body = Locked<Int?>(nil)
         // The client of the response under way reads while the server stops.
         let reader = Reader {
             let response = unsafe try? busy.readResponse()

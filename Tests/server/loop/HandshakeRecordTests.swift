@@ -1,9 +1,9 @@
 // Handshakes of a real client as the hook and the figures have them: full, resumed in every way, fallen back, failed, left.
 
 import Glibc
-import Synchronization
 import TestSupport
 import Testing
+import UringBase
 import UringServer
 
 @Suite(.timeLimit(.minutes(3))) struct HandshakeRecordTests {
@@ -65,7 +65,7 @@ import UringServer
     }
 
     private final class Records: Sendable {
-        private let all = Mutex<[HandshakeRecord]>([])
+        private let all = Locked<[HandshakeRecord]>([])
         var count: Int { all.withLock { $0.count } }
         func add(_ record: HandshakeRecord) { all.withLock { $0.append(record) } }
 

@@ -1,8 +1,8 @@
 // A loop's own figures (M11) and the report of a handler that holds it (M12), against a server in the process.
 
-import Synchronization
 import TestSupport
 import Testing
+import UringBase
 import UringServer
 
 @Suite struct LoopFigureTests {
@@ -38,7 +38,7 @@ import UringServer
 
     @Test func aHandlerThatHoldsItsLoopIsReportedWithItsRouteAndDuration() throws {
         final class Stalls: ServerReporter {
-            let seen = Mutex<[LoopStall]>([])
+            let seen = Locked<[LoopStall]>([])
             func stalled(_ stall: LoopStall) { seen.withLock { $0.append(stall) } }
             func handlerFailed(_ route: String, _ error: any Error) {}
             func fieldRefused(_ route: String) {}

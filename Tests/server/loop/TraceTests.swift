@@ -1,9 +1,9 @@
 // Hooks of ServerTrace: which are called, in which order, with what, for each way that a connection and a request can go.
 
 import Glibc
-import Synchronization
 import TestSupport
 import Testing
+import UringBase
 import UringServer
 
 @Suite(.timeLimit(.minutes(2))) struct TraceTests {
@@ -14,7 +14,7 @@ import UringServer
             var moments: [TraceMoment] = []
             var connections: Set<UInt64> = []
         }
-        private let state = Mutex(State())
+        private let state = Locked(State())
 
         var lines: [String] { state.withLock { $0.lines } }
         /// Those of one request.

@@ -1,9 +1,9 @@
 // Passwords kept as slow hashes: which files are taken, who gets in, what is verified how often, and that every kind of handler can stand behind a verification.
 
 import Glibc
-import Synchronization
 import TestSupport
 import Testing
+import UringBase
 import UringHTTP
 
 @testable import UringServer
@@ -43,8 +43,8 @@ import UringTLS
 
     /// Counts what is asked, and waits until it is let go.
     private final class Gate: Sendable {
-        let calls = Mutex<[String]>([])
-        let isOpen = Mutex(true)
+        let calls = Locked<[String]>([])
+        let isOpen = Locked(true)
         var count: Int { calls.withLock { $0.count } }
         var file: PasswordFile {
             get throws {
@@ -128,7 +128,7 @@ import UringTLS
     @Test func clientsLeave() throws {
         let gate = Gate()
         gate.isOpen.withLock { $0 = false }
-        let calls = Mutex(0)
+        let calls = Locked(0)
         let server = try Self.server(gate.file) { router in router.get("/") { _, response in calls.withLock { $0 += 1 } } }
         do {
             let client = try server.client()

@@ -1,9 +1,9 @@
 // Proxied exchanges on real sockets: what reaches the other server, what comes back, and every way in which either side ends early.
 
 import Glibc
-import Synchronization
 import TestSupport
 import Testing
+import UringBase
 import UringHTTP
 
 @testable import UringServer
@@ -12,14 +12,14 @@ import UringHTTP
 final class TestDirector: ProxyDirector {
     let pools: [UpstreamPool]
     let attemptsMax: Int
-    let log: Mutex<[String]>
+    let log: Locked<[String]>
     private var free: [ProxyExchange] = []
     private var chosen = 0
 
     init(_ response: borrowing Response, _ ports: [UInt16], attemptsMax: Int, _ options: HTTPClientOptions) {
         pools = ports.map { UpstreamPool(on: response, isSecure: false, host: "127.0.0.1", port: $0, options) }
         self.attemptsMax = attemptsMax
-        log = Mutex([])
+        log = Locked([])
     }
 
     func note(_ text: String) { log.withLock { $0.append(text) } }
@@ -50,7 +50,7 @@ final class TestProxy: Sendable {
     private let directors: Directors
 
     private final class Directors: Sendable {
-        let made = Mutex<[ObjectIdentifier: TestDirectorBox]>([:])
+        let made = Locked<[ObjectIdentifier: TestDirectorBox]>([:])
     }
     /// The one loop of the test's server alone touches it; the test reads its log.
     final class TestDirectorBox: @unchecked Sendable {

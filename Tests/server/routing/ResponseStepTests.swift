@@ -1,9 +1,9 @@
 // Steps before sending, and values that middleware leaves for handlers: on every kind of response, HTTP/1.1 and HTTP/2.
 
 import Foundation
-import Synchronization
 import TestSupport
 import Testing
+import UringBase
 import UringHTTP
 import UringServer
 
@@ -239,7 +239,7 @@ import UringServer
 
 /// Counts from any thread.
 final class Counter: Sendable {
-    private let value = Mutex<UInt64>(0)
+    private let value = Locked<UInt64>(0)
     var sum: UInt64 { value.withLock { $0 } }
     func add(_ more: UInt64) { value.withLock { $0 += more } }
 }

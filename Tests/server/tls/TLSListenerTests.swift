@@ -1,9 +1,9 @@
 // Listeners with TLS as a program makes them: by the public API alone, against openssl and curl. What may go wrong with files is told before anything listens.
 
 import Glibc
-import Synchronization
 import TestSupport
 import Testing
+import UringBase
 import UringServer
 
 /// A server whose listeners a test chooses; stops with its object.
@@ -268,7 +268,7 @@ private final class Listening {
 
     /// Not advised, for it reads files on the loop, but no dead end: an administration's handler may ask for it.
     @Test func reloadFromAHandler() throws {
-        let holder = Mutex<RunningServer?>(nil)
+        let holder = Locked<RunningServer?>(nil)
         var options = ServerOptions()
         options.loops = .count(2)
         let running = try Server(listeners: [Listener("127.0.0.1:0", tls: files)], options: options) { request, response in

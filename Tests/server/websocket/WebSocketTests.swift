@@ -1,16 +1,16 @@
 // WebSockets of a server, on HTTP/1.1, over real sockets.
 
 import Glibc
-import Synchronization
 import TestSupport
 import Testing
 
+import UringBase
 @testable import UringServer
 
 /// What a handler was told, for a test to read from another thread.
 final class EventLog: Sendable {
-    private let lines = Mutex<[String]>([])
-    private let handles = Mutex<[WebSocketHandle]>([])
+    private let lines = Locked<[String]>([])
+    private let handles = Locked<[WebSocketHandle]>([])
     var all: [String] { lines.withLock { $0 } }
     var sockets: [WebSocketHandle] { handles.withLock { $0 } }
 

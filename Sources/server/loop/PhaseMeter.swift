@@ -1,0 +1,116 @@
+// PhaseMeter: where a loop's time goes, by layer. One turn of many is looked at closely: at each boundary the time since the last goes to the layer that ends there. Written
+// by the loop alone; others read a copy in its snapshot.
+//
+// The other turns pay one test at each boundary. A turn that is looked at pays two readings of the thread's CPU clock around `enter`, and one of the tick counter at each
+// boundary (docs/ARCHITECTURE.md, "Where a request's time goes", has what that comes to).
+
+internal import UringBase
+internal import UringRing
+
+/// A layer of the server's work, in the order in which a request passes them.
+public enum LoopPhase: UInt8, CaseIterable, Sendable {
+    /// The kernel's work within `io_uring_enter`: receiving, sending, accepting. CPU time, without the wait.
+    case kernel
+    /// From a completion to its connection: the loop's own bookkeeping, timers and messages too.
+    case dispatch
+    /// TLS handshakes.
+    case handshake
+    /// TLS records of requests.
+    case decrypt
+    /// Request heads and bodies, HTTP/2 frames and HPACK too.
+    case parse
+    /// Routing, filters, middleware and the handler. Async handlers too, while they run.
+    case handler
+    /// Heads and bodies of responses.
+    case serialise
+    /// TLS records of responses.
+    case encrypt
+    /// Sends that are got ready for the kernel.
+    case send
+}
+
+/// What a loop's sampled turns took, layer by layer. Counts are since its start.
+public struct LoopPhases: Sendable {
+    /// Turns that were looked at.
+    public let turns: UInt64
+    /// Requests whose handlers returned in them.
+    public let requests: UInt64
+    /// Nanoseconds of all sampled turns, by layer, in the order of `LoopPhase.allCases`.
+    public let nanoseconds: [UInt64]
+    /// Nanoseconds from the moment that the kernel handed a turn's completions over until a sampled request was parsed: its wait for the requests before it, at least.
+    public let queue: LoopDistribution
+    /// Nanoseconds that the handlers of sampled requests took.
+    public let handler: LoopDistribution
+}
+
+@unsafe
+struct PhaseMeter: ~Copyable {
+    /// A turn in this many is looked at. A prime, so that it keeps no step with what comes in rounds.
+    static var period: UInt32 { 61 }
+
+    /// The turn under way is looked at.
+    private(set) var isSampling = false
+    private var countdown: UInt32 = 1
+    /// Ticks at the last boundary, and when the completions of the turn were handed over.
+    private var last: UInt64 = 0
+    private var began: UInt64 = 0
+    private var turns: UInt64 = 0
+    private var requests: UInt64 = 0
+    /// Ticks; the kernel's are nanoseconds.
+    private var totals = InlineArray<9, UInt64>(repeating: 0)
+    private var queue = Histogram()
+    private var handler = Histogram()
+
+    /// The kernel has handed over what a turn works on.
+    @inline(__always)
+    mutating func turnBegins(_ ticks: @autoclosure () -> UInt64) {
+        unsafe countdown &-= 1
+        guard unsafe countdown == 0 else { return }
+        unsafe countdown = unsafe Self.period
+        unsafe isSampling = true
+        unsafe last = ticks()
+        unsafe began = unsafe last
+        unsafe turns &+= 1
+    }
+
+    /// All work of a turn is done, and so is the kernel's, which took `kernelNs` of the thread's CPU time.
+    mutating func turnEnds(kernelNs: UInt64) {
+        unsafe isSampling = false
+        unsafe totals[Int(LoopPhase.kernel.rawValue)] &+= kernelNs
+    }
+
+    /// The time since the last boundary was `phase`'s.
+    mutating func mark(_ phase: LoopPhase, _ ticks: UInt64) {
+        unsafe totals[Int(phase.rawValue)] &+= ticks &- last
+        unsafe last = ticks
+    }
+
+    /// A head is parsed.
+    mutating func parsed(_ ticks: UInt64, _ nanoseconds: (UInt64) -> UInt64) {
+        unsafe mark(.parse, ticks)
+        unsafe queue.record(nanoseconds(ticks &- began))
+    }
+
+    /// A handler's call has returned.
+    mutating func handled(_ ticks: UInt64, _ nanoseconds: (UInt64) -> UInt64) {
+        unsafe requests &+= 1
+        unsafe handler.record(nanoseconds(ticks &- last))
+        unsafe mark(.handler, ticks)
+    }
+
+    borrowing func snapshot(_ nanoseconds: (UInt64) -> UInt64) -> LoopPhases {
+        let spent = LoopPhase.allCases.map { phase in
+            let total = unsafe totals[Int(phase.rawValue)]
+            return phase == .kernel ? total : nanoseconds(total)
+        }
+        return unsafe LoopPhases(turns: turns, requests: requests, nanoseconds: spent, queue: LoopDistribution(queue), handler: LoopDistribution(handler))
+    }
+}
+
+extension Loop {
+    /// A boundary: what was done since the last belongs to `phase`.
+    @inline(__always)
+    func mark(_ phase: LoopPhase) {
+        if unsafe meter.pointee.phases.isSampling { unsafe meter.pointee.phases.mark(phase, kernel.ticks()) }
+    }
+}
