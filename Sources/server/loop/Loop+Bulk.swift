@@ -18,18 +18,15 @@ extension Loop {
     private static var bulkMemoryBytes: Int { ChunkPool.largeBytes }
     /// What is smaller is copied: memory of this size is not worth being held for it.
     private static var queuedBulkMin: Int { bulkBytes / 4 }
-    /// A server's response that is longer by as much than what has come is received in bulk from there on. Less is four receive buffers, which cost no more.
-    private static var responseBulkMin: UInt64 { 32 * 1024 }
+    /// A body that is longer by as much than what has come is received in bulk from there on. Less is four receive buffers, which cost no more.
+    private static var bulkMin: UInt64 { 32 * 1024 }
     /// Connections with such memory at a time, 4.5 MiB of it: others go on with receive buffers.
     private static var bulksMax: Int { 64 }
 
     /// Arms a receive into memory of the connection's own. False: it receives as ever.
     func armBulk(_ connection: UnsafeMutablePointer<Connection>) -> Bool {
         let body = unsafe connection.pointee.body
-        guard unsafe mayBeBulky(connection) else {
-            unsafe connection.pointee.flags.remove(.bulky)
-            return false
-        }
+        guard unsafe mayBeBulky(connection) else { return false }
         guard unsafe body.chunked || body.remaining > UInt64(buffers.pointee.bytesEach), let memory = unsafe takeBulk() else { return false }
         let sqe = unsafe entry()
         let room = unsafe connection.pointee.flags.contains(.outgoing) ? Self.bulkMemoryBytes : Self.bulkBytes
@@ -50,9 +47,9 @@ extension Loop {
     /// A piece of such a body has come: is it worth more memory than a receive buffer, from the next receive on?
     /// - Parameter awaited: what was to come before.
     func watchSpeed(_ connection: UnsafeMutablePointer<Connection>, _ count: Int, isBulk: Bool, awaited: UInt64) {
-        let (isOutgoing, remaining) = unsafe (connection.pointee.flags.contains(.outgoing), connection.pointee.body.remaining)
-        // A server's response, whose head comes alone as often as not: it says itself how long it is.
-        let beginsLong = isOutgoing && awaited == 0 && remaining > Self.responseBulkMin && remaining < .max
+        let remaining = unsafe connection.pointee.body.remaining
+        // A server's head, which comes alone as often as not: it says itself how long its body is. Clients must show that they are fast, or promises would take all such memory.
+        let beginsLong = unsafe connection.pointee.flags.contains(.outgoing) && awaited == 0 && remaining > Self.bulkMin && remaining < .max
         // A quarter, or a client whose writes are somewhat smaller would change to and fro.
         guard unsafe beginsLong || count >= (isBulk ? Self.bulkBytes / 4 : buffers.pointee.bytesEach) else {
             // Not the last piece of a body, which is as large as it is; nor what a multishot brings before its cancellation is seen.
@@ -62,8 +59,8 @@ extension Loop {
         }
         unsafe connection.pointee.flags.insert(.bulky)
         // What its multishot still brings comes before that has ended.
-        // A server's connection stays so from one response to the next (`armReceive`): it is cancelled once.
-        let isWorthIt = unsafe connection.pointee.body.chunked || remaining > (isOutgoing ? Self.responseBulkMin : UInt64(Self.bulkBytes))
+        // The connection stays so from one body to the next (`armReceive`): it is cancelled once.
+        let isWorthIt = unsafe connection.pointee.body.chunked || remaining > Self.bulkMin
         if unsafe isWorthIt && connection.pointee.receive == .multishot && state.pointee.bulks < Self.bulksMax { unsafe cancelReceive(connection) }
     }
 
@@ -127,10 +124,10 @@ extension Loop {
         return header &+ count &+ behind
     }
 
-    /// The first piece of a server's long response has been handed on, and the next ones come in bulk: the client's output waits for one enter that does not block,
+    /// The first piece of a long body has been handed on, and the next ones come in bulk: the other side's output waits for one enter that does not block,
     /// because they are here already as a rule, and leave in the same send.
     func delayRelayed() {
-        guard let client = unsafe state.pointee.relayedTo else { return }
-        if unsafe client.pointee.flags.contains(.dirty) { unsafe client.pointee.flags.insert(.delayed) }
+        guard let other = unsafe state.pointee.relayedTo else { return }
+        if unsafe other.pointee.flags.contains(.dirty) { unsafe other.pointee.flags.insert(.delayed) }
     }
 }

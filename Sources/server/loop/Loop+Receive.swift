@@ -16,7 +16,7 @@ extension Loop {
             unsafe connection.pointee.machine.stepWhenSent != .close
         else { return }
         if unsafe connection.pointee.flags.contains(.bulky), unsafe armBulk(connection) { return }
-        // A server whose last response came in bulk: its next one begins in a receive buffer, and a multishot would have to be cancelled behind that.
+        // The last body came in bulk: the next message begins in a receive buffer, and a multishot would have to be cancelled behind that.
         let multishot = unsafe connection.pointee.flags.contains(.keptAlive) && !connection.pointee.flags.contains(.bulky) && kernel.features.multishotReceive
         let sqe = unsafe entry()
         unsafe ur_prep_recv(sqe, connection.pointee.fd, BufferRing.group, multishot)
@@ -109,7 +109,13 @@ extension Loop {
                 return unsafe perform(connection, connection.pointee.machine.abort())
             }
         }
-        if result > 0, unsafe mayBeBulky(connection) { unsafe watchSpeed(connection, Int(result), isBulk: isBulk, awaited: awaited) }
+        if result > 0 {
+            if unsafe mayBeBulky(connection) {
+                unsafe watchSpeed(connection, Int(result), isBulk: isBulk, awaited: awaited)
+            } else if !isBulk {
+                unsafe connection.pointee.flags.remove(.bulky)
+            }
+        }
         guard unsafe connection.pointee.receive == .none else { return }
         unsafe swap(&bulk, &state.pointee.spareBulk)
         unsafe armReceive(connection)

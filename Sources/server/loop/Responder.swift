@@ -222,7 +222,7 @@ extension Loop {
 
     /// A server is held back when its client has as much output waiting, and goes on when there is room for output again (`KeepAlivePolicy.outputBytesMax`, less): so that what comes
     /// of it in one turn leaves in one send, and the next is received meanwhile.
-    private static var relayedBytesMax: UInt64 { 256 * 1024 }
+    static var relayedBytesMax: UInt64 { 256 * 1024 }
 
     fileprivate func relay(_ responder: Responder, _ connection: UnsafeMutablePointer<Connection>, _ bytes: UnsafePointer<UInt8>, _ count: Int) -> Bool {
         guard let exchange = unsafe connection.pointee.exchange?.takeUnretainedValue(), exchange.responder === responder, exchange.isRelayed else { return true }
