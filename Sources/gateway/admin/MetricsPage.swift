@@ -43,6 +43,8 @@ package struct MetricsPage {
         writePhases(&sink)
         writeActivities(&sink)
         writeStalls(&sink)
+        writeUpstreams(&sink)
+        writeBreakers(&sink)
         writeAccessLog(&sink)
         writeProcess(&sink)
         writer.finish(to: &sink)

@@ -78,9 +78,13 @@ extension HTTP1ClientTransport {
             end(number)
             return false
         }
-        arm(link)
         // What came in bulk and costs no copy may lie here in larger measure: it is sent while the next is received.
-        if link.hasRoom || wasGiven && link.pendingBytes < Loop.relayedBytesMax { return true }
+        if link.hasRoom || wasGiven && link.pendingBytes < Loop.relayedBytesMax {
+            arm(link)
+            return true
+        }
+        holdBack(link)
+        arm(link)
         link.tellWhenRoom()
         return false
     }
