@@ -27,9 +27,10 @@ package struct ChunkPool: ~Copyable {
     private var freshBase: UnsafeMutableRawPointer?
     /// Pieces of `largeBytes` that were given back. malloc would return their pages to the system and fetch others, some microseconds for each piece of a large body.
     private var freeLarge: [UnsafeMutableRawPointer] = unsafe []
-    private static let largeBytes = 64 * 1024
-    /// 2 MiB: as much as is under way at once on a loop with a few dozen large bodies.
-    private static let freeLargeMax = 32
+    /// 72 KiB: 64 KiB, as bodies and their pieces often are, with a head in front.
+    package static let largeBytes = 72 * 1024
+    /// 4.5 MiB: as much as is under way at once on a loop with a few dozen large bodies.
+    private static let freeLargeMax = 64
     private var freshCount = 0
 
     /// Blocks that are out now, larger ones counted as the blocks they would fill.

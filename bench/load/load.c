@@ -104,7 +104,7 @@ static void turn(uint64_t until) {
   if (arrival < deadline) deadline = arrival;
   // A sleep that ends for an arrival ends late, which would count as the server's latency: the last stretch is spun.
   uint64_t now = clock_ns();
-  if (arrival == deadline && arrival != UINT64_MAX) deadline = arrival > now + SPIN_NS ? arrival - SPIN_NS : now;
+  if (!load.options.no_spin && arrival == deadline && arrival != UINT64_MAX) deadline = arrival > now + SPIN_NS ? arrival - SPIN_NS : now;
   io_turn(deadline);
   if (load.options.rate > 0) drive_arrivals(load.now_ns);
   if (load.now_ns >= next_tick_ns) {

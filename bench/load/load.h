@@ -19,7 +19,7 @@ struct options {
   unsigned connections, pipeline, idle;
   double seconds, warmup, timeout, rate;  // rate in requests per second over all connections; 0: closed loop
   uint64_t requests;      // stop after as many; 0: after `seconds`
-  bool close, gate, hold, allow_vary, text;
+  bool close, gate, hold, allow_vary, text, no_spin;
   int watch[WATCH_MAX];   // processes whose CPU time is read at both ends of the measured window
   unsigned watch_count;
 };

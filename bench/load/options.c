@@ -16,6 +16,7 @@ static const char usage[] =
   "  --gate            after the warm-up print 'ready' on standard error and wait for a line of standard input; at the\n"
   "                    end keep the connections open until standard input ends\n"
   "  --watch PID       report the CPU time PID spends in the measured window (repeatable)\n"
+  "  --no-spin         sleep until a request is due: late by a timer's slack, but the core is left to others\n"
   "  --allow-vary      responses may differ in length            --text          also print the result for people\n";
 
 _Noreturn static void misuse(const char *what, const char *value) {
@@ -41,7 +42,8 @@ void parse_options(int argc, char **argv, struct options *o) {
     {"connections", 1, 0, 'n'}, {"pipeline", 1, 0, 'p'}, {"duration", 1, 0, 'd'},   {"warmup", 1, 0, 'w'}, {"requests", 1, 0, 'r'},
     {"rate", 1, 0, 'R'},        {"close", 0, 0, 'c'},    {"path", 1, 0, 'P'},       {"host", 1, 0, 'H'},   {"header", 1, 0, 'h'},
     {"unix", 1, 0, 'u'},        {"timeout", 1, 0, 't'},  {"idle", 1, 0, 'i'},       {"hold", 0, 0, 'o'},   {"gate", 0, 0, 'g'},
-    {"watch", 1, 0, 'W'},       {"allow-vary", 0, 0, 'v'}, {"text", 0, 0, 'T'},     {0}};
+    {"watch", 1, 0, 'W'},       {"allow-vary", 0, 0, 'v'}, {"text", 0, 0, 'T'},
+    {"no-spin", 0, 0, 'S'},     {0}};
   *o = (struct options){.address = "127.0.0.1:8080", .path = "/", .connections = 64, .pipeline = 1, .seconds = 2, .timeout = 5};
   for (int c; (c = getopt_long(argc, argv, "", table, 0)) != -1;) {
     switch (c) {
@@ -66,6 +68,7 @@ void parse_options(int argc, char **argv, struct options *o) {
         break;
       case 'v': o->allow_vary = true; break;
       case 'T': o->text = true; break;
+      case 'S': o->no_spin = true; break;
       default: fputs(usage, stderr); exit(2);
     }
   }

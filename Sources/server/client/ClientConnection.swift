@@ -5,6 +5,7 @@ internal import UringBase
 package import UringTLS
 
 /// Its loop's thread alone calls it; it is Sendable so that tasks of that loop can be handed one.
+@safe
 package class ClientConnection: OutgoingTunnel, @unchecked Sendable {
     let pool: ClientPool
     let clients: LoopClients
@@ -18,10 +19,16 @@ package class ClientConnection: OutgoingTunnel, @unchecked Sendable {
     /// To be closed behind what is under way.
     var isRetiring = false
 
-    init(_ pool: ClientPool, _ handle: Handle) { (self.pool, clients, self.handle) = (pool, pool.clients, handle) }
+    /// Its loop tells it of the connection's end, and is looked at before that alone: nothing is counted.
+    private unowned(unsafe) let loop: Loop
 
-    var link: TunnelLink? { handle.flatMap { clients.loop.tunnelLink($0) } }
-    var now: UInt64 { unsafe clients.loop.state.pointee.now }
+    init(_ pool: ClientPool, _ handle: Handle) {
+        (self.pool, clients, self.handle) = (pool, pool.clients, handle)
+        unsafe loop = pool.clients.loop
+    }
+
+    var link: TunnelLink? { handle.flatMap { unsafe loop.tunnelLink($0) } }
+    var now: UInt64 { unsafe loop.state.pointee.now }
 
     /// It is over, or somebody else's: the pool forgets it. May be repeated.
     func leave() {

@@ -72,12 +72,14 @@ extension HTTP1ClientTransport {
             }
             bodyLeft -= UInt64(bytes.count)
         }
-        if unsafe !bytes.isEmpty { guard unsafe sendPiece(bytes, link) else { return false } }
+        var wasGiven = false
+        if unsafe !bytes.isEmpty { guard unsafe sendPiece(bytes, link, &wasGiven) else { return false } }
         if isLast {
             end(number)
             return false
         }
-        if link.hasRoom {
+        // What came in bulk and costs no copy may lie here in larger measure: it is sent while the next is received.
+        if link.hasRoom || wasGiven && link.pendingBytes < Loop.relayedBytesMax {
             arm(link)
             return true
         }
@@ -87,7 +89,12 @@ extension HTTP1ClientTransport {
         return false
     }
 
-    private func sendPiece(_ bytes: UnsafeRawBufferPointer, _ link: TunnelLink) -> Bool {
+    private func sendPiece(_ bytes: UnsafeRawBufferPointer, _ link: TunnelLink, _ wasGiven: inout Bool) -> Bool {
+        if !isChunked, let start = bytes.baseAddress, unsafe link.give(start.assumingMemoryBound(to: UInt8.self), bytes.count) {
+            queued(bytes.count, link)
+            wasGiven = true
+            return true
+        }
         var (done, sent) = (0, 0)
         while done < bytes.count {
             let count = min(bytes.count - done, Self.pieceBytes)

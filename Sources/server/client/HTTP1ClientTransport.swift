@@ -10,8 +10,14 @@ internal import UringHTTP1
 internal import UringRing
 internal import UringTLS
 
+@safe
 final class HTTP1ClientTransport: ClientConnection, @unchecked Sendable {
-    var machine: ClientExchangeMachine
+    /// Behind a pointer, as the loop's own state is: a call that changes it is no access of this object's that is to be checked while it runs.
+    private let machineMemory: UnsafeMutablePointer<ClientExchangeMachine>
+    var machine: ClientExchangeMachine {
+        @inline(__always) _read { yield unsafe machineMemory.pointee }
+        @inline(__always) _modify { yield unsafe &machineMemory.pointee }
+    }
     var reader: ResponseBodyReader?
     var method = HTTPMethod.get
     /// Of the request under way; and what is left of a counted body.
@@ -28,8 +34,15 @@ final class HTTP1ClientTransport: ClientConnection, @unchecked Sendable {
     var exchange: UInt64 = 0
 
     override init(_ pool: ClientPool, _ handle: Handle) {
-        machine = ClientExchangeMachine(connectedAt: unsafe pool.clients.loop.state.pointee.now, pool.policy)
+        // Allocated here, freed in deinit, never moved.
+        unsafe machineMemory = .allocate(capacity: 1)
+        unsafe machineMemory.initialize(to: ClientExchangeMachine(connectedAt: pool.clients.loop.state.pointee.now, pool.policy))
         super.init(pool, handle)
+    }
+
+    deinit {
+        unsafe machineMemory.deinitialize(count: 1)
+        unsafe machineMemory.deallocate()
     }
 
     var policy: ClientPolicy { pool.policy }

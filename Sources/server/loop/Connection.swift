@@ -126,6 +126,8 @@ struct Connection {
         static let connecting = Flags(rawValue: 1 << 21)
         /// The body under way comes faster than receive buffers are large.
         static let bulky = Flags(rawValue: 1 << 22)
+        /// Its output leaves one turn later (`Loop.delayRelayed`).
+        static let delayed = Flags(rawValue: 1 << 23)
     }
 }
 

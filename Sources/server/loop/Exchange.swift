@@ -32,6 +32,15 @@ final class Exchange {
     var suspendedBody = (0, 0)
     /// What the access log needs, when there is one.
     var logged: LoggedExchange?
+
+    /// A responder's exchange begins anew for its next request. What others than responders use was never set.
+    func reuse() {
+        assert(producer == nil && receiver == nil && worker == nil && body == nil && responder == nil && pendingResponse == nil && suspendedRequest == nil, "BUG: not a responder's exchange")
+        (isRelayed, isChunked, remaining) = (false, false, nil)
+        if upgrade != nil { upgrade = nil }
+        if !trailers.isEmpty { trailers = [] }
+        if logged != nil { logged = nil }
+    }
 }
 
 /// A response under construction that is set aside while the rest of the request arrives. It has a state of its own, which changes places

@@ -9,15 +9,34 @@ internal import UringRing
 
 /// The request of a response that is produced later than its handler call: head bytes and offsets, copied.
 final class LoggedExchange {
-    let bytes: [UInt8]
-    let head: RequestHead
-    let fields: [FieldSlot]
+    /// Memory for a head that is as long is given up with it.
+    private static let keptBytesMax = 4 * 1024
+
+    private(set) var bytes: [UInt8]
+    private(set) var head: RequestHead
+    private(set) var fields: [FieldSlot]
     var status: UInt16
     var route: RouteName?
     var mark: (UInt64, UInt64)
-    let began: UInt64
-    let sentBefore: UInt64
+    private(set) var began: UInt64
+    private(set) var sentBefore: UInt64
     var headBytes: UInt64
+
+    /// Takes another request in place of the one before: no memory is taken when it is not longer. Nobody else may refer to this object.
+    func take(_ context: UnsafeMutablePointer<RequestContext>, _ response: UnsafeMutablePointer<ResponseState>, began: UInt64) {
+        head = unsafe context.pointee.head.pointee
+        bytes.removeAll(keepingCapacity: bytes.capacity <= Self.keptBytesMax)
+        fields.removeAll(keepingCapacity: true)
+        // SAFETY: the request's bytes and slots are readable as long as its context is laid out; they are copied.
+        unsafe bytes.append(contentsOf: UnsafeBufferPointer(start: context.pointee.base, count: head.headLength))
+        unsafe fields.append(contentsOf: UnsafeBufferPointer(start: context.pointee.fields, count: head.fieldCount))
+        status = unsafe response.pointee.status.code
+        route = unsafe response.pointee.routeName
+        mark = unsafe response.pointee.mark
+        sentBefore = unsafe context.pointee.connection.pointee.bytesSent
+        headBytes = unsafe response.pointee.headBytes
+        self.began = began
+    }
 
     init(_ context: UnsafeMutablePointer<RequestContext>, _ response: UnsafeMutablePointer<ResponseState>, began: UInt64) {
         head = unsafe context.pointee.head.pointee

@@ -16,7 +16,8 @@ extension Loop {
             unsafe connection.pointee.machine.stepWhenSent != .close
         else { return }
         if unsafe connection.pointee.flags.contains(.bulky), unsafe armBulk(connection) { return }
-        let multishot = unsafe connection.pointee.flags.contains(.keptAlive) && kernel.features.multishotReceive
+        // The last body came in bulk: the next message begins in a receive buffer, and a multishot would have to be cancelled behind that.
+        let multishot = unsafe connection.pointee.flags.contains(.keptAlive) && !connection.pointee.flags.contains(.bulky) && kernel.features.multishotReceive
         let sqe = unsafe entry()
         unsafe ur_prep_recv(sqe, connection.pointee.fd, BufferRing.group, multishot)
         unsafe ur_sqe_tag(sqe, Operation(.receive, connection.pointee.handle).raw, UInt32(1) << UInt32(IOSQE_BUFFER_SELECT_BIT))
@@ -65,6 +66,9 @@ extension Loop {
             unsafe bytes = UnsafeMutableRawPointer(bulk)
         }
         defer { unsafe dropBulk(bulk) }
+        let isBulk = unsafe bulk != nil
+        unsafe state.pointee.relayedTo = nil
+        let awaited = unsafe connection.pointee.body.remaining
         if flags & UInt32(IORING_CQE_F_MORE) == 0 {
             unsafe connection.pointee.receive = .none
             unsafe connection.pointee.operations &-= 1
@@ -80,6 +84,8 @@ extension Loop {
             let bytes = unsafe bytes.assumingMemoryBound(to: UInt8.self)
             if unsafe connection.pointee.flags.contains(.secure) {
                 unsafe receivedSealed(connection, bytes, Int(result))
+            } else if isBulk {
+                if unsafe !bulkInput(connection, bytes, Int(result)) { unsafe bulk = nil }
             } else {
                 unsafe input(connection, bytes, Int(result))
             }
@@ -103,11 +109,18 @@ extension Loop {
                 return unsafe perform(connection, connection.pointee.machine.abort())
             }
         }
-        if unsafe mayBeBulky(connection) { unsafe watchSpeed(connection, Int(result), isBulk: bulk != nil) }
+        if result > 0 {
+            if unsafe mayBeBulky(connection) {
+                unsafe watchSpeed(connection, Int(result), isBulk: isBulk, awaited: awaited)
+            } else if !isBulk {
+                unsafe connection.pointee.flags.remove(.bulky)
+            }
+        }
         guard unsafe connection.pointee.receive == .none else { return }
         unsafe swap(&bulk, &state.pointee.spareBulk)
         unsafe armReceive(connection)
         unsafe swap(&bulk, &state.pointee.spareBulk)
+        if unsafe !isBulk && connection.pointee.receive == .bulk { delayRelayed() }
     }
 
     /// Buffers are back: connections that found none receive again.

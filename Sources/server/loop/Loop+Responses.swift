@@ -229,21 +229,27 @@ extension Loop {
             exchange.remaining = remaining &- UInt64(count)
         }
         if exchange.isChunked {
-            guard let out = unsafe reserve(connection, count &+ 20) else { return true }
-            var at = unsafe ResponseEncoder.writeChunkHeader(size: UInt64(count), to: out)
-            unsafe memcpy(out + at, piece, count)
-            at &+= count
-            unsafe out[at] = 13
-            unsafe out[at &+ 1] = 10
-            bytes = at &+ 2
-            unsafe commit(connection, bytes)
-        } else {
+            guard let framed = unsafe queueBulkChunk(connection, piece, count) ?? appendChunk(connection, piece, count) else { return true }
+            bytes = framed
+        } else if unsafe !queueBulk(connection, piece, count) {
             unsafe appendOutput(connection, piece, count)
             if unsafe connection.pointee.flags.contains(.closing) { return true }
         }
         unsafe connection.pointee.machine.outputQueued(UInt64(bytes), now: state.pointee.now, settings.pointee.policy)
         unsafe markDirty(connection)
         return true
+    }
+
+    /// A piece as one chunk; answers its bytes with the coding's, nil when memory is refused.
+    private func appendChunk(_ connection: UnsafeMutablePointer<Connection>, _ piece: UnsafePointer<UInt8>, _ count: Int) -> Int? {
+        guard let out = unsafe reserve(connection, count &+ 20) else { return nil }
+        var at = unsafe ResponseEncoder.writeChunkHeader(size: UInt64(count), to: out)
+        unsafe memcpy(out + at, piece, count)
+        at &+= count
+        unsafe out[at] = 13
+        unsafe out[at &+ 1] = 10
+        unsafe commit(connection, at &+ 2)
+        return at &+ 2
     }
 
     /// All content is queued; `trailerText` holds the fields behind it.

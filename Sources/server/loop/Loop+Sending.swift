@@ -29,6 +29,12 @@ extension Loop {
             let connection = unsafe state.pointee.dirty[index]
             index = index &+ 1 == count ? 0 : index &+ 1
             guard unsafe connection.pointee.flags.contains(.dirty) else { continue }
+            if unsafe connection.pointee.flags.contains(.delayed) {
+                // In the next turn, which does not wait.
+                unsafe connection.pointee.flags.remove(.delayed)
+                unsafe state.pointee.dirty.append(connection)
+                continue
+            }
             unsafe connection.pointee.flags.remove(.dirty)
             guard unsafe connection.pointee.flags.isDisjoint(with: .closing), unsafe connection.pointee.sending == .none else { continue }
             if let http2 = unsafe connection.pointee.http2 {

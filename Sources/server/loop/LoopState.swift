@@ -133,6 +133,10 @@ struct LoopState {
     /// Connections that have memory for a large body, and such memory that has just become free.
     var bulks = 0
     var spareBulk: UnsafeMutablePointer<UInt8>?
+    /// What is being handed on, as long as nobody has taken its memory (`queueBulk`).
+    var bulkAtHand: UnsafeMutablePointer<UInt8>?
+    /// Whose output has grown by the receive that is being worked off. Slots stay in place until the end of the turn.
+    var relayedTo: UnsafeMutablePointer<Connection>?
     /// Connections in the middle of a TLS handshake.
     var handshakes = 0
     var formerContexts = FormerContexts()

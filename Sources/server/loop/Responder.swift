@@ -26,6 +26,9 @@ package class Responder {
     fileprivate var waiting: Handle?
     /// Its head has been written, and content follows by `ResponderLink.relay`.
     fileprivate(set) var isRelaying = false
+    /// What the last request of this responder was kept in, for the next one: unless somebody still has it.
+    private var lastExchange: Exchange?
+    private var lastLogged: LoggedExchange?
 
     init() {
         unsafe state = .allocate(capacity: 1)
@@ -35,6 +38,28 @@ package class Responder {
     deinit {
         unsafe state.pointee.destroy()
         unsafe state.deallocate()
+    }
+
+    /// An exchange that nobody else has.
+    fileprivate final func freshExchange() -> Exchange {
+        if isKnownUniquelyReferenced(&lastExchange), let exchange = lastExchange {
+            exchange.reuse()
+            return exchange
+        }
+        let exchange = Exchange()
+        lastExchange = exchange
+        return exchange
+    }
+
+    /// The request that `context` lays out, copied.
+    fileprivate final func log(_ context: UnsafeMutablePointer<RequestContext>, _ response: UnsafeMutablePointer<ResponseState>, began: UInt64) -> LoggedExchange {
+        if isKnownUniquelyReferenced(&lastLogged), let logged = lastLogged {
+            unsafe logged.take(context, response, began: began)
+            return logged
+        }
+        let logged = unsafe LoggedExchange(context, response, began: began)
+        lastLogged = logged
+        return logged
     }
 
     /// No exchange is left to it.
@@ -121,12 +146,13 @@ extension Loop {
         guard let responder = unsafe response.pointee.responder else { return }
         unsafe response.pointee.responder = nil
         if case .written = unsafe response.pointee.content { unsafe response.pointee.hasSpecialContent = false }
+        if unsafe connection.pointee.exchange == nil { unsafe connection.pointee.exchange = unsafe .passRetained(responder.freshExchange()) }
         let exchange = unsafe makeExchange(connection)
         exchange.responder = responder
         responder.waiting = unsafe connection.pointee.handle
         responder.head = unsafe head.pointee
         responder.isRelaying = false
-        if unsafe state.pointee.observes { exchange.logged = unsafe LoggedExchange(context, response, began: state.pointee.now) }
+        if unsafe state.pointee.observes { exchange.logged = unsafe responder.log(context, response, began: state.pointee.now) }
         unsafe swap(&responder.state.pointee, &response.pointee)
         // Whoever answers watches the time that it takes.
         unsafe connection.pointee.machine.handlerUntimed()
@@ -176,6 +202,7 @@ extension Loop {
         // Its content is produced by calls of `relay`.
         if exchange.isRelayed, unsafe connection.pointee.exchange?.takeUnretainedValue() === exchange {
             responder.isRelaying = true
+            unsafe state.pointee.relayedTo = unsafe connection
             return
         }
         exchange.responder = nil
@@ -193,6 +220,10 @@ extension Loop {
         unsafe connection.pointee.body.mode = .discard
     }
 
+    /// A server is held back when its client has as much output waiting, and goes on when there is room for output again (`KeepAlivePolicy.outputBytesMax`, less): so that what comes
+    /// of it in one turn leaves in one send, and the next is received meanwhile.
+    static var relayedBytesMax: UInt64 { 256 * 1024 }
+
     fileprivate func relay(_ responder: Responder, _ connection: UnsafeMutablePointer<Connection>, _ bytes: UnsafePointer<UInt8>, _ count: Int) -> Bool {
         guard let exchange = unsafe connection.pointee.exchange?.takeUnretainedValue(), exchange.responder === responder, exchange.isRelayed else { return true }
         guard unsafe queuePiece(connection, exchange, bytes, count) else {
@@ -202,7 +233,10 @@ extension Loop {
             return true
         }
         if unsafe connection.pointee.flags.contains(.closing) { return true }
-        return unsafe connection.pointee.machine.hasRoom(settings.pointee.policy)
+        unsafe state.pointee.relayedTo = unsafe connection
+        // A stream has its window.
+        if unsafe connection.pointee.flags.contains(.stream) { return unsafe connection.pointee.machine.hasRoom(settings.pointee.policy) }
+        return unsafe connection.pointee.machine.pendingBytes < max(Self.relayedBytesMax, settings.pointee.policy.outputBytesMax)
     }
 
     fileprivate func endRelay(_ responder: Responder, _ connection: UnsafeMutablePointer<Connection>, _ trailers: RequestHeaders) {

@@ -76,7 +76,23 @@ package struct TunnelLink {
         guard isOpen else { return nil }
         return unsafe loop._withUnsafeGuaranteedRef { unsafe $0.reserveTunnel(connection, count) }
     }
-    package func commit(_ count: Int) { unsafe loop._withUnsafeGuaranteedRef { unsafe $0.commitTunnel(connection, count) } }
+    package func commit(_ count: Int) {
+        unsafe loop._withUnsafeGuaranteedRef { loop in
+            unsafe loop.commitTunnel(connection, count)
+            if unsafe connection.pointee.flags.contains(.outgoing) { unsafe loop.state.pointee.relayedTo = unsafe connection }
+        }
+    }
+
+    /// Takes bytes that a bulk receive of another connection has just brought into the output, without a copy. False: they are none; write them.
+    func give(_ bytes: UnsafePointer<UInt8>, _ count: Int) -> Bool {
+        guard isOpen else { return false }
+        return unsafe loop._withUnsafeGuaranteedRef { loop in
+            guard unsafe loop.queueBulk(connection, bytes, count) else { return false }
+            unsafe connection.pointee.machine.outputQueued(UInt64(count), now: loop.state.pointee.now, loop.settings.pointee.policy)
+            unsafe loop.state.pointee.relayedTo = unsafe connection
+            return true
+        }
+    }
 
     /// Ends the tunnel when all that was written has left.
     package func end() { unsafe loop._withUnsafeGuaranteedRef { unsafe $0.endTunnel(connection) } }

@@ -50,7 +50,9 @@ package final class ProxyExchange: Responder {
     /// Why the last attempt failed, in words; nil when there are no more than its outcome has.
     package internal(set) var fault: HTTPClientError?
 
-    unowned let loop: Loop
+    /// It outlives what its application keeps for it, so nothing is counted.
+    private unowned(unsafe) let itsLoop: Loop
+    var loop: Loop { unsafe itsLoop }
     var director: (any ProxyDirector)?
     var phase = Phase.free
     /// With the server that has been asked.
@@ -81,7 +83,7 @@ package final class ProxyExchange: Responder {
     /// A free one of this loop.
     package init(on response: borrowing Response) {
         // SAFETY: the loop is the one that runs this, and outlives what its application keeps for it.
-        loop = unsafe response.context.pointee.loop._withUnsafeGuaranteedRef { $0 }
+        unsafe itsLoop = unsafe response.context.pointee.loop._withUnsafeGuaranteedRef { $0 }
     }
 
     /// That many closed ones are passed over without asking.
