@@ -67,8 +67,15 @@ import TestSupport
 
     /// Every family is on the page for operators.
     @Test func everyNameIsDocumented() throws {
-        let served = try AdminGateway("access-log: { path: access.log }")
+        let served = try AdminGateway(
+            """
+            access-log: { path: access.log }
+            routes: [{ name: a, match: {}, jwt: { keys: "http://127.0.0.1:1/jwks.json" }, respond: {} }]
+            """)
+        #expect(try served.get("/", "Authorization: Bearer a.b.c\r\n").status == 503)
         let page = try served.ask("/metrics").bodyText
+        let url = "{url=\"http://127.0.0.1:1/jwks.json\"}"
+        #expect(served.sample("uringd_jwt_keys\(url)", in: page) == 0 && served.sample("uringd_jwt_keys_missing_total\(url)", in: page) == 1)
         let file = "\(#filePath)".split(separator: "/").dropLast(4).joined(separator: "/")
         let documented = try SystemFiles(root: "").read("/" + file + "/docs/operators/metrics.md")
         let names = page.split(separator: "\n").filter { $0.hasPrefix("# TYPE ") }.map { String($0.split(separator: " ")[2]) }
