@@ -45,6 +45,21 @@ extension ClientExchangeMachine {
         return .wait
     }
 
+    /// Event **outputHeldBack**: what was handed over as sent waits for the server, which must take some of it within the write timeout. Ends with `outputFlows`, or with the next
+    /// bytes that leave.
+    @inlinable package mutating func outputHeldBack(now: UInt64, _ policy: ClientPolicy) {
+        guard !hasLeft else { return }
+        writeDeadline = now.deadline(after: policy.writeTimeoutNs)
+    }
+
+    /// Event **outputFlows**: there is room for more.
+    @inlinable package mutating func outputFlows() {
+        if pendingBytes == 0 { writeDeadline = .max }
+    }
+
+    /// The write timeout is over.
+    @inlinable package func isWriteLate(now: UInt64) -> Bool { writeDeadline <= now }
+
     /// Event **requestEnded**: the last byte of the body is queued. Without effect when sending was stopped.
     @inlinable package mutating func requestEnded(now: UInt64, _ policy: ClientPolicy) {
         switch sending {

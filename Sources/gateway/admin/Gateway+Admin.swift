@@ -9,7 +9,8 @@ extension Gateway {
     package func figures() -> GatewayFigures {
         var figures = GatewayFigures()
         figures.loops = server.snapshots()
-        let (meters, logs) = (meters, current.logs)
+        let (meters, application) = (meters, current)
+        let logs = application.logs
         let rows = Locked<[RouteRow]>([])
         let lines = Locked<[AccessLogCounters]>([])
         server.onEachLoop { loop in
@@ -21,6 +22,9 @@ extension Gateway {
         figures.accessLog = lines.withLock { $0 }
         figures.process = .current()
         figures.stalls = reporter.stalls.all
+        figures.upstreams = application.upstreams.map { $0.snapshot() }
+        figures.breakers = application.filters.breakerFigures
+        figures.isSurging = application.filters.surge?.isSurging
         figures.backend = server.backend == .epoll ? "epoll" : "uring"
         figures.connectionsMax = server.connectionsMax
         figures.isReady = readiness.current == .serving
@@ -39,7 +43,7 @@ extension Gateway {
     /// Without secrets.
     var configurationPage: JSONValue { configuration.redacted }
 
-    var upstreamsPage: JSONValue { .object(["upstreams": .array(current.upstreams.map(\.page))]) }
+    var upstreamsPage: JSONValue { .object(["upstreams": .array(current.upstreams.map { $0.snapshot().page })]) }
 
     // MARK: reload
 
@@ -96,19 +100,5 @@ extension Gateway {
         var time = timespec()
         unsafe clock_gettime(CLOCK_REALTIME, &time)
         return UInt64(clamping: time.tv_sec) &* 1_000_000_000 &+ UInt64(clamping: time.tv_nsec)
-    }
-}
-
-extension Upstream {
-    /// What `/upstreams` says of it.
-    var page: JSONValue {
-        .object([
-            "name": .string(configuration.name),
-            // Which of them are healthy, ejected or draining belongs here as soon as an upstream tells it.
-            "servers": .array(
-                configuration.servers.map { server in
-                    .object(["address": .string("\(server.address)"), "weight": .integer(UInt64(max(0, server.weight))), "backup": .boolean(server.isBackup)])
-                }),
-        ])
     }
 }

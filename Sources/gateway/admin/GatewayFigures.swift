@@ -10,6 +10,10 @@ package struct GatewayFigures: Sendable {
     package var accessLog: [AccessLogCounters] = []
     package var process = ProcessFigures()
     var stalls: [StallTable.Row] = []
+    var upstreams: [UpstreamSnapshot] = []
+    var breakers: [BreakerFigure] = []
+    /// Nil: nothing is done about surges.
+    var isSurging: Bool?
     /// `uring` or `epoll`.
     package var backend = ""
     package var connectionsMax = 0

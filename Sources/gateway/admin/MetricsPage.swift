@@ -44,6 +44,8 @@ package struct MetricsPage {
         writeActivities(&sink)
         writeStalls(&sink)
         writeKeySources(&sink)
+        writeUpstreams(&sink)
+        writeBreakers(&sink)
         writeAccessLog(&sink)
         writeProcess(&sink)
         writer.finish(to: &sink)

@@ -15,7 +15,7 @@ final class DashboardSampler: Sendable {
         if let newest = lines.last { lastLine.withLock { $0 = newest.number } }
         gateway.history.append(
             DashboardSample.make(
-                gateway.figures(), now: Gateway.wallNs(), events: lines, upstreams: gateway.upstreams.map { $0.snapshot() }))
+                gateway.figures(), now: Gateway.wallNs(), events: lines))
     }
 }
 

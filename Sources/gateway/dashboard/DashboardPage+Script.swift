@@ -168,13 +168,15 @@ extension DashboardPage {
             ["server", row => row.upstream + row.address, row => `${row.upstream}  ${row.address}`], ["state", row => row.state, null, row => row.state === "healthy" ? "good" : "bad"],
             ["under way", row => row.active, row => number(row.active)], ["requests / s", row => row.rate, row => number(row.rate)], ["mean", row => row.mean ?? -1, row => duration(row.mean)],
             ["5xx", row => row.errors, row => row.heads ? (100 * row.errors / row.heads).toFixed(0) + " %" : "–"], ["failures / s", row => row.failed, row => number(row.failed), row => row.failed > 0 && "bad"], ["retries / s", row => row.retries, row => number(row.retries)],
-          ], last.upstreams.flatMap(upstream => upstream.servers.map(server => ({ ...server, upstream: upstream.name, retries: upstream.retries,
-            state: server.draining ? "draining" : server.ejected ? "ejected" : server.healthy ? "healthy" : "unhealthy" }))), "no upstream is configured")
+          ], last.upstreams.flatMap(upstream => upstream.servers.map(server => ({ ...server, upstream: upstream.name, retries: upstream.retries }))), "no upstream is configured")
           table("loops", [
             ["loop", row => row.n], ["connections", row => row.conn, row => number(row.conn)], ["requests / s", row => row.rate, row => number(row.rate)], ["queue depth", row => row.depth, row => number(row.depth)],
             ["batch", row => row.batch, row => number(row.batch)], ["lag", row => row.lag, row => duration(row.lag * 1000)], ["lag p99, ever", row => row.lag99, row => duration(row.lag99)],
             ["wait p99, ever", row => row.queue.p99, row => duration(row.queue.n ? row.queue.p99 : null)], ["malformed / s", row => row.faults, row => number(row.faults)], ["stalls", row => row.stalls, row => number(row.stalls), row => row.stalls > 0 && "bad"],
           ], last.loops, "no loop runs")
+          table("breakers", [
+            ["breaker", row => row.group], ["state", row => row.state, row => row.state.replace("_", " ") + (row.dry ? ", dry run" : ""), row => ["closed", "steady"].includes(row.state) ? "good" : "bad"],
+          ], previous.breakers.concat(previous.surge === undefined ? [] : [{ group: "connections", state: previous.surge ? "surge" : "steady", dry: false }]), "no breaker is configured")
           table("stalls", [
             ["route", row => row.route], ["stalls", row => row.n], ["longest", row => row.max, row => duration(row.max)], ["last", row => row.last, row => new Date(row.last).toLocaleTimeString()],
           ], previous.stalls, "no handler has held a loop up")

@@ -79,6 +79,7 @@ enum DashboardPage {
           </div>
           <section><h2>Routes</h2><div class="wide"><table id="routes"></table></div></section>
           <section><h2>Upstreams</h2><div class="wide"><table id="upstreams"></table></div></section>
+          <section><h2>Breakers and surges</h2><div class="wide"><table id="breakers"></table></div></section>
           <section><h2>Loops</h2><div class="wide"><table id="loops"></table></div></section>
           <section><h2>Stalls, by route</h2><div class="wide"><table id="stalls"></table></div></section>
           <section><h2>Messages</h2><ol id="events"></ol></section>

@@ -9,7 +9,7 @@ enum DashboardSample {
     static let routesMax = 50
     static let upstreamServersMax = 100
 
-    static func make(_ figures: GatewayFigures, now: UInt64, events: [OperationalLog.Line], upstreams: [UpstreamSnapshot]) -> [UInt8] {
+    static func make(_ figures: GatewayFigures, now: UInt64, events: [OperationalLog.Line]) -> [UInt8] {
         JSONValue.object([
             "t": .integer(now / 1_000_000),
             "ready": .boolean(figures.isReady),
@@ -23,7 +23,9 @@ enum DashboardSample {
             "tls": tls(figures.loops),
             "rtt": roundTrips(figures.loops),
             "stalls": .array(figures.stalls.map { .object(["route": .string($0.route), "n": .integer($0.count), "max": .integer($0.maxNs), "last": .integer($0.lastMs)]) }),
-            "upstreams": .array(upstreams.map(upstream)),
+            "upstreams": .array(figures.upstreams.map(upstream)),
+            "breakers": .array(figures.breakers.map { .object(["group": .string($0.group), "state": .string($0.state.word), "dry": .boolean($0.isDryRun)]) }),
+            "surge": figures.isSurging.map { .boolean($0) },
             "events": .array(events.map { .object(["n": .integer($0.number), "t": .integer($0.unixMs), "level": .string($0.level), "text": .string($0.text)]) }),
         ]).compactBytes
     }
@@ -107,7 +109,7 @@ enum DashboardSample {
             "servers": .array(
                 upstream.servers.prefix(upstreamServersMax).map { server in
                     .object([
-                        "address": .string(server.address), "healthy": .boolean(server.isHealthy), "draining": .boolean(server.isDraining), "ejected": .boolean(server.isEjected),
+                        "address": .string(server.address), "state": .string(server.state),
                         "active": .integer(server.active), "requests": .integer(server.requests), "c": numbers(server.responses),
                         "failures": .integer(server.failures.reduce(0, &+)), "ns": .integer(server.headNs),
                     ])

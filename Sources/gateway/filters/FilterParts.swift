@@ -43,6 +43,9 @@ package struct FilterParts: Sendable {
         self.breakers = breakers
     }
 
+    /// What the breakers are doing. Any thread.
+    var breakerFigures: [BreakerFigure] { breakers.map { BreakerFigure(group: $0.group, state: $0.breaker.state, isDryRun: $0.policy.isDryRun) } }
+
     /// No filters: routes of tests and of quick commands.
     package init() {
         (limits, breakers, keySources, surge, routes, clients, log) = ([], [], [], nil, [], ClientAddresses(trusted: []), nil)

@@ -141,6 +141,7 @@ package final class Upstream: Sendable {
         // The exchange watches the time to the response's head, for all attempts together.
         options.headTimeout = .zero
         options.bodyTimeout = .nanoseconds(Int64(clamping: configuration.timeouts.bodyNs))
+        options.writeTimeout = .nanoseconds(Int64(clamping: configuration.timeouts.writeNs))
         options.connectsTo = server.address.connectsTo
         options.protocols = HTTPClientProtocols(configuration.version)
         if let tls { options.tls = tls }

@@ -77,8 +77,12 @@ extension HTTP1ClientTransport {
             end(number)
             return false
         }
+        if link.hasRoom {
+            arm(link)
+            return true
+        }
+        holdBack(link)
         arm(link)
-        if link.hasRoom { return true }
         link.tellWhenRoom()
         return false
     }

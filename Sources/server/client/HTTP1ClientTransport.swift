@@ -20,6 +20,8 @@ final class HTTP1ClientTransport: ClientConnection, @unchecked Sendable {
     /// Bytes of the head under way that were searched already.
     var scanned = 0
     var isPaused = false
+    /// What waited for the server when the write clock began.
+    var heldBack: UInt64 = 0
     /// Whose response is awaited or read.
     var consumer: (any ClientConsumer)?
     /// Of the exchange under way, or the last one.
@@ -45,7 +47,10 @@ final class HTTP1ClientTransport: ClientConnection, @unchecked Sendable {
     override func cancel(_ number: UInt64) { giveUp(number) }
     override func received(_ bytes: UnsafeMutablePointer<UInt8>, _ count: Int, _ link: TunnelLink) -> Int { unsafe receive(bytes, count, link) }
     override func inputEnded(_ link: TunnelLink) { receiveEnd(link) }
-    override func roomAgain(_ link: TunnelLink) { consumer?.maySend() }
+    override func roomAgain(_ link: TunnelLink) {
+        machine.outputFlows()
+        consumer?.maySend()
+    }
 
     // MARK: the life of the connection
 
@@ -65,6 +70,8 @@ final class HTTP1ClientTransport: ClientConnection, @unchecked Sendable {
     }
 
     override func timer(_ link: TunnelLink) {
+        // Slow is not late: it has taken some of what waited.
+        if machine.isWriteLate(now: now), link.pendingBytes < heldBack { holdBack(link) }
         switch machine.timer(now: now, policy) {
         case .unarmed: break
         case .rearm(let at): link.wake(at: at)
@@ -72,6 +79,12 @@ final class HTTP1ClientTransport: ClientConnection, @unchecked Sendable {
             step(next, link)
             arm(link)
         }
+    }
+
+    /// The server takes less than there is to send: its clock runs.
+    func holdBack(_ link: TunnelLink) {
+        heldBack = link.pendingBytes
+        machine.outputHeldBack(now: now, policy)
     }
 
     /// Behind whatever may have begun a clock. Not when the connection has become somebody else's.

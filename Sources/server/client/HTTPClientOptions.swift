@@ -16,6 +16,8 @@ public struct HTTPClientOptions: Sendable {
     public var headTimeout = Duration.seconds(30)
     /// The longest pause within a body, either way. `.zero`: no limit. Default 30 s.
     public var bodyTimeout = Duration.seconds(30)
+    /// The longest time in which the server takes no byte of a request; nil: as `bodyTimeout`. Zero switches it off.
+    public var writeTimeout: Duration?
     /// HTTP/2: how long a server with requests under way may be silent before it is asked by PING whether it is there (RFC 9113 section 6.7). `.zero`: never. Default 60 s.
     public var pingAfter = Duration.seconds(60)
     /// How long it may be silent after that before its connection is given up. Default 20 s.
@@ -47,7 +49,7 @@ public struct HTTPClientOptions: Sendable {
     var policy: ClientPolicy {
         var policy = ClientPolicy()
         policy.headTimeoutNs = headTimeout.nanosecondsClamped
-        (policy.bodyTimeoutNs, policy.writeTimeoutNs) = (bodyTimeout.nanosecondsClamped, bodyTimeout.nanosecondsClamped)
+        (policy.bodyTimeoutNs, policy.writeTimeoutNs) = (bodyTimeout.nanosecondsClamped, (writeTimeout ?? bodyTimeout).nanosecondsClamped)
         policy.idleTimeoutNs = idleTimeout.nanosecondsClamped
         policy.requestsPerConnectionMax = UInt32(clamping: requestsPerConnectionMax)
         return policy

@@ -113,6 +113,7 @@ import UringServer
         let issuer = try Issuer("")
         issuer.set(.answer(500))
         let served = try Served(issuer.url)
+        #expect(eventually { (served.figures()?.failures ?? 0) > 0 })
         let refused = try served.ask(FilterTokens.byKeyOne)
         #expect(refused.status == 503 && refused.value("retry-after") == "1" && refused.bodyText.contains("keys that tokens are verified with"))
         issuer.publish(FilterTokens.document(FilterTokens.keyOne))

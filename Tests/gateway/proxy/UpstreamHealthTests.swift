@@ -217,23 +217,4 @@ import UringServer
         #expect(!gateway.snapshot.servers[0].isEjected)
         #expect(gateway.snapshot.servers[0].responses[4] == 2)
     }
-
-    @Test(arguments: [("closed", ProxyFailure.reset, 502), ("hung", .timeout, 504), ("garbage", .malformed, 502)])
-    func failuresAreCountedAndTold(what: String, failure: ProxyFailure, status: Int) throws {
-        let server = try RecordingServer { _, _ in
-            switch what {
-            case "closed": [.close]
-            case "garbage": [.send("220 mail.example.com ESMTP\r\n\r\n")]
-            default: [.hang]
-            }
-        }
-        var upstream = UpstreamConfiguration(ports: [server.port])
-        if what == "hung" { upstream.timeouts.responseNs = 30_000_000 }
-        let gateway = try TestGateway(upstream)
-        for _ in 0..<3 { #expect(try gateway.get().status == status) }
-        #expect(gateway.snapshot.servers[0].failures(failure) == 3)
-        #expect(gateway.snapshot.servers[0].requests == 3)
-        // One line, however many there are in a second.
-        #expect(gateway.log.filter { $0.contains("orders (127.0.0.1:\(server.port))") && $0.contains("\(failure.word)") }.count == 1, "\(gateway.log)")
-    }
 }
