@@ -29,6 +29,7 @@ extension Gateway {
         figures.connectionsMax = server.connectionsMax
         figures.isReady = readiness.current == .serving
         figures.reloads = reloads.withLock { $0 }
+        figures.keySources = current.filters.keySources.map(\.figures)
         return figures
     }
 

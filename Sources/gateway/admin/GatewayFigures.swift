@@ -19,6 +19,7 @@ package struct GatewayFigures: Sendable {
     package var connectionsMax = 0
     package var isReady = false
     package var reloads = ReloadCounters()
+    var keySources: [KeySource.Figures] = []
 }
 
 /// What became of reloads, by SIGHUP and by the administration.

@@ -43,6 +43,7 @@ package struct MetricsPage {
         writePhases(&sink)
         writeActivities(&sink)
         writeStalls(&sink)
+        writeKeySources(&sink)
         writeUpstreams(&sink)
         writeBreakers(&sink)
         writeAccessLog(&sink)

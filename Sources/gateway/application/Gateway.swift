@@ -65,7 +65,7 @@ package final class Gateway: Sendable {
         self.reloads = Locked(reloads)
         state = Locked(State(configuration: configuration, application: application, admin: admin))
         context.gateway = self
-        Self.watch(application.upstreams, server)
+        Self.watch(application, server)
         state.withLock { state in
             watchSurges(&state)
             sample(&state)
@@ -74,9 +74,12 @@ package final class Gateway: Sendable {
     }
 
     /// Health checks and the like begin, where they are not under way. Each upstream's belong to one loop, not all to the same.
-    private static func watch(_ upstreams: [Upstream], _ server: RunningServer) {
-        for (number, upstream) in upstreams.enumerated() {
+    private static func watch(_ application: GatewayApplication, _ server: RunningServer) {
+        for (number, upstream) in application.upstreams.enumerated() {
             if let loop = server.serverLoop(number % server.plan.cores.count) { upstream.startWatching(on: loop) }
+        }
+        for (number, source) in application.filters.keySources.enumerated() {
+            if let loop = server.serverLoop(number % server.plan.cores.count) { source.start(on: loop) }
         }
     }
 
@@ -170,7 +173,8 @@ package final class Gateway: Sendable {
             for address in change.removed { log.info("no longer listening on \(address)") }
             let gone = state.application.upstreams.filter { old in !application.upstreams.contains { $0 === old } }
             for upstream in gone { upstream.stopWatching() }
-            Self.watch(application.upstreams, server)
+            for source in state.application.filters.keySources where !application.filters.keySources.contains(where: { $0 === source }) { source.stop() }
+            Self.watch(application, server)
             if !gone.isEmpty {
                 let current = application.upstreams
                 server.onEachServerLoop { index, loop in
@@ -262,6 +266,7 @@ package final class Gateway: Sendable {
     private func stop(patience: Duration) {
         readiness.current = .draining
         for upstream in state.withLock({ $0.application.upstreams }) { upstream.stopWatching() }
+        for source in state.withLock({ $0.application.filters.keySources }) { source.stop() }
         state.withLock { $0.watch }?.end()
         state.withLock { $0.sampler }?.end()
         server.stop(limit: state.withLock { $0.configuration.drainLimit }, patience: patience)

@@ -15,6 +15,8 @@ package final class Routes: Sendable {
         /// Nil: none stands before the answer. Retained as the answer is.
         let filters: Unmanaged<FilterChain>?
         let writesAccessLog: Bool
+        /// Goes on where a filter has to wait; nil: none does. Retained as the answer is.
+        let late: Unmanaged<AsyncHandlerBox>?
         /// The value of Strict-Transport-Security; empty: none. Freed in the deinit.
         let hsts: UnsafeMutableBufferPointer<UInt8>
     }
@@ -45,15 +47,17 @@ package final class Routes: Sendable {
         hasCORS = routes.contains { $0.filters.cors != nil }
         table = RouteTable(routes.map(\.match))
         takesAll = routes.first.map { $0.match == RouteMatchRule() } ?? false
-        let made = try Self.entries(routes, proxies, filters)
+        let place = RoutesPlace()
+        let made = try Self.entries(routes, proxies, filters, place)
         unsafe entries = .allocate(capacity: made.count)
         _ = unsafe entries.initialize(from: made)
+        place.routes = self
     }
 
-    private static func entries(_ routes: [RouteConfiguration], _ proxies: ProxyParts, _ filters: FilterParts) throws -> [Entry] {
+    private static func entries(_ routes: [RouteConfiguration], _ proxies: ProxyParts, _ filters: FilterParts, _ place: RoutesPlace) throws -> [Entry] {
         var made: [Entry] = []
         do {
-            for route in routes { made.append(try entry(route, proxies, filters)) }
+            for (index, route) in routes.enumerated() { made.append(try entry(route, proxies, filters, index, place)) }
             return made
         } catch {
             for entry in made { release(entry) }
@@ -75,10 +79,11 @@ package final class Routes: Sendable {
         case .proxy(let proxy): unsafe proxy.release()
         }
         unsafe entry.filters?.release()
+        unsafe entry.late?.release()
         unsafe entry.hsts.deallocate()
     }
 
-    private static func entry(_ route: RouteConfiguration, _ proxies: ProxyParts, _ filters: FilterParts) throws -> Entry {
+    private static func entry(_ route: RouteConfiguration, _ proxies: ProxyParts, _ filters: FilterParts, _ index: Int, _ place: RoutesPlace) throws -> Entry {
         // First, since it is released by itself when the answer cannot be made.
         let chain = try filters.chain(route)
         let answer = try answer(route, proxies, chain?.breaker)
@@ -86,7 +91,7 @@ package final class Routes: Sendable {
         let hsts = UnsafeMutableBufferPointer<UInt8>.allocate(capacity: value.count)
         _ = unsafe hsts.initialize(from: value)
         return unsafe Entry(name: RouteName(registering: route.name), answer: answer, filters: chain.map { unsafe .passRetained($0) },
-            writesAccessLog: route.filters.writesAccessLog, hsts: hsts)
+            writesAccessLog: route.filters.writesAccessLog, late: chain?.firstWaiting.map { _ in unsafe Unmanaged.passRetained(late(index, place)) }, hsts: hsts)
     }
 
     private static func answer(_ route: RouteConfiguration, _ proxies: ProxyParts, _ breaker: BreakerFilter?) throws -> Answer {
@@ -99,6 +104,14 @@ package final class Routes: Sendable {
             return unsafe .files(.passRetained(try StaticFiles(root: files.root, options: StaticFilesOptions(files))))
         case .redirect(let redirect): return unsafe .redirect(.passRetained(Redirect(redirect)))
         case .proxy(let proxy): return unsafe .proxy(.passRetained(try proxies.route(route, proxy, breaker)))
+        }
+    }
+
+    /// What goes on with requests of a route whose filter has to wait. The application that holds the routes is held for as long as it runs.
+    private static func late(_ index: Int, _ place: RoutesPlace) -> AsyncHandlerBox {
+        AsyncHandlerBox { request, response in
+            guard let routes = place.routes else { throw CancellationError() }
+            try await routes.goOn(index, request, &response)
         }
     }
 
@@ -186,8 +199,17 @@ package final class Routes: Sendable {
         // SAFETY: this object retains what its entries point to, and the loop retains this object through its handler.
         let entry = unsafe entries[index]
         response.setRoute(entry.name)
-        if let filters = unsafe entry.filters { unsafe filter(index, filters, request, &response) } else { answer(entry, request, &response) }
-        // Last: what fails begins its response anew. In clear anybody could have put the header there (RFC 6797 section 7.2).
+        if let filters = unsafe entry.filters {
+            if unsafe filter(index, filters, request, &response) { return }
+        } else {
+            answer(entry, request, &response)
+        }
+        addHSTS(entry, request, &response)
+    }
+
+    /// Last: what fails begins its response anew. In clear anybody could have put the header there (RFC 6797 section 7.2).
+    private func addHSTS(_ entry: Entry, _ request: borrowing Request, _ response: inout Response) {
+        // SAFETY: as in `answer`.
         if unsafe !entry.hsts.isEmpty, request.cameOverTLS {
             response.headers.add("strict-transport-security", ByteView(unsafe Span(_unsafeElements: entry.hsts)))
         }
@@ -208,7 +230,8 @@ package final class Routes: Sendable {
         breaker.record(admission, status: response.status, latencyNs: 0, loop: response.loopIndex, now: response.monotonicNanoseconds)
     }
 
-    private func filter(_ index: Int, _ filters: Unmanaged<FilterChain>, _ request: borrowing Request, _ response: inout Response) {
+    /// - Returns: true when a filter has to wait: `goOn` answers.
+    private func filter(_ index: Int, _ filters: Unmanaged<FilterChain>, _ request: borrowing Request, _ response: inout Response) -> Bool {
         // SAFETY: as above.
         unsafe filters._withUnsafeGuaranteedRef { chain in
             var pass = FilterPass()
@@ -216,8 +239,38 @@ package final class Routes: Sendable {
             case .pass: unsafe answer(entries[index], request, &response, chain, pass)
             case .fallback(let other): unsafe answer(entries[other], request, &response)
             case .answered: break
+            case .waits:
+                unsafe entries[index].late?._withUnsafeGuaranteedRef { response.run($0) }
+                return true
             }
+            return false
         }
+    }
+
+    /// Answers a request one of whose filters has to wait. Begins at the first that may, since those behind it have done nothing that cannot be done again. In an async handler, on the loop.
+    private func goOn(_ index: Int, _ request: borrowing Request, _ response: inout Response) async throws {
+        // SAFETY: as above.
+        guard let chain = unsafe entries[index].filters?.takeUnretainedValue(), var next = chain.firstWaiting else { return }
+        do {
+            while true {
+                // Anew behind each wait: what filters leave lies in memory of the loop, which others have used meanwhile.
+                var pass = FilterPass()
+                guard chain.recall(request, &response, &pass, upTo: next) else { break }
+                switch chain.judge(request, &response, &pass, from: next) {
+                case .waits(let place):
+                    try await chain.wait(at: place, request, &response)
+                    next = place + 1
+                    continue
+                case .pass: unsafe answer(entries[index], request, &response, chain, pass)
+                case .fallback(let other): unsafe answer(entries[other], request, &response)
+                case .answered: break
+                }
+                break
+            }
+        } catch let error where !(error is CancellationError) {
+            response.answer(error)
+        }
+        unsafe addHSTS(entries[index], request, &response)
     }
 
     /// A preflight belongs to the route of the request that it asks for, which need not take OPTIONS.
@@ -248,6 +301,11 @@ package final class Routes: Sendable {
         }
         return names.split(separator: ", ").contains("OPTIONS") ? names : names + ", OPTIONS"
     }
+}
+
+/// The way back to the routes for what they hold themselves. Written once, before they serve.
+private final class RoutesPlace: @unchecked Sendable {
+    weak var routes: Routes?
 }
 
 extension StaticFilesOptions {

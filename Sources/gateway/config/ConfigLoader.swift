@@ -91,12 +91,9 @@ package enum ConfigLoader {
         builder.fileNames = files.sources.map(\.name)
         let configuration = builder.build(table)
         // What is not served yet for some values of a key.
-        if options.unwired.contains("routes[].jwt.refresh") {
+        if !options.unwired.isEmpty {
             for route in configuration.routes {
                 let place = builder.routePlaces[route.name] ?? .fileStart
-                if case .url = route.filters.jwt?.keys {
-                    builder.diagnostics.error(place, "jwt.keys of `\(route.name)`: keys are not fetched from URLs by this version yet; save them to a file and name that")
-                }
                 if case .proxy = route.action { continue }
                 if route.filters.deadlineNs > 0 {
                     builder.diagnostics.error(place, "timeout of `\(route.name)`: only routes with `proxy` have one in this version; remove it")

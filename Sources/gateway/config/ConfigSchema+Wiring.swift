@@ -7,9 +7,8 @@ extension ConfigSchema {
         "addresses.ban", "addresses.file", "addresses.redis", "deadline", "listen[].proxy-protocol", "redis", "supervisor",
         "tracing",
         "upstreams.NAME.adaptive-concurrency", "upstreams.NAME.proxy-protocol", "upstreams.NAME.resolve",
-        "routes[].auth-request", "routes[].basic", "routes[].client-cert", "routes[].compression",
+        "routes[].auth-request", "routes[].client-cert", "routes[].compression",
         "routes[].proxy.body-bytes", "routes[].proxy.mirror",
-        "routes[].jwt.fetch-timeout", "routes[].jwt.refresh", "routes[].jwt.refresh-min", "routes[].jwt.stale",
         "routes[].rate-limit.redis",
     ]
 }

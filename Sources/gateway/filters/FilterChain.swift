@@ -11,6 +11,7 @@ final class FilterChain: Sendable {
         case surge(Unmanaged<SurgeFilter>)
         case cors(Unmanaged<CORSFilter>)
         case rateLimit(Unmanaged<RateLimitFilter>)
+        case basic(Unmanaged<BasicFilter>)
         case apiKeys(Unmanaged<APIKeyFilter>)
         case jwt(Unmanaged<JWTFilter>)
         case breaker(Unmanaged<BreakerFilter>)
@@ -26,11 +27,14 @@ final class FilterChain: Sendable {
     let breaker: BreakerFilter?
     /// Preflights for the route's methods are the route's.
     let answersPreflights: Bool
+    /// The first that may have to wait; nil: none does.
+    let firstWaiting: Int?
 
     /// Takes over the steps' references.
     init(_ made: [Step], removed: [String], breaker: BreakerFilter?) {
         self.removed = removed.map { Array($0.utf8) }
         self.breaker = breaker
+        firstWaiting = made.firstIndex { if case .basic = $0 { true } else { false } }
         answersPreflights = made.contains { if case .cors = $0 { true } else { false } }
         unsafe steps = .allocate(capacity: made.count)
         _ = unsafe steps.initialize(from: made)
@@ -46,6 +50,7 @@ final class FilterChain: Sendable {
         case .surge(let filter): unsafe filter.release()
         case .cors(let filter): unsafe filter.release()
         case .rateLimit(let filter): unsafe filter.release()
+        case .basic(let filter): unsafe filter.release()
         case .apiKeys(let filter): unsafe filter.release()
         case .jwt(let filter): unsafe filter.release()
         case .breaker(let filter): unsafe filter.release()
@@ -54,13 +59,41 @@ final class FilterChain: Sendable {
     }
 
     /// Lets a request pass, or answers it. On a loop's thread, before the route's own answer.
-    func judge(_ request: borrowing Request, _ response: inout Response, _ pass: inout FilterPass) -> FilterVerdict {
-        for index in unsafe steps.indices {
+    /// - Parameter first: where to go on.
+    func judge(_ request: borrowing Request, _ response: inout Response, _ pass: inout FilterPass, from first: Int = 0) -> FilterVerdict {
+        for index in unsafe first..<steps.count {
             // SAFETY: the chain retains what its steps point to.
             let verdict = unsafe judge(steps[index], request, &response, &pass)
-            guard case .pass = verdict else { return verdict }
+            switch verdict {
+            case .pass: break
+            case .waits: return .waits(index)
+            case .answered, .fallback: return verdict
+            }
         }
         return .pass
+    }
+
+    /// Waits for the decision of the filter that said so. In an async handler, on the loop.
+    /// - Throws: what the client is to be told.
+    func wait(at index: Int, _ request: borrowing Request, _ response: inout Response) async throws {
+        // SAFETY: as above; the application that holds this chain is held for as long as an async handler of it runs.
+        guard case .basic(let filter) = unsafe steps[index] else { preconditionFailure("BUG: a filter that does not wait") }
+        let waiting = unsafe filter.takeUnretainedValue()
+        try await waiting.verify(request, &response)
+    }
+
+    /// What filters before `end` found out about a request that they let pass, once more: it does not outlive a wait.
+    /// - Returns: false when it is answered: a token has expired meanwhile.
+    func recall(_ request: borrowing Request, _ response: inout Response, _ pass: inout FilterPass, upTo end: Int) -> Bool {
+        for index in 0..<end {
+            // SAFETY: as above.
+            switch unsafe steps[index] {
+            case .apiKeys(let filter): guard unsafe filter._withUnsafeGuaranteedRef({ $0.admits(request, &response, &pass) }) else { return false }
+            case .jwt(let filter): guard unsafe filter._withUnsafeGuaranteedRef({ $0.admits(request, &response, &pass) }) else { return false }
+            case .surge, .cors, .rateLimit, .basic, .breaker, .headers: break
+            }
+        }
+        return true
     }
 
     private func judge(_ step: Step, _ request: borrowing Request, _ response: inout Response, _ pass: inout FilterPass) -> FilterVerdict {
@@ -72,6 +105,7 @@ final class FilterChain: Sendable {
         case .rateLimit(let filter): goesOn = unsafe filter._withUnsafeGuaranteedRef { $0.admits(request, &response, pass) }
         case .apiKeys(let filter): goesOn = unsafe filter._withUnsafeGuaranteedRef { $0.admits(request, &response, &pass) }
         case .jwt(let filter): goesOn = unsafe filter._withUnsafeGuaranteedRef { $0.admits(request, &response, &pass) }
+        case .basic(let filter): return unsafe filter._withUnsafeGuaranteedRef { $0.judge(request, &response) }
         case .breaker(let filter): return unsafe filter._withUnsafeGuaranteedRef { $0.judge(&response, &pass) }
         case .headers(let filter):
             unsafe filter._withUnsafeGuaranteedRef { $0.register(&response) }
@@ -97,12 +131,13 @@ final class FilterChain: Sendable {
     private static func folded(_ byte: UInt8) -> UInt8 { byte == 0x5f ? 0x2d : byte >= 0x41 && byte <= 0x5a ? byte | 0x20 : byte }
 
     /// Adds what the filters found out about the client.
-    func forward(_ pass: FilterPass, to forwarded: ProxyRequest) {
+    func forward(_ request: borrowing Request, _ pass: FilterPass, to forwarded: ProxyRequest) {
         for index in unsafe steps.indices {
             // SAFETY: as above.
             switch unsafe steps[index] {
             case .jwt(let filter): unsafe filter._withUnsafeGuaranteedRef { $0.forward(pass, to: forwarded) }
             case .apiKeys(let filter): unsafe filter._withUnsafeGuaranteedRef { $0.forward(pass, to: forwarded) }
+            case .basic(let filter): unsafe filter._withUnsafeGuaranteedRef { $0.forward(request, to: forwarded) }
             case .surge, .cors, .rateLimit, .breaker, .headers: break
             }
         }

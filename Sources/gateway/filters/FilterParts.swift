@@ -6,6 +6,8 @@ internal import UringPolicy
 package struct FilterParts: Sendable {
     private let limits: [SharedLimit]
     private let breakers: [SharedBreaker]
+    /// One for each URL that keys come from.
+    let keySources: [KeySource]
     /// Nil: nothing is done about surges.
     let surge: SurgeControl?
     /// Names of all routes, in order.
@@ -23,6 +25,12 @@ package struct FilterParts: Sendable {
                 try previous?.limits.first { $0.isFor(route.name, index) && $0.configuration == wanted } ?? SharedLimit(wanted, route: route.name, index: index)
             }
         }
+        var sources: [KeySource] = []
+        for wanted in configuration.routes.compactMap({ $0.filters.jwt.flatMap(KeySource.Settings.init) }) where !sources.contains(where: { $0.settings == wanted }) {
+            let same = previous?.keySources.first { $0.settings == wanted }
+            sources.append(same ?? KeySource(wanted, from: previous?.keySources.first { $0.settings.url == wanted.url }, log: log))
+        }
+        keySources = sources
         surge = try configuration.surge.map { wanted in
             if let known = previous?.surge, known.configuration == wanted { return known }
             return try SurgeControl(wanted, log: log)
@@ -40,7 +48,7 @@ package struct FilterParts: Sendable {
 
     /// No filters: routes of tests and of quick commands.
     package init() {
-        (limits, breakers, surge, routes, clients, log) = ([], [], nil, [], ClientAddresses(trusted: []), nil)
+        (limits, breakers, keySources, surge, routes, clients, log) = ([], [], [], nil, [], ClientAddresses(trusted: []), nil)
     }
 
     /// Nil: the route has none, and a request of it costs nothing here.
@@ -60,9 +68,14 @@ package struct FilterParts: Sendable {
                     let filter = try APIKeyFilter(configuration, route: route.name)
                     removed += filter.removed
                     steps.append(unsafe .apiKeys(.passRetained(filter)))
+                case .basic:
+                    guard let configuration = filters.basic else { continue }
+                    let filter = try BasicFilter(configuration, route: route.name)
+                    removed += filter.removed
+                    steps.append(unsafe .basic(.passRetained(filter)))
                 case .jwt:
                     guard let configuration = filters.jwt else { continue }
-                    let filter = try JWTFilter(configuration, route: route.name)
+                    let filter = try JWTFilter(configuration, route: route.name, source(configuration), log)
                     removed += filter.removed
                     steps.append(unsafe .jwt(.passRetained(filter)))
                 case .breaker:
@@ -74,7 +87,7 @@ package struct FilterParts: Sendable {
                 case .surge:
                     guard let surge, let filter = SurgeFilter(surge, isDegradable: filters.isDegradable, clients, log) else { continue }
                     steps.append(unsafe .surge(.passRetained(filter)))
-                case .headers, .clientCertificate, .basic, .authRequest, .compression: break
+                case .headers, .clientCertificate, .authRequest, .compression: break
                 }
             }
         } catch {
@@ -82,6 +95,10 @@ package struct FilterParts: Sendable {
             throw error
         }
         return steps.isEmpty ? nil : FilterChain(steps, removed: removed, breaker: breaker)
+    }
+
+    private func source(_ jwt: JWTConfiguration) -> KeySource? {
+        KeySource.Settings(jwt).flatMap { wanted in keySources.first { $0.settings == wanted } }
     }
 
     private func rateLimits(_ route: RouteConfiguration, _ isWanted: (RateLimitConfiguration.Key) -> Bool) -> [FilterChain.Step] {

@@ -16,6 +16,8 @@ struct FilterPass {
 /// What becomes of a request at its filters.
 enum FilterVerdict {
     case pass
+    /// A filter has to wait for its decision, by its place in the chain: `FilterChain.wait`, in an async handler.
+    case waits(Int)
     /// A filter has written the response.
     case answered
     /// The answer of another route, by its number.

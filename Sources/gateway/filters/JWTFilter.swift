@@ -8,6 +8,8 @@ internal import UringServer
 @safe
 final class JWTFilter: Sendable {
     private let verifiers: LoopLocal<LoopVerifier>
+    /// Nil: the keys are there from the start, and stay.
+    private let source: KeySource?
     /// Paths of claims that must have certain values, and the values of all, those of claim i from `valueEnds[i]` to `valueEnds[i + 1]`.
     private let claims: FixedList
     private let values: FixedList
@@ -17,12 +19,22 @@ final class JWTFilter: Sendable {
     /// Fields that clients do not send upstream, in lower case.
     let removed: [String]
 
+    /// - Parameter source: of keys from a URL.
     /// - Throws: for keys that cannot be read or do not fit the algorithms.
-    init(_ configuration: JWTConfiguration, route: String) throws {
-        let keys = try Self.keys(configuration.keys, route)
+    init(_ configuration: JWTConfiguration, route: String, _ source: KeySource? = nil, _ log: LogReporter? = nil) throws {
+        self.source = source
         let rules = Self.rules(configuration)
-        do throws(JWTKeyError) { _ = try JWTVerifier(keys: keys, rules: rules) } catch { throw GatewayError("jwt of the route \(route): \(error.description)") }
-        verifiers = LoopLocal { LoopVerifier(keys, rules) }
+        if source != nil {
+            verifiers = LoopLocal { LoopVerifier(rules, route, log) }
+        } else {
+            let keys = try Self.keys(configuration.keys, route)
+            do throws(JWTKeyError) { _ = try JWTVerifier(keys: keys, rules: rules) } catch { throw GatewayError("jwt of the route \(route): \(error.description)") }
+            verifiers = LoopLocal {
+                let verifier = LoopVerifier(rules, route, log)
+                verifier.take(keys)
+                return verifier
+            }
+        }
         claims = FixedList(configuration.claims.map(\.name))
         values = FixedList(configuration.claims.flatMap(\.values))
         valueEnds = FixedOffsets(configuration.claims.map(\.values.count))
@@ -34,7 +46,7 @@ final class JWTFilter: Sendable {
     private static func keys(_ keys: JWTConfiguration.Keys, _ route: String) throws -> JWTKeySet {
         let label = "jwt of the route \(route)"
         switch keys {
-        case .url(let url): throw GatewayError("\(label): \(url.text): keys are not fetched from URLs by this version yet: save them to a file and name that")
+        case .url: preconditionFailure("BUG: keys of a URL have a source")
         case .secret(let secret):
             return try naming(label) { () throws(JWTKeyError) in
                 var set = JWTKeySet()
@@ -78,20 +90,27 @@ final class JWTFilter: Sendable {
         guard request.fieldLines("authorization") == 1 else { return refuse(&response, .malformed) }
         let now = response.unixSeconds
         // SAFETY: the field's bytes are readable during this call; the verifier keeps none of them.
-        let verdict = unsafe field.span.withUnsafeBufferPointer { value -> JWTVerdict? in
+        let verdict = unsafe field.span.withUnsafeBufferPointer { value -> Finding in
             switch unsafe BearerCredentials.find(value) {
-            case .absent: return nil
-            case .malformed: return .refused(.malformed)
+            case .absent: return .absent
+            case .malformed: return .judged(.refused(.malformed))
             case .token(let range):
                 let token = unsafe UnsafeBufferPointer(rebasing: value[range])
-                return verifiers.with(response) { unsafe $0.verify(token, now) }
+                return verifiers.with(response) { verifier in
+                    if let source { verifier.follow(source) }
+                    return unsafe verifier.verify(token, now)
+                }
             }
         }
         switch verdict {
+        case .unjudged: return refuseUnjudged(&response)
         // RFC 6750 section 3.1: without a token there is no error to name.
-        case nil: return refuse(&response, .unauthorized, "a token is needed", BearerCredentials.challenge)
-        case .refused(let refusal): return refuse(&response, refusal)
-        case .accepted(let found):
+        case .absent: return refuse(&response, .unauthorized, "a token is needed", BearerCredentials.challenge)
+        case .judged(.refused(let refusal)):
+            // Keys are published before they sign: what is missed now is there for the next token, and this one is refused.
+            if refusal == .unknownKey { source?.miss() }
+            return refuse(&response, refusal)
+        case .judged(.accepted(let found)):
             guard hasClaims(found) else { return refuse(&response, .insufficientScope) }
             pass.claims = found
             return true
@@ -119,6 +138,21 @@ final class JWTFilter: Sendable {
         case .no: unsafe ByteView(Span(_unsafeElements: value)) == "false"
         case .null, .object: false
         }
+    }
+
+    /// What a request's Authorization comes to.
+    fileprivate enum Finding {
+        case absent
+        /// There are no keys, or none that fit.
+        case unjudged
+        case judged(JWTVerdict)
+    }
+
+    private func refuseUnjudged(_ response: inout Response) -> Bool {
+        source?.countUnavailable()
+        response.problem(.serviceUnavailable, "the keys that tokens are verified with are not there")
+        response.headers.add("retry-after", "1")
+        return false
     }
 
     private func refuse(_ response: inout Response, _ refusal: JWTRefusal) -> Bool {
@@ -159,37 +193,64 @@ final class JWTFilter: Sendable {
 /// A verifier and its memory, of one loop.
 @safe
 private final class LoopVerifier {
-    // Owned: made in init, freed in deinit.
-    private let verifier: UnsafeMutablePointer<JWTVerifier>?
-    private let memory: UnsafeMutableRawPointer
-    private let room: JWTMemory
+    // Owned: made in `take`, freed there and in deinit.
+    private var verifier: UnsafeMutablePointer<JWTVerifier>?
+    private var memory: UnsafeMutableRawPointer?
+    private var room: JWTMemory?
+    private let rules: JWTRules
+    private let route: String
+    private let log: LogReporter?
+    /// Of the source's keys that it is made of; 0: none.
+    private var generation: UInt64 = 0
 
-    init(_ keys: JWTKeySet, _ rules: JWTRules) {
-        guard let made = try? JWTVerifier(keys: keys, rules: rules) else {
-            // The same keys and rules served when the filter was made; OpenSSL has no memory left.
-            unsafe verifier = nil
-            unsafe memory = .allocate(byteCount: 16, alignment: 16)
-            unsafe room = JWTMemory(base: memory, capacity: 16)
-            return
-        }
-        let bytes = made.memoryBytes
-        let place = UnsafeMutablePointer<JWTVerifier>.allocate(capacity: 1)
-        unsafe place.initialize(to: made)
-        unsafe verifier = place
-        unsafe memory = .allocate(byteCount: bytes, alignment: 16)
-        unsafe room = JWTMemory(base: memory, capacity: bytes)
-    }
+    init(_ rules: JWTRules, _ route: String, _ log: LogReporter?) { (self.rules, self.route, self.log) = (rules, route, log) }
 
-    deinit {
+    deinit { drop() }
+
+    private func drop() {
         unsafe verifier?.deinitialize(count: 1)
         unsafe verifier?.deallocate()
-        unsafe memory.deallocate()
+        unsafe memory?.deallocate()
+        unsafe (verifier, memory, room) = (nil, nil, nil)
     }
 
-    func verify(_ token: UnsafeBufferPointer<UInt8>, _ nowSeconds: Int64) -> JWTVerdict {
+    /// Goes over to the source's keys when they are others. Claims of the last token are gone then.
+    @inline(__always) func follow(_ source: KeySource) {
+        let current = source.generation
+        if current != generation { update(source, current) }
+    }
+
+    @inline(never)
+    private func update(_ source: KeySource, _ current: UInt64) {
+        // First, so that keys which come meanwhile are seen by the next request.
+        generation = current
+        take(source.keys)
+    }
+
+    /// - Parameter keys: nil: nothing can be verified.
+    func take(_ keys: JWTKeySet?) {
+        drop()
+        guard let keys else { return }
+        do throws(JWTKeyError) {
+            let made = try JWTVerifier(keys: keys, rules: rules)
+            let bytes = made.memoryBytes
+            let place = UnsafeMutablePointer<JWTVerifier>.allocate(capacity: 1)
+            unsafe place.initialize(to: made)
+            unsafe verifier = place
+            let block = UnsafeMutableRawPointer.allocate(byteCount: bytes, alignment: 16)
+            unsafe memory = block
+            unsafe room = JWTMemory(base: block, capacity: bytes)
+        } catch {
+            // Keys of a file served when the filter was made; those of a URL may be for other algorithms than the configuration's.
+            log?.note("jwt of the route \(route): \(error.description)")
+        }
+    }
+
+    func verify(_ token: UnsafeBufferPointer<UInt8>, _ nowSeconds: Int64) -> JWTFilter.Finding {
         // SAFETY: the verifier is this object's; the token is readable during the call.
-        guard let base = token.baseAddress, let verifier = unsafe verifier else { return .refused(.unknownKey) }
-        return unsafe verifier.pointee.verify(base, count: token.count, nowSeconds: nowSeconds, memory: room)
+        guard let verifier = unsafe verifier, let room else { return .unjudged }
+        guard let base = token.baseAddress else { return .judged(.refused(.malformed)) }
+        return .judged(unsafe verifier.pointee.verify(base, count: token.count, nowSeconds: nowSeconds, memory: room))
     }
 }
 

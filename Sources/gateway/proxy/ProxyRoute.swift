@@ -76,7 +76,7 @@ final class ProxyRoute: Sendable {
         tracing?.forward(request, response, forwarded)
         for index in added.indices { forwarded.addField(added[index].name, added[index].value) }
         exchange.marks.0 = upstream.key.value(request, trusted: trusted)
-        filters?.forward(pass, to: forwarded)
+        filters?.forward(request, pass, to: forwarded)
         if let admission = pass.admission { exchange.marks.1 |= LoopUpstream.admissionMark(admission) }
         exchange.note = self
         // A call of gRPC has its own time, to its last trailer; it is shorter, never longer, than the route's.

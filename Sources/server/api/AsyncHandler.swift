@@ -13,9 +13,9 @@
 public typealias AsyncHandler = @Sendable (borrowing Request, inout Response) async throws -> Void
 
 /// An async handler with an address of its own, so that a response can name it without copying a closure.
-final class AsyncHandlerBox: Sendable {
+package final class AsyncHandlerBox: Sendable {
     let handle: AsyncHandler
-    init(_ handle: @escaping AsyncHandler) { self.handle = handle }
+    package init(_ handle: @escaping AsyncHandler) { self.handle = handle }
 }
 
 extension Response {
@@ -25,7 +25,7 @@ extension Response {
     /// The server makes a task for it only when every other is waiting: a handler that never waits costs less than half a microsecond more than one that is not async.
     public func run(_ handler: @escaping AsyncHandler) { run(AsyncHandlerBox(handler)) }
 
-    func run(_ handler: AsyncHandlerBox) {
+    package func run(_ handler: AsyncHandlerBox) {
         unsafe state.pointee.asyncHandler = handler
         unsafe state.pointee.hasSpecialContent = true
     }

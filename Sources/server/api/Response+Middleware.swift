@@ -6,6 +6,9 @@ extension Response {
     /// Errors of this response are told as problem details (RFC 9457).
     package func tellErrorsAsProblems() { self[ErrorAnswer.isProblem] = true }
 
+    /// Answers as if a handler had thrown the error, but for reports.
+    package func answer(_ error: any Error) { ErrorAnswer(error).write(to: self) }
+
     /// Answers with a status and problem details (RFC 9457). Drops what was written and set so far. Allocates nothing.
     /// - Parameter detail: goes into JSON as it is: without quotes, backslashes and control characters.
     package func problem(_ status: HTTPStatus, _ detail: StaticString) {

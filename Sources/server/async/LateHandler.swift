@@ -14,7 +14,8 @@ func callLate(_ handler: Handler, _ request: borrowing Request, _ response: inou
         } else if let receiver = response.takeReceiver() {
             try await feed(receiver, request, &response)
         } else {
-            return try response.refuseResponder()
+            // It may have left the request to a responder, whom the loop takes over when the async handler has returned (`Loop.leaveLate`).
+            return
         }
     }
 }
@@ -39,6 +40,11 @@ private func feed(_ receiver: RequestBodyReceiver, _ request: borrowing Request,
 private func deliver(
     _ piece: [UInt8], to receiver: RequestBodyReceiver, _ fields: [(name: String, value: String)], isLast: Bool, _ response: inout Response
 ) throws -> BodyStep {
+    try withHeaders(fields) { try receiver.receive(RequestBodyPart(ByteView(piece.span), isLast: isLast, $0), &response) }
+}
+
+/// Calls `body` with fields as a parser would have left them.
+func withHeaders<Result>(_ fields: [(name: String, value: String)], _ body: (RequestHeaders) throws -> Result) rethrows -> Result {
     var (text, slots): ([UInt8], [FieldSlot]) = ([], [])
     for field in fields {
         let start = text.count
@@ -57,8 +63,7 @@ private func deliver(
     // SAFETY: both arrays are alive and in place during the call, which no view outlives.
     return try unsafe text.withUnsafeBufferPointer { text in
         try unsafe slots.withUnsafeBufferPointer { slots in
-            let trailers = unsafe RequestHeaders(text.baseAddress!, slots.baseAddress!, count: fields.count)
-            return try receiver.receive(RequestBodyPart(ByteView(piece.span), isLast: isLast, trailers), &response)
+            try unsafe body(RequestHeaders(text.baseAddress!, slots.baseAddress!, count: fields.count))
         }
     }
 }
@@ -77,13 +82,6 @@ extension Response {
         guard let receiver = unsafe state.pointee.receiver else { return nil }
         unsafe state.pointee.receiver = nil
         return receiver
-    }
-
-    /// A responder wants the loop to lay out its request, which is copied and whose body has begun to be read by now.
-    fileprivate func refuseResponder() throws {
-        guard unsafe state.pointee.responder != nil else { return }
-        unsafe state.pointee.responder = nil
-        throw HTTPError(.internalServerError, "a proxied route cannot stand behind middleware that waits")
     }
 
     /// `disableTimeout` of a handler whose time runs already.

@@ -112,10 +112,18 @@ extension Loop {
     }
 
     private func asyncReturned(_ worker: AsyncWorker) {
-        guard worker.phase == .done else { return worker.dropScratch() }  // cancelled: its task has ended
+        guard worker.phase == .done else {  // cancelled: its task has ended
+            dropResponder(worker)
+            return worker.dropScratch()
+        }
         guard let (connection, exchange) = unsafe waiting(worker) else { return parkUnheard(worker) }
         unsafe asyncHandlerReturned(connection, worker)
+        if worker.error != nil { dropResponder(worker) }
         exchange.worker = nil
+        if let responder = unsafe worker.state.pointee.responder {
+            unsafe leaveLate(responder, worker, connection, exchange)
+            return park(worker)
+        }
         exchange.body = nil
         if unsafe connection.pointee.body.mode == .stream {
             // The rest of the body is nobody's business any more.
@@ -133,12 +141,20 @@ extension Loop {
 
     /// The client has gone in this very turn. Its exchange, which goes at the turn's end, must not find the worker at somebody else's request and cancel that.
     private func parkUnheard(_ worker: AsyncWorker) {
+        dropResponder(worker)
         if let connection = unsafe connections.pointee.pointer(worker.connection), let exchange = unsafe connection.pointee.exchange?.takeUnretainedValue(),
             exchange.worker === worker
         {
             (exchange.worker, exchange.body) = (nil, nil)
         }
         park(worker)
+    }
+
+    /// Nobody waits for whom the handler has left its request to.
+    private func dropResponder(_ worker: AsyncWorker) {
+        guard let responder = unsafe worker.state.pointee.responder else { return }
+        unsafe worker.state.pointee.forgetContent()
+        responder.cancelled()
     }
 
     /// The exchange that waits for a worker; nil when there is none any more.

@@ -96,7 +96,9 @@ final class LoopWaits: @unchecked Sendable {
 
     /// Begins once somebody waits, so that nothing can end before.
     private func wait(_ handle: Handle, _ begin: () -> Void) async -> Int32 {
-        await withTaskCancellationHandler {
+        // Held: whoever cancels is on any thread, and may come while the loop goes.
+        let executor = loop.executor
+        return await withTaskCancellationHandler {
             // Resumed once: whoever resumes it takes it out of the slot, and gives the slot back.
             unsafe await withUnsafeContinuation { (continuation: UnsafeContinuation<Int32, Never>) in
                 guard let slot = unsafe slots.pointee.pointer(handle) else { preconditionFailure("BUG: a wait ended before it began") }
@@ -104,7 +106,7 @@ final class LoopWaits: @unchecked Sendable {
                 if unsafe slot.pointee.isCancelled { end(handle, -ECANCELED) } else { begin() }
             }
         } onCancel: {
-            loop.executor.run { self.cancel(handle) }
+            executor.run { self.cancel(handle) }
         }
     }
 

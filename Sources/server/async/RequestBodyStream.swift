@@ -96,6 +96,7 @@ final class AsyncBodySource: @unchecked Sendable {
     private var held: [UInt8] = []
     private var fields: [(name: String, value: String)] = []
     private var hasEnded = false
+    private var wasRead = false
     /// Why nothing more will come, although it was not all.
     private var failure: (any Error)?
     /// Who waits, and its number: a cancellation that comes late is not the next reader's.
@@ -213,7 +214,16 @@ final class AsyncBodySource: @unchecked Sendable {
         if failure is CancellationError { throw CancellationError() }
     }
 
+    /// Somebody else goes on in the handler's place, and gets what has come.
+    /// - Returns: nil when the handler has taken some of it: then it is not whole any more.
+    func handOver() -> (bytes: [UInt8], hasEnded: Bool, fields: [(name: String, value: String)])? {
+        guard !wasRead, failure == nil else { return nil }
+        defer { held = [] }
+        return (held, hasEnded, fields)
+    }
+
     private func takePiece() -> [UInt8] {
+        wasRead = true
         let piece = held
         held = []
         if isPaused {

@@ -160,6 +160,38 @@ extension Loop {
         responder.begun(unsafe ResponderLink(self, connection))
     }
 
+    /// Leaves an exchange whose async handler has chosen so after it had waited. What has come of a body that is streamed goes with it.
+    func leaveLate(_ responder: Responder, _ worker: AsyncWorker, _ connection: UnsafeMutablePointer<Connection>, _ exchange: Exchange) {
+        unsafe worker.state.pointee.responder = nil
+        if case .written = unsafe worker.state.pointee.content { unsafe worker.state.pointee.hasSpecialContent = false }
+        let source = exchange.body
+        exchange.body = nil
+        exchange.responder = responder
+        responder.waiting = unsafe connection.pointee.handle
+        responder.head = unsafe worker.head.pointee
+        responder.isRelaying = false
+        unsafe swap(&responder.state.pointee, &worker.state.pointee)
+        unsafe connection.pointee.machine.handlerUntimed()
+        unsafe armTimer(connection)
+        let link = unsafe ResponderLink(self, connection)
+        guard let source, unsafe worker.context.pointee.isStreaming else { return responder.begun(link) }
+        guard let (bytes, hasEnded, fields) = source.handOver() else {
+            // A part is gone: nothing that anybody else can answer. The programmer's fault, and the client's to see.
+            responder.cancelled()
+            return unsafe abort(responder, connection)
+        }
+        responder.begun(link)
+        let held = withHeaders(fields) { trailers in
+            guard self.link(responder) != nil, !bytes.isEmpty || hasEnded else { return false }
+            // SAFETY: the array, with an address of its own for none, is in place during the call.
+            return unsafe (bytes + [0]).withUnsafeBufferPointer { unsafe responder.body($0.baseAddress!, bytes.count, isLast: hasEnded, trailers, link) }
+        }
+        // The handler's source may have held the client back; the responder decides now.
+        guard !hasEnded, self.link(responder) != nil else { return }
+        if !held { return link.resumeBody() }
+        if unsafe !connection.pointee.flags.contains(.bodyPaused) { unsafe pauseBody(connection) }
+    }
+
     /// The way to what waits for a responder; nil when there is nothing any more.
     func link(_ responder: Responder) -> ResponderLink? {
         guard let handle = responder.waiting, let connection = unsafe connections.pointee.pointer(handle), unsafe !connection.pointee.flags.contains(.closing),

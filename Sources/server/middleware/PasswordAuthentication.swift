@@ -31,7 +31,7 @@ extension Middleware {
         realm: String, _ passwords: PasswordFile, _ options: PasswordOptions = PasswordOptions(),
         accepted: @escaping @Sendable (_ user: ByteView, _ response: inout Response) -> Void = { _, _ in }
     ) -> Middleware {
-        let gate = PasswordGate(passwords.verifier, options, challenge: "Basic realm=\"\(quoted(realm))\", charset=\"UTF-8\"", accepted)
+        let gate = PasswordGate(passwords, options, realm: realm, accepted)
         return Middleware(wrapping: { next in
             // With an address of its own: nothing is made per request.
             let later = AsyncHandlerBox { request, response in
@@ -45,7 +45,8 @@ extension Middleware {
     }
 }
 
-private final class PasswordGate: Sendable {
+/// Who gets in by a password. For middleware, and for what makes decisions of its own (the gateway).
+package final class PasswordGate: Sendable {
     private struct Busy: ResponseError {
         var status: HTTPStatus { .serviceUnavailable }
         var message: String { "too many passwords are being verified" }
@@ -58,16 +59,19 @@ private final class PasswordGate: Sendable {
     private let challenge: String
     private let accepted: @Sendable (ByteView, inout Response) -> Void
 
-    init(_ verifier: PasswordVerifier, _ options: PasswordOptions, challenge: String, _ accepted: @escaping @Sendable (ByteView, inout Response) -> Void) {
-        (self.verifier, self.challenge, self.accepted) = (verifier, challenge, accepted)
+    /// The parameters of `Middleware.basicAuthentication`.
+    package init(
+        _ passwords: PasswordFile, _ options: PasswordOptions, realm: String, _ accepted: @escaping @Sendable (ByteView, inout Response) -> Void = { _, _ in }
+    ) {
+        (verifier, challenge, self.accepted) = (passwords.verifier, "Basic realm=\"\(Middleware.quoted(realm))\", charset=\"UTF-8\"", accepted)
         verificationsMax = max(1, options.verificationsMax)
         let (logins, keepNs) = (options.rememberedPerLoop, options.remembersFor.nanosecondsClamped)
         // Far from where the clock's sum would overflow: a century.
         remembered = LoopLocal { RememberedLogins(logins: logins, keepNs: min(keepNs, 3_155_760_000_000_000_000)) }
     }
 
-    /// Whether these credentials were right a while ago.
-    func remembers(_ request: borrowing Request, _ response: inout Response) throws -> Bool {
+    /// Whether these credentials were right a while ago; throws when there are none.
+    package func remembers(_ request: borrowing Request, _ response: inout Response) throws -> Bool {
         guard let bytes = BasicCredentials.read(request), let colon = BasicCredentials.colon(bytes) else { throw needed(&response) }
         guard let code = verifier.code(bytes.span) else { throw Busy() }
         let now = response.monotonicNanoseconds
@@ -77,7 +81,7 @@ private final class PasswordGate: Sendable {
     }
 
     /// Waits for the verification; throws when they are wrong.
-    func verify(_ request: borrowing Request, _ response: inout Response) async throws {
+    package func verify(_ request: borrowing Request, _ response: inout Response) async throws {
         guard let bytes = BasicCredentials.read(request), let colon = BasicCredentials.colon(bytes) else { throw needed(&response) }
         guard let code = verifier.code(bytes.span) else { throw Busy() }
         guard let password = Self.phrase(bytes.span.extracting((colon + 1)...)) else { throw wrong(&response) }
@@ -109,4 +113,14 @@ private final class PasswordGate: Sendable {
 
     private func needed(_ response: inout Response) -> Middleware.Refused { Middleware.Refused(&response, challenge, "a user name and a password are needed") }
     private func wrong(_ response: inout Response) -> Middleware.Refused { Middleware.Refused(&response, challenge, "the user name or the password is wrong") }
+}
+
+extension Request {
+    /// The user of its credentials (RFC 7617), right or not; nil without.
+    package var passwordUser: ByteView? {
+        @_lifetime(borrow self) get {
+            guard let bytes = BasicCredentials.read(self), let colon = BasicCredentials.colon(bytes) else { return nil }
+            return ByteView(bytes.span.extracting(..<colon))
+        }
+    }
 }

@@ -72,14 +72,19 @@ import TestSupport
             access-log: { path: access.log }
             surge: { connections-growth: 200%, within: 1m, then: { rate-limit: { key: address, rate: 10/s } } }
             upstreams: { orders: { servers: ["127.0.0.1:1"] } }
-            routes: [{ name: orders, match: { path: /* }, breaker: { error-rate: 5%, over: 2m }, proxy: { upstream: orders } }]
+            routes:
+              - { name: keys, match: { path: /keys }, jwt: { keys: "http://127.0.0.1:1/jwks.json" }, respond: {} }
+              - { name: orders, match: { path: /* }, breaker: { error-rate: 5%, over: 2m }, proxy: { upstream: orders } }
             """)
+        #expect(try served.get("/keys", "Authorization: Bearer a.b.c\r\n").status == 503)
         served.gateway.reporter.stalls.add("orders", nanoseconds: 1_500_000_000, nowMs: 1)
         let page = try served.ask("/metrics").bodyText
         #expect(served.sample("uringd_route_stall_seconds_total{route=\"orders\"}", in: page) == 1.5)
         #expect(served.sample("uringd_breaker_state{group=\"orders\",state=\"closed\"}", in: page) == 1)
         #expect(served.sample("uringd_breaker_state{group=\"orders\",state=\"open\"}", in: page) == 0)
         #expect(served.sample("uringd_surge", in: page) == 0)
+        let url = "{url=\"http://127.0.0.1:1/jwks.json\"}"
+        #expect(served.sample("uringd_jwt_keys\(url)", in: page) == 0 && served.sample("uringd_jwt_keys_missing_total\(url)", in: page) == 1)
         let file = "\(#filePath)".split(separator: "/").dropLast(4).joined(separator: "/")
         let documented = try SystemFiles(root: "").read("/" + file + "/docs/operators/metrics.md")
         let names = page.split(separator: "\n").filter { $0.hasPrefix("# TYPE ") }.map { String($0.split(separator: " ")[2]) }
