@@ -29,6 +29,7 @@ extension Gateway {
         figures.connectionsMax = server.connectionsMax
         figures.isReady = readiness.current == .serving
         figures.reloads = reloads.withLock { $0 }
+        figures.proxyRefusals = ListenerPreamble.Refusal.allCases.map { ($0.word, door.count($0)) }
         return figures
     }
 

@@ -19,6 +19,8 @@ package struct GatewayFigures: Sendable {
     package var connectionsMax = 0
     package var isReady = false
     package var reloads = ReloadCounters()
+    /// Connections that listeners with `proxy-protocol` did not take.
+    var proxyRefusals: [(reason: String, count: UInt64)] = []
 }
 
 /// What became of reloads, by SIGHUP and by the administration.

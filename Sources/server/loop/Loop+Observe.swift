@@ -179,8 +179,8 @@ extension Loop {
         guard unsafe connection.pointee.flags.contains(.open) else { return "" }
         if unsafe connection.pointee.flags.contains(.stream) {
             guard let (carrier, _) = unsafe carrier(connection) else { return "" }
-            return unsafe kernel.peerAddress(carrier.pointee.fd)?.description ?? ""
+            return unsafe peerAddress(carrier)?.description ?? ""
         }
-        return unsafe kernel.peerAddress(connection.pointee.fd)?.description ?? ""
+        return unsafe peerAddress(connection)?.description ?? ""
     }
 }
