@@ -18,6 +18,12 @@ package struct SocketAddress: Hashable, Sendable {
         self.init(family: .ipv4, high: 0, low: UInt64(ipv4), port: port, path: "")
     }
 
+    /// The two halves of the 128-bit number.
+    package init(ipv6High high: UInt64, low: UInt64, port: UInt16) { self.init(family: .ipv6, high: high, low: low, port: port, path: "") }
+
+    /// The peer of a connection over a unix socket.
+    package static var unnamedUnix: SocketAddress { SocketAddress(family: .unix, high: 0, low: 0, port: 0, path: "") }
+
     private init(family: Family, high: UInt64, low: UInt64, port: UInt16, path: String) {
         (self.family, self.high, self.low, self.port, self.path) = (family, high, low, port, path)
     }

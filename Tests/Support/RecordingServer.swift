@@ -105,6 +105,9 @@ package final class RecordingServer: Sendable {
 
     deinit { stop() }
 
+    /// A port of the loopback that nobody has just now, for programs that cannot choose one.
+    package static func freePort() throws -> UInt16 { try RecordingServer { _, _ in [] }.port }
+
     /// Takes no further connections.
     package func stop() { door.shut() }
 

@@ -30,6 +30,7 @@ extension Gateway {
         figures.isReady = readiness.current == .serving
         figures.reloads = reloads.withLock { $0 }
         figures.keySources = current.filters.keySources.map(\.figures)
+        figures.proxyRefusals = ListenerPreamble.Refusal.allCases.map { ($0.word, door.count($0)) }
         return figures
     }
 

@@ -20,6 +20,8 @@ package struct GatewayFigures: Sendable {
     package var isReady = false
     package var reloads = ReloadCounters()
     var keySources: [KeySource.Figures] = []
+    /// Connections that listeners with `proxy-protocol` did not take.
+    var proxyRefusals: [(reason: String, count: UInt64)] = []
 }
 
 /// What became of reloads, by SIGHUP and by the administration.

@@ -36,6 +36,7 @@ package struct MetricsPage {
         writeGateway(&sink)
         writeRoutes(&sink)
         for figure in Self.loopFigures { writeLoops(figure, &sink) }
+        writeProxyRefusals(&sink)
         writeTimeouts(&sink)
         writeHandshakes(&sink)
         writeGoAways(&sink)
@@ -101,6 +102,11 @@ package struct MetricsPage {
     }
 
     static func label(_ loop: LoopSnapshot) -> Label { Label("loop", "\(loop.loop)") }
+
+    private mutating func writeProxyRefusals(_ sink: inout ByteSink) {
+        writer.begin("uringd_proxy_protocol_refused", .counter, help: "Connections of listeners with proxy-protocol that were closed for what they began with, by reason.", to: &sink)
+        for (reason, count) in figures.proxyRefusals { writer.sample([Label("reason", reason)], count, to: &sink) }
+    }
 
     private mutating func writeTimeouts(_ sink: inout ByteSink) {
         writer.begin("uringd_timeouts", .counter, help: "Connections that a time limit has ended, by limit.", to: &sink)

@@ -38,7 +38,13 @@ extension Configuration {
     package var drainLimit: Duration? { timeouts.drainNs == 0 ? nil : Self.duration(timeouts.drainNs) }
 
     /// - Throws: when a host name has no address.
-    package func serverListeners() throws -> [Listener] { try listeners.map { try $0.listener() } }
+    func serverListeners(_ door: ProxyDoor) throws -> [Listener] {
+        try listeners.map { wanted in
+            var listener = try wanted.listener()
+            if wanted.expectsProxyProtocol { listener.preamble = door.preamble(wanted.address, trusted: trustedProxies) }
+            return listener
+        }
+    }
 
     static func duration(_ nanoseconds: UInt64) -> Duration { .nanoseconds(Int64(clamping: nanoseconds)) }
 }

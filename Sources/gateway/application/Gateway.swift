@@ -25,6 +25,7 @@ package final class Gateway: Sendable {
     /// One reload from the file at a time.
     let reloading = Locked<Void>(())
     let reporter: LogReporter
+    let door: ProxyDoor
     /// The last minutes, for the dashboard.
     let history = DashboardHistory()
     private let adminContext: AdminContext
@@ -46,7 +47,8 @@ package final class Gateway: Sendable {
         let loops = try Self.plan(options.loops).cores.count
         let meters = RouteMeters(loops: loops)
         let application = try GatewayApplication(configuration, loops: loops, meters: meters, log: reporter)
-        let listeners = try configuration.serverListeners()
+        let door = ProxyDoor(log)
+        let listeners = try configuration.serverListeners(door)
         // First, so that probes see "starting" instead of a refused connection.
         let context = AdminContext(readiness)
         context.tokens = configuration.admin?.tokens ?? []
@@ -60,6 +62,7 @@ package final class Gateway: Sendable {
             throw error
         }
         (self.readiness, self.log, self.reporter, self.meters, self.source, adminContext) = (readiness, log, reporter, meters, source, context)
+        self.door = door
         var reloads = ReloadCounters()
         reloads.loadedNs = Self.wallNs()
         self.reloads = Locked(reloads)
@@ -156,7 +159,7 @@ package final class Gateway: Sendable {
     package func reload(_ new: Configuration) throws -> [String] {
         try state.withLock { state in
             let application = try GatewayApplication(new, loops: server.plan.cores.count, previous: state.application, meters: meters, log: reporter)
-            let listeners = try new.serverListeners()
+            let listeners = try new.serverListeners(door)
             // Who may ask is looked up for each request.
             let keepsAdmin = new.admin?.address == state.configuration.admin?.address
             let admin = keepsAdmin ? state.admin : try new.admin.map { try Self.startAdmin($0, adminContext, reporter, server.backend) }
@@ -203,16 +206,20 @@ package final class Gateway: Sendable {
         for (before, after) in stayingListeners(from: old, to: new) {
             // TLS and HTTP/2 are up to each connection: new ones get what is new.
             var fixed = after
-            (fixed.tls, fixed.http2) = (before.tls, before.http2)
+            (fixed.tls, fixed.http2, fixed.expectsProxyProtocol) = (before.tls, before.http2, before.expectsProxyProtocol)
             guard fixed != before else { continue }
             remarks.append("options of the listener \(after.address) changed: they take effect when the server is restarted")
         }
         return remarks
     }
 
-    /// Listeners that go over to TLS or back, a sentence each.
+    /// Listeners that go over to TLS or the PROXY protocol or back, a sentence each.
     static func transportChanges(from old: Configuration, to new: Configuration) -> [String] {
-        stayingListeners(from: old, to: new).compactMap { before, after in
+        let staying = stayingListeners(from: old, to: new)
+        let headers = staying.filter { $0.before.expectsProxyProtocol != $0.after.expectsProxyProtocol }.map { _, after in
+            "new connections to \(after.address) \(after.expectsProxyProtocol ? "begin" : "do not begin") with a PROXY protocol header from now on"
+        }
+        return headers + staying.compactMap { before, after in
             switch (before.tls == nil, after.tls == nil) {
             case (true, false): "new connections to \(after.address) speak TLS from now on"
             case (false, true): "new connections to \(after.address) are in clear from now on"

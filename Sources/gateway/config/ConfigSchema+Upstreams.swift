@@ -114,7 +114,7 @@ extension ConfigSchema {
             "The longest pause between two pieces of a response body. Then the response to the client is broken off.", example: "10s"),
         ConfigOption(
             "write", .unit(.duration, ConfigRange(ms, day, zeroIsOff: true)), default: "30s",
-            "The longest time in which a server takes no byte of a request. Then 504.", example: "10s"),
+            "The longest time in which a server takes no byte of a request. Then 504. `timeouts.write` of the whole holds beside it.", example: "10s"),
     ])
 
     static let retry = retryGroup(hasDefaults: true)

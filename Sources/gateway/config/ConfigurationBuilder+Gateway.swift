@@ -78,6 +78,13 @@ extension ConfigurationBuilder {
             guard case .text(let text) = item.value, let prefix = try? AddressPrefix.parse(text).get(), prefix.isEverything else { continue }
             diagnostics.lint(.trustsEverybody, item.position, "trusted-proxies: \(prefix) lets every client say which address it has, and so walk around bans and limits")
         }
+        guard table.list("trusted-proxies").isEmpty else { return }
+        for listener in table.groups("listen") where listener.boolean("proxy-protocol") {
+            // Who may write to a Unix socket is up to its permissions.
+            guard let item = listener["proxy-protocol"], let text = listener.text("address"), !text.hasPrefix("unix:"), !text.hasPrefix("/") else { continue }
+            diagnostics.lint(
+                .trustsEverybody, item.position, "listen.proxy-protocol: without `trusted-proxies` whoever connects says which address it has, and so walks around bans and limits")
+        }
     }
 
     private mutating func addresses(_ table: ConfigTable?) -> AddressConfiguration {

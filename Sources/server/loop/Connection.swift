@@ -61,7 +61,7 @@ struct Connection {
     var fastBytes: UInt64 = 0
 
     var exchange: Unmanaged<Exchange>?
-    /// Who is at the other end, once somebody has asked (`Request.peer`).
+    /// Who is at the other end, once somebody has asked (`Request.peer`), or whom a preamble has named.
     var peer: RequestPeer?
     /// The protocol that a response has switched to, from then to the end.
     var tunnel: Unmanaged<TunnelBox>?
@@ -128,6 +128,10 @@ struct Connection {
         static let bulky = Flags(rawValue: 1 << 22)
         /// Its output leaves one turn later (`Loop.delayRelayed`).
         static let delayed = Flags(rawValue: 1 << 23)
+        /// Its first bytes say who the client is, and have not all come.
+        static let preamble = Flags(rawValue: 1 << 26)
+        /// `peer` is whom a preamble has named.
+        static let introduced = Flags(rawValue: 1 << 27)
     }
 }
 

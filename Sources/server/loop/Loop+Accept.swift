@@ -79,8 +79,12 @@ extension Loop {
                 handle: handle, fd: fd, listener: UInt16(truncatingIfNeeded: listener), id: id,
                 machine: KeepAliveMachine(openedAt: state.pointee.now, policy)))
         unsafe connection.pointee.flags = isSecure ? [.open, .secure] : .open
-        if unsafe state.pointee.asksWhoConnects, unsafe !mayConnect(connection) { return unsafe refuse(connection) }
-        if let limiter = unsafe state.pointee.addressLimiter, unsafe !admit(connection, limiter) { return unsafe refuse(connection) }
+        if let preamble = unsafe state.pointee.listeners[listener].preamble {
+            // Limits by address are for whom it names.
+            guard unsafe awaitPreamble(connection, preamble) else { return unsafe refuse(connection) }
+        } else if unsafe !mayConnect(connection) {
+            return unsafe refuse(connection)
+        }
         unsafe meter.pointee.connectionsAccepted &+= 1
         unsafe connectionOpened(connection)
         if connectionCount >= connectionsMax { stopAccepting() }
@@ -91,16 +95,23 @@ extension Loop {
         unsafe armTimer(connection)
     }
 
+    /// Whether the application and the limit by address let it.
+    func mayConnect(_ connection: UnsafeMutablePointer<Connection>) -> Bool {
+        if unsafe state.pointee.asksWhoConnects, unsafe !asksApplication(connection) { return false }
+        guard let limiter = unsafe state.pointee.addressLimiter else { return true }
+        return unsafe admit(connection, limiter)
+    }
+
     private func admit(_ connection: UnsafeMutablePointer<Connection>, _ limiter: AddressLimiter) -> Bool {
-        guard limiter.limit > 0, let address = unsafe kernel.peerAddress(connection.pointee.fd), !address.isLocal else { return true }
+        guard limiter.limit > 0, let address = unsafe peerAddress(connection), !address.isLocal else { return true }
         guard let ticket = limiter.enter(address) else { return false }
         unsafe connection.pointee.addressTicket = ticket
         return true
     }
 
     /// Asks the application. A peer that has gone already, whose address the kernel does not know any more, may.
-    private func mayConnect(_ connection: UnsafeMutablePointer<Connection>) -> Bool {
-        guard let address = unsafe kernel.peerAddress(connection.pointee.fd) else { return true }
+    private func asksApplication(_ connection: UnsafeMutablePointer<Connection>) -> Bool {
+        guard let address = unsafe peerAddress(connection) else { return true }
         let peer = RequestPeer(address)
         unsafe connection.pointee.peer = peer
         // SAFETY: the loop's state retains the box.

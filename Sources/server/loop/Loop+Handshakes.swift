@@ -81,7 +81,7 @@ extension Loop {
     /// Empty when the client has left, or the descriptor is somebody else's already.
     private func peerText(_ connection: UnsafeMutablePointer<Connection>) -> String {
         guard unsafe !connection.pointee.flags.contains(.descriptorClosed) else { return "" }
-        return unsafe kernel.peerAddress(connection.pointee.fd)?.description ?? ""
+        return unsafe peerAddress(connection)?.description ?? ""
     }
 }
 

@@ -32,6 +32,8 @@ struct ListenerState {
     var handshakeTimeoutNs: UInt64 = 0
     var handshakesMax = 0
     var http2 = HTTP2Mode.on
+    /// nil: connections begin with TLS or HTTP.
+    var preamble: ListenerPreamble?
 
     init(listener: LoopListener) { self.listener = listener }
 }
@@ -64,6 +66,7 @@ extension Loop {
         unsafe state.pointee.listeners[number].handshakeTimeoutNs = ServerOptions.nanoseconds(transport.handshakeTimeout)
         unsafe state.pointee.listeners[number].handshakesMax = transport.handshakesMax
         unsafe state.pointee.listeners[number].http2 = transport.http2
+        unsafe state.pointee.listeners[number].preamble = transport.preamble
     }
 
     /// The same while the loop runs. A configuration was tried when it was loaded: what fails now is memory, and the old context goes on.

@@ -84,7 +84,7 @@ extension Loop {
     /// The call is over. A handler that goes on asynchronously ends later: for hooks, which are told of handlers; the probe tells of the call.
     @inline(__always)
     func handlerReturned(_ connection: UnsafeMutablePointer<Connection>, threw: Bool) {
-        if ur_probe_handler_end() { fireHandlerEnd(connection) }
+        if ur_probe_handler_end() { unsafe fireHandlerEnd(connection) }
         if unsafe meter.pointee.phases.isSampling { unsafe meter.pointee.phases.handled(kernel.ticks(), kernel.nanoseconds) }
         if unsafe connection.pointee.trace != nil, !goesOnAsync { unsafe traceHandlerEnded(connection, threw ? .threw : .returned) }
     }
@@ -92,9 +92,9 @@ extension Loop {
     @inline(never)
     private func fireHandlerEnd(_ connection: UnsafeMutablePointer<Connection>) {
         let (id, count) = unsafe (connection.pointee.id, UInt64(response.pointee.body.count))
-        guard let route = unsafe response.pointee.routeName else { return unsafe ur_fire_handler_end(id, count, kernel.now(), nil, 0) }
+        guard let route = unsafe response.pointee.routeName else { return ur_fire_handler_end(id, count, kernel.now(), nil, 0) }
         // SAFETY: names of routes live as long as the process.
-        unsafe route.bytes.withUnsafeBufferPointer { unsafe ur_fire_handler_end(id, count, kernel.now(), $0.baseAddress, UInt64($0.count)) }
+        unsafe route.bytes.withUnsafeBufferPointer { name in unsafe ur_fire_handler_end(id, count, kernel.now(), name.baseAddress, UInt64(name.count)) }
     }
 
     /// The loop is about to work off what the kernel had ready.
@@ -218,8 +218,8 @@ extension Loop {
         guard unsafe connection.pointee.flags.contains(.open) else { return "" }
         if unsafe connection.pointee.flags.contains(.stream) {
             guard let (carrier, _) = unsafe carrier(connection) else { return "" }
-            return unsafe kernel.peerAddress(carrier.pointee.fd)?.description ?? ""
+            return unsafe peerAddress(carrier)?.description ?? ""
         }
-        return unsafe kernel.peerAddress(connection.pointee.fd)?.description ?? ""
+        return unsafe peerAddress(connection)?.description ?? ""
     }
 }

@@ -82,12 +82,14 @@ extension Loop {
         }
         if result > 0, let bytes = unsafe bytes {
             let bytes = unsafe bytes.assumingMemoryBound(to: UInt8.self)
-            if unsafe connection.pointee.flags.contains(.secure) {
-                unsafe receivedSealed(connection, bytes, Int(result))
-            } else if isBulk {
-                if unsafe !bulkInput(connection, bytes, Int(result)) { unsafe bulk = nil }
-            } else {
+            if unsafe connection.pointee.flags.isDisjoint(with: [.secure, .preamble]), !isBulk {
                 unsafe input(connection, bytes, Int(result))
+            } else if unsafe connection.pointee.flags.contains(.preamble) {
+                unsafe receivedPreamble(connection, bytes, Int(result))
+            } else if unsafe connection.pointee.flags.contains(.secure) {
+                unsafe receivedSealed(connection, bytes, Int(result))
+            } else {
+                if unsafe !bulkInput(connection, bytes, Int(result)) { unsafe bulk = nil }
             }
         } else if result == 0 {
             unsafe endOfInput(connection)
@@ -140,6 +142,7 @@ extension Loop {
     func endOfInput(_ connection: UnsafeMutablePointer<Connection>) {
         guard unsafe !connection.pointee.flags.contains(.endOfInput) else { return }
         unsafe connection.pointee.flags.insert(.endOfInput)
+        if unsafe connection.pointee.flags.contains(.preamble) { return unsafe perform(connection, connection.pointee.machine.closeNow()) }
         // Requests that wait for their turn in `carry` are answered first; the end is reported after them (`finishInput`).
         if unsafe connection.pointee.carryCount > 0, unsafe connection.pointee.machine.isBetweenExchanges || connection.pointee.machine.isMultiplexed {
             unsafe processCarry(connection)

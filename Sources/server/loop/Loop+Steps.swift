@@ -103,6 +103,7 @@ extension Loop {
     func tearDown(_ connection: UnsafeMutablePointer<Connection>, reset: Bool) {
         guard unsafe !connection.pointee.flags.contains(.closing) else { return }
         unsafe connection.pointee.flags.insert(.closing)
+        if unsafe connection.pointee.flags.contains(.preamble) { unsafe preambleBroke(connection) }
         if unsafe connection.pointee.flags.contains(.stream) && connection.pointee.trace != nil { unsafe traceStreamEnded(connection) }
         // The 101 has not left: the other protocol never begins.
         unsafe connection.pointee.flags.remove(.upgrading)

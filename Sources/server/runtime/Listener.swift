@@ -19,6 +19,8 @@ public struct Listener: Sendable, ExpressibleByStringLiteral {
     public var isIPv6Only = false
     /// Permission bits of a unix socket's file, `0o660`: clients need write permission. nil leaves them to the umask. Of no meaning for other addresses.
     public var unixMode: UInt32?
+    /// What connections begin with, before TLS; nil: nothing.
+    package var preamble: ListenerPreamble?
 
     /// - Parameters:
     ///   - address: see `address`.

@@ -14,6 +14,8 @@ package struct ListenerTransport: Sendable {
     package var handshakesMax = 4096
     /// With TLS, ALPN decides: `tls` offers what this allows. In clear it is looked at when a connection's first bytes come.
     package var http2 = HTTP2Mode.on
+    /// What connections begin with; nil: with TLS or HTTP.
+    package var preamble: ListenerPreamble?
 
     package init() {}
 }

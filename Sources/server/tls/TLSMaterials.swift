@@ -35,6 +35,7 @@ final class TLSMaterials: Sendable {
     func load(_ listener: Listener) throws(ServerError) -> LoadedListener {
         var loaded = LoadedListener(listener: listener)
         loaded.transport.http2 = listener.http2
+        loaded.transport.preamble = listener.preamble
         guard let options = listener.tls else { return loaded }
         do throws(TLSLoadError) {
             try options.check(listener.http2)

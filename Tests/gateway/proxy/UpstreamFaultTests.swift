@@ -80,6 +80,28 @@ import UringServer
         #expect(gateway.snapshot.servers[0].responses[1] == 5)
     }
 
+    /// The same where the server has read the request and closes without a word: that says nothing about the server.
+    @Test func whoClosesInsteadOfASecondAnswer() throws {
+        let server = try RecordingServer { _, number in number % 2 == 0 ? [.answer(200, "here")] : [.close] }
+        let gateway = try TestGateway(UpstreamConfiguration(ports: [server.port]))
+        for _ in 0..<4 { #expect(try gateway.get().bodyText == "here") }
+        #expect(server.requests.count == 7 && server.connections == 4)
+        #expect(gateway.snapshot.servers[0].failures.allSatisfy { $0 == 0 })
+        #expect(gateway.log.allSatisfy { !$0.contains("failed") }, "\(gateway.log)")
+    }
+
+    /// It may have acted on a POST before it closed.
+    @Test func whatMayHaveBeenDoneIsNotRepeated() throws {
+        let server = try RecordingServer { _, number in number == 0 ? [.answer(200, "here")] : [.close] }
+        let gateway = try TestGateway(UpstreamConfiguration(ports: [server.port]))
+        #expect(try gateway.get().bodyText == "here")
+        let client = try RawClient(gateway.endpoint)
+        try client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc")
+        #expect(try client.readFinalResponse().status == 502)
+        #expect(server.requests.count == 2)
+        try isTold(.reset, of: "127.0.0.1:\(server.port)", 1, gateway)
+    }
+
     /// `timeouts.body`, between pieces of a body.
     @Test func whoStopsWithinTheBody() throws {
         let server = try RecordingServer { _, _ in [.send("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nxxxxx"), .hang] }
