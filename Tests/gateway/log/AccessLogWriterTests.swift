@@ -166,7 +166,7 @@ private final class ScriptedSink: AccessLogSink {
         let directory = try TemporaryDirectory()
         let path = directory.path + "/fifo"
         #expect(unsafe mkfifo(path, 0o600) == 0)
-        let reader = unsafe open(path, O_RDONLY | O_NONBLOCK)
+        let reader = unsafe open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC)
         let writer = AccessLogWriter(format: .combined, bufferBytes: 16384, sink: try AccessLogFile.open(path: path).get())
         for _ in 0..<2000 { append(writer) }
         #expect(writer.counters.linesDropped > 0)
