@@ -14,11 +14,14 @@ enum Service {
         let signals = SignalSet([SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2])
         let manager = ServiceManager()
         for problem in Successor.takeOver() { Console.error("uringd: \(problem)\n") }
+        let supervisor = SupervisorChannel()
         let log: OperationalLog
         let gateway: Gateway
         do {
             let configuration = try configuration()
             log = OperationalLog(level: configuration.logLevel)
+            // Whoever is supervised is the worker.
+            if configuration.hasSupervisor, supervisor == nil { Supervisor.run(log, manager) }
             gateway = try start(configuration, log, backend.backend, source)
         } catch let error as ExitCode {
             throw error
@@ -30,11 +33,18 @@ enum Service {
         for note in gateway.notes { log.notice(note) }
         manager.tell("MAINPID=\(getpid())\nREADY=1")
         Successor.sayReady()
+        supervisor?.tell(gateway.sockets)
         var isDraining = false
         let upgrade = Upgrade()
         while true {
             switch signals.wait() {
-            case SIGHUP where !isDraining && !upgrade.isDone: reload(gateway, manager)
+            case SIGHUP where !isDraining && !upgrade.isDone:
+                reload(gateway, manager)
+                supervisor?.tell(gateway.sockets)
+            // Another worker has the sockets.
+            case SIGUSR2 where !isDraining && supervisor != nil:
+                isDraining = true
+                onThread { gateway.handOver(); exit(0) }
             case SIGUSR1: gateway.reopenLogs()
             case SIGUSR2 where !isDraining && !upgrade.isUnderWay: upgrade.begin(gateway, log)
             case SIGTERM, SIGINT:
@@ -115,7 +125,7 @@ enum Service {
         init(_ run: @escaping @Sendable () -> Void) { self.run = run }
     }
 
-    private static func onThread(_ body: @escaping @Sendable () -> Void) {
+    static func onThread(_ body: @escaping @Sendable () -> Void) {
         var thread = pthread_t()
         // The thread takes over the retained reference.
         let code = unsafe pthread_create(

@@ -23,3 +23,9 @@ void ur_set_current_loop(void *loop);
 
 /// malloc_usable_size(3): how many bytes memory from malloc has.
 size_t ur_usable_bytes(void *memory);
+
+/// Sends `length` bytes with `count` descriptors (at most 128) on a unix socket of packets (unix(7), SCM_RIGHTS). Answers the number of bytes, or -errno. Never raises SIGPIPE.
+long ur_send_descriptors(int socket, const void *bytes, size_t length, const int *descriptors, size_t count);
+
+/// Receives a packet and its descriptors, at most `*count`, which have close-on-exec set; `*count` is how many came. Answers the number of bytes, 0 when the other end is closed, or -errno.
+long ur_receive_descriptors(int socket, void *bytes, size_t length, int *descriptors, size_t *count);

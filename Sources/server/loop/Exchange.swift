@@ -32,13 +32,24 @@ final class Exchange {
     var suspendedBody = (0, 0)
     /// What the access log needs, when there is one.
     var logged: LoggedExchange?
+    /// A responder keeps it for its next request: what is in it would not go with its connection.
+    var isKept = false
 
-    /// A responder's exchange begins anew for its next request. What others than responders use was never set.
+    /// A responder's exchange begins anew for its next request; nobody else has it any more. However the last one ended (a fault in the middle of a body, another producer in place of the
+    /// responder), nothing of it is left. Tests instead of stores: nearly always there is nothing to release.
     func reuse() {
-        assert(producer == nil && receiver == nil && worker == nil && body == nil && responder == nil && pendingResponse == nil && suspendedRequest == nil, "BUG: not a responder's exchange")
-        (isRelayed, isChunked, remaining) = (false, false, nil)
+        (isRelayed, isChunked, remaining, suspendedBody) = (false, false, nil, (0, 0))
+        if producer != nil { producer = nil }
+        if receiver != nil { receiver = nil }
         if upgrade != nil { upgrade = nil }
+        if worker != nil { worker = nil }
+        if responder != nil { responder = nil }
+        if body != nil { body = nil }
+        if address != nil { address = nil }
+        if pendingResponse != nil { pendingResponse = nil }
         if !trailers.isEmpty { trailers = [] }
+        if coldPath != nil { coldPath = nil }
+        if suspendedRequest != nil { suspendedRequest = nil }
         if logged != nil { logged = nil }
     }
 }

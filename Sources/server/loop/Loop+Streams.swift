@@ -188,6 +188,7 @@ extension Loop {
         if unsafe connection.pointee.tunnel == nil { unsafe connection.pointee.producerWakeAt = .max }
         if let worker = unsafe exchange.takeUnretainedValue().worker { cancelAsync(worker) }
         if let responder = unsafe exchange.takeUnretainedValue().responder { cancel(responder) }
+        if unsafe exchange.takeUnretainedValue().isKept { unsafe exchange.takeUnretainedValue().reuse() }
         unsafe exchange.release()
     }
 }

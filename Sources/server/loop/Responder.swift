@@ -47,6 +47,7 @@ package class Responder {
             return exchange
         }
         let exchange = Exchange()
+        exchange.isKept = true
         lastExchange = exchange
         return exchange
     }
