@@ -32,6 +32,8 @@ void ur_set_current_loop(void *loop) { current_loop = loop; }
 
 size_t ur_usable_bytes(void *memory) { return malloc_usable_size(memory); }
 
+int ur_packet_pair(int ends[2]) { return socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) == 0 ? 0 : -errno; }
+
 enum { descriptors_max = 128 };
 
 long ur_send_descriptors(int socket, const void *bytes, size_t length, const int *descriptors, size_t count) {

@@ -97,8 +97,11 @@ final class Supervisor: Sendable {
                 let old = state.sockets.flatMap(\.descriptors)
                 var leaves: pid_t?
                 if state.next == worker {
-                    leaves = state.worker
-                    state.leaving.insert(state.worker)
+                    // Nobody leaves where the old one has died meanwhile.
+                    if state.worker > 0 {
+                        leaves = state.worker
+                        state.leaving.insert(state.worker)
+                    }
                     (state.worker, state.next, state.isReady) = (worker, nil, false)
                 }
                 let isFirst = !state.isReady
@@ -137,7 +140,10 @@ final class Supervisor: Sendable {
             }
             switch part {
             case .leaving: if isEnding, isAlone { Self.end(status) }
-            case .next: log.error("the upgrade has failed, the old worker goes on: the new one \(OwnProgram.ending(status)); what it said stands above")
+            case .next:
+                log.error("the upgrade has failed: the new worker \(OwnProgram.ending(status)); what it said stands above")
+                // The old one has died while this one started.
+                if isEnding { if isAlone { Self.end(status) } } else { restart() }
             case .worker(let wasReady, let livedMs):
                 if isEnding { if isAlone { Self.end(status) } else { continue } }
                 // It never served: starting it again would fail in the same way.
@@ -156,7 +162,8 @@ final class Supervisor: Sendable {
     }
 
     private func restart() {
-        guard state.withLock({ $0.worker == 0 }) else { return }
+        // A successor that is being started takes the place.
+        guard state.withLock({ $0.worker == 0 && $0.next == nil }) else { return }
         if !start(asNext: false) { Self.alarm(afterMs: Self.pauseMaxMs / 10) }
     }
 

@@ -1,5 +1,6 @@
 // The conformance test of the seam: each script runs on the ring, on epoll and on the simulated kernel and must be seen to do the same.
 
+import CUring
 import Glibc
 import Testing
 import UringRing

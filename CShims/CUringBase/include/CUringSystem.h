@@ -24,6 +24,9 @@ void ur_set_current_loop(void *loop);
 /// malloc_usable_size(3): how many bytes memory from malloc has.
 size_t ur_usable_bytes(void *memory);
 
+/// Two ends of a unix socket of packets, closed on exec. Answers 0 or -errno.
+int ur_packet_pair(int ends[2]);
+
 /// Sends `length` bytes with `count` descriptors (at most 128) on a unix socket of packets (unix(7), SCM_RIGHTS). Answers the number of bytes, or -errno. Never raises SIGPIPE.
 long ur_send_descriptors(int socket, const void *bytes, size_t length, const int *descriptors, size_t count);
 

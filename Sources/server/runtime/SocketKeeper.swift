@@ -11,12 +11,9 @@ package enum SocketKeeper {
 
     /// Two ends, closed on exec. nil: no descriptors are left.
     package static func pair() -> (here: Int32, there: Int32)? {
-        var ends: (Int32, Int32) = (-1, -1)
-        // Two descriptors for the call to write.
-        let made = unsafe withUnsafeMutablePointer(to: &ends) {
-            unsafe $0.withMemoryRebound(to: Int32.self, capacity: 2) { unsafe socketpair(AF_UNIX, Int32(SOCK_SEQPACKET.rawValue | SOCK_CLOEXEC.rawValue), 0, $0) }
-        }
-        return made == 0 ? (ends.0, ends.1) : nil
+        var ends: [Int32] = [-1, -1]
+        // The array lives through the call.
+        return unsafe ur_packet_pair(&ends) == 0 ? (ends[0], ends[1]) : nil
     }
 
     /// Tells the other end all sockets. They stay the caller's too.

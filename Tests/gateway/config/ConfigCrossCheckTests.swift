@@ -19,6 +19,18 @@ import Testing
             + lines.split(separator: "\n").map { "    \($0)\n" }.joined()
     }
 
+    @Test func pairsOfHostsAndPathsAreBounded() {
+        func text(_ routes: Int) -> String {
+            let hosts = (0..<ConfigLimits.hostsPerRouteMax).map { "h\($0).example" }.joined(separator: ", ")
+            let paths = (0..<ConfigLimits.pathsPerRouteMax).map { "/p\($0)" }.joined(separator: ", ")
+            let lines = (0..<routes).map { "  - { name: r\($0), match: { host: [\(hosts)], path: [\(paths)] }, respond: {} }\n" }.joined()
+            return "listen: [{ address: 127.0.0.1:8080 }]\nroutes:\n" + lines
+        }
+        let perRoute = ConfigLimits.hostsPerRouteMax * ConfigLimits.pathsPerRouteMax
+        let problems = lines(text(RouteTable.pairsMax / perRoute + 1)).filter { $0.contains("pairs of a host and a path") }
+        #expect(problems.count == 1 && problems[0].hasSuffix("routes: more than 1000000 pairs of a host and a path"), "\(problems)")
+    }
+
     @Test func namesThatAreNotThere() {
         expectMessages(
             route("proxy: { upstream: uu, mirror: { upstream: other } }\nauth-request: { upstream: zzz, path: /x }\nrate-limit: { key: address, rate: 1/s, redis: main }"),
