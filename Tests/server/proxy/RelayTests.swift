@@ -19,7 +19,13 @@ import UringServer
         }
     }
 
-    private static let whole = pattern(3 << 20)
+    private static let whole = pattern(1 << 20)
+
+    /// Whether it is the first so many bytes. By memcmp: in debug builds, and with a sanitizer, a million comparisons one by one take their time.
+    private static func isBeginning(_ body: [UInt8], _ count: Int) -> Bool {
+        // Both arrays live through the call.
+        body.count == count && (unsafe body.withUnsafeBytes { one in unsafe whole.withUnsafeBytes { unsafe memcmp(one.baseAddress ?? $0.baseAddress!, $0.baseAddress!, count) } }) == 0
+    }
 
     enum Framing: String, CaseIterable, Sendable { case counted, chunked, untilClose }
 
@@ -46,24 +52,24 @@ import UringServer
         }
     }
 
-    private static let sizes = [32_767, 32_768, 65_535, 65_537, 73_728, 131_073, 262_143, 262_145, 1 << 20, 3 << 20]
+    private static let sizes = [32_767, 32_768, 65_537, 73_728, 262_143, 262_145, 1 << 20]
 
     @Test(arguments: Framing.allCases) func answersAreWhole(framing: Framing) throws {
         let upstream = try Self.server(framing)
         let proxy = try TestProxy(to: [upstream.port])
         let client = try proxy.server.client()
-        // Twice, for the second begins on connections that have had long bodies.
-        for size in Self.sizes + Self.sizes.reversed() {
+        // The last begins on connections that have had long bodies.
+        for size in Self.sizes + [73_728, 1 << 20] {
             try client.send("GET /\(size) HTTP/1.1\r\nHost: a\r\n\r\n")
             let answer = try client.readFinalResponse()
             #expect(answer.status == 200 && answer.body.count == size)
-            #expect(answer.body.elementsEqual(Self.whole.prefix(size)), "\(size) bytes differ")
+            #expect(Self.isBeginning(answer.body, size), "\(size) bytes differ")
             if framing == .chunked { #expect(answer.trailers.first?.value == "yes") }
         }
         // Short ones behind long ones.
         for size in [0, 1, 100, 8193] {
             try client.send("GET /\(size) HTTP/1.1\r\nHost: a\r\n\r\n")
-            #expect(try client.readFinalResponse().body.elementsEqual(Self.whole.prefix(size)))
+            #expect(Self.isBeginning(try client.readFinalResponse().body, size))
         }
     }
 
@@ -75,7 +81,7 @@ import UringServer
         for size in [65_537, 262_145, 1 << 20] {
             let answer = try client.ask(stream, "GET", "/\(size)")
             #expect(answer.status == 200 && answer.body.count == size)
-            #expect(answer.body.elementsEqual(Self.whole.prefix(size)), "\(size) bytes differ")
+            #expect(Self.isBeginning(answer.body, size), "\(size) bytes differ")
             stream += 2
         }
     }
@@ -105,12 +111,12 @@ import UringServer
         let upstream = try Self.server(.counted)
         let proxy = try TestProxy(to: [upstream.port])
         let client = try proxy.server.client()
-        try client.send("GET /\(3 << 20) HTTP/1.1\r\nHost: a\r\n\r\n")
+        try client.send("GET /\(1 << 20) HTTP/1.1\r\nHost: a\r\n\r\n")
         usleep(200_000)
         let loop = try #require(proxy.server.running.snapshots().first)
-        // 256 KiB and a piece on the way to the client, as much again on the way from the server, in blocks of 16 KiB.
-        #expect(loop.chunksHighWater <= 64)
-        #expect(try client.readFinalResponse().body.elementsEqual(Self.whole))
+        // 256 KiB and a piece on the way to the client, and what is being received, in blocks of 16 KiB.
+        #expect(loop.chunksOutstanding <= 48)
+        #expect(Self.isBeginning(try client.readFinalResponse().body, 1 << 20))
     }
 
     @Test func aClientThatLeavesInTheMiddleTakesNothingAlong() throws {
@@ -118,13 +124,13 @@ import UringServer
         let proxy = try TestProxy(to: [upstream.port])
         for _ in 0..<4 {
             let client = try proxy.server.client()
-            try client.send("GET /\(3 << 20) HTTP/1.1\r\nHost: a\r\n\r\n")
+            try client.send("GET /\(1 << 20) HTTP/1.1\r\nHost: a\r\n\r\n")
             _ = try client.readSome(100_000)
             client.resetOnClose()
         }
         let client = try proxy.server.client()
         try client.send("GET /262145 HTTP/1.1\r\nHost: a\r\n\r\n")
-        #expect(try client.readFinalResponse().body.elementsEqual(Self.whole.prefix(262_145)))
+        #expect(Self.isBeginning(try client.readFinalResponse().body, 262_145))
         for _ in 0..<5000 where try #require(proxy.server.running.snapshots().first).chunksOutstanding > 0 { usleep(1000) }
         #expect(try #require(proxy.server.running.snapshots().first).chunksOutstanding == 0)
     }
