@@ -13,6 +13,7 @@ enum Service {
         // Before any thread starts: all of them inherit the blocked signals, and this one takes them.
         let signals = SignalSet([SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2])
         let manager = ServiceManager()
+        let isSuccessor = Successor.isOne
         for problem in Successor.takeOver() { Console.error("uringd: \(problem)\n") }
         let supervisor = SupervisorChannel()
         let log: OperationalLog
@@ -31,7 +32,7 @@ enum Service {
         }
         Console.out(gateway.listening.map { $0 + "\n" }.joined())
         for note in gateway.notes { log.notice(note) }
-        manager.tell("MAINPID=\(getpid())\nREADY=1")
+        manager.tell((isSuccessor ? "MAINPID=\(getpid())\n" : "") + "READY=1")
         Successor.sayReady()
         supervisor?.tell(gateway.sockets)
         var isDraining = false

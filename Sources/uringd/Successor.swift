@@ -46,6 +46,9 @@ enum Successor {
 
     // MARK: in the successor
 
+    /// Whether a predecessor waits for this process. Before `sayReady`.
+    static var isOne: Bool { unsafe getenv(readyVariable) != nil }
+
     /// Takes over what a predecessor left. Before anything else is opened.
     static func takeOver() -> [String] {
         OwnProgram.take(socketsVariable).map(InheritedSockets.adopt) ?? []
