@@ -63,6 +63,18 @@ import UringBase
         #expect(fcntl(plain, F_GETFD) >= 0)
     }
 
+    /// Whoever cannot start leaves the file of a unix socket to whom it is: the process that goes on.
+    @Test func aFailedStartLeavesTheFile() throws {
+        let (path, taken) = (TestServer.temporaryPath(), try TestServer { _, response in response.write("x") })
+        let first = try Server(listen: ["unix:\(path)"]) { _, response in response.write("first") }.start()
+        defer { first.stop(within: .seconds(5)) }
+        #expect(InheritedSockets.adopt("unix:\(path)=\(first.sockets[0].descriptors.map { dup($0) }[0])") == [])
+        #expect(throws: ServerError.self) { try Server(listen: ["unix:\(path)", taken.running.addresses[0]]) { _, _ in }.start() }
+        let client = try RawClient(try #require(Endpoint(line: "listening on unix:\(path)")))
+        try client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        #expect(try client.readFinalResponse().bodyText == "first")
+    }
+
     @Test func writtenAsItIsRead() {
         #expect(InheritedSockets.text([("127.0.0.1:80", [3, 4]), ("unix:/run/a=b", [5])]) == "127.0.0.1:80=3,4\nunix:/run/a=b=5")
         #expect(InheritedSockets.text([]) == "")

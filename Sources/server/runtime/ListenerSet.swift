@@ -11,6 +11,8 @@ struct OpenListener {
     let address: SocketAddress
     /// At least one for each loop; the loops take them in turns. Each loop closes its own.
     let descriptors: [Int32]
+    /// Another process serves on the same sockets until this one does: the file of a unix socket is its until then.
+    var isAdopted = false
 
     func descriptors(of loop: Int, _ loops: Int) -> [Int32] { stride(from: loop, to: descriptors.count, by: loops).map { descriptors[$0] } }
     func listeners(of loop: Int, _ loops: Int) -> [LoopListener] {
@@ -20,7 +22,7 @@ struct OpenListener {
     /// Before the loops have taken the descriptors over.
     func abandon() {
         for descriptor in descriptors { close(descriptor) }
-        removeFile()
+        if !isAdopted { removeFile() }
     }
 
     /// Removes the file of a unix socket.
@@ -81,7 +83,7 @@ struct OpenListener {
             }
             descriptors.append(next)
         }
-        return OpenListener(loaded: loaded, address: address, descriptors: descriptors)
+        return OpenListener(loaded: loaded, address: address, descriptors: descriptors, isAdopted: true)
     }
 
     /// How long an address may stay taken. When a process with a ring is killed, the kernel lets go of the ring's sockets a moment after the

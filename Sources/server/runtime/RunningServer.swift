@@ -65,7 +65,7 @@ public final class RunningServer: Sendable {
                 for thread in started { thread.join() }
                 for listener in opened {
                     for loop in started.count..<loops { for descriptor in listener.descriptors(of: loop, loops) { close(descriptor) } }
-                    listener.removeFile()
+                    if !listener.isAdopted { listener.removeFile() }
                 }
                 opened = []
                 throw error
