@@ -245,7 +245,8 @@ if let wanted = Context.environment["URING_TEST_TARGETS"]?.split(separator: ",")
         package.dependencies.removeAll { if case .sourceControl(_, let location, _) = $0.kind { !location.hasSuffix("swift-log") } else { false } }
     } else {
         unneeded.formUnion(adapters)
-        package.traits = []
+        // The same flags as the whole package has, so that a release build of the program serves the tests too.
+        package.traits = [.trait(name: "Uringd"), .default(enabledTraits: ["Uringd"])]
         package.dependencies = []
     }
     package.targets.removeAll { unneeded.contains($0.name) || $0.type == .test && !wanted.contains($0.name) }
