@@ -13,6 +13,7 @@ enum TLSCallbacks {
         if unsafe state.pointee.protocolsCount > 0 { unsafe SSL_CTX_set_alpn_select_cb(context, selectProtocol, state) }
         if unsafe state.pointee.usesTickets { _ = unsafe SSL_CTX_set_tlsext_ticket_key_evp_cb(context, ticketKey) }
         if unsafe state.pointee.cache != nil { unsafe SessionCacheCallbacks.install(in: context) }
+        if unsafe state.pointee.makesRecords { unsafe RecordSecrets.install(in: context) }
     }
 
     /// The memory of a session, set when it was made.
@@ -85,6 +86,8 @@ private func selectProtocol(
             if unsafe otherLength == length && memcmp(ours + at + 1, offered + other + 1, length) == 0 {
                 unsafe chosen?.pointee = UnsafePointer(ours + at + 1)
                 unsafe chosenCount?.pointee = UInt8(length)
+                // The context outlives its sessions.
+                unsafe TLSCallbacks.memory(of: ssl).pointee.chosenProtocol = UnsafeBufferPointer(start: ours + at + 1, count: length)
                 return SSL_TLSEXT_ERR_OK
             }
             other &+= otherLength &+ 1

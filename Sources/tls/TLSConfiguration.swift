@@ -39,6 +39,10 @@ package struct TLSConfiguration: Sendable {
     package var sessionCache: TLSSessionCache? = TLSSessionCache()
     /// Whether OpenSSL frees a connection's record buffers (34 KiB) whenever they are empty.
     package var releasesIdleBuffers = true
+    /// Whether OpenSSL's session is freed once a TLS 1.3 handshake is complete, and the connection's records are made by this layer (`RecordLayer`).
+    package var makesRecords = true
+    /// Records under one key until the next, with `makesRecords`: 2^24 of full size are 256 GiB, which AES-GCM is good for (RFC 8446 5.5).
+    package var recordsPerKey: UInt64 = 1 << 24
 
     package init(certificates: [TLSCertificate], sessionTickets: SessionTickets = .generated()) {
         precondition(!certificates.isEmpty, "BUG: TLS without a certificate")

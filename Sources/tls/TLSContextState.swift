@@ -23,6 +23,11 @@ internal import Glibc
     /// Fetched once: looking an algorithm up by name takes longer than sealing a ticket with it.
     let aes128: OpaquePointer?
     let aes256: OpaquePointer?
+    /// AES-128-GCM, AES-256-GCM, ChaCha20-Poly1305: for records made here.
+    let recordCiphers: (OpaquePointer?, OpaquePointer?, OpaquePointer?)
+    let makesRecords: Bool
+    let recordsPerKey: UInt64
+    var recordBuffers = unsafe RecordBuffers()
     /// Kept alive by the TLSContext.
     let cache: Unmanaged<TLSSessionCache>?
 
@@ -36,6 +41,11 @@ internal import Glibc
         if case .off = configuration.sessionTickets { unsafe usesTickets = false } else { unsafe usesTickets = true }
         unsafe aes128 = EVP_CIPHER_fetch(nil, "AES-128-CBC", nil)
         unsafe aes256 = EVP_CIPHER_fetch(nil, "AES-256-CBC", nil)
+        unsafe recordCiphers = (
+            EVP_CIPHER_fetch(nil, "AES-128-GCM", nil), EVP_CIPHER_fetch(nil, "AES-256-GCM", nil), EVP_CIPHER_fetch(nil, "ChaCha20-Poly1305", nil)
+        )
+        unsafe makesRecords = configuration.makesRecords
+        unsafe recordsPerKey = configuration.recordsPerKey
         unsafe cache = configuration.sessionCache.map { unsafe Unmanaged.passUnretained($0) }
         unsafe names = NameTable(CertificatePlan(configuration.certificates).setOfName)
     }
@@ -61,5 +71,9 @@ internal import Glibc
         unsafe protocols.deallocate()
         unsafe EVP_CIPHER_free(aes128)
         unsafe EVP_CIPHER_free(aes256)
+        unsafe EVP_CIPHER_free(recordCiphers.0)
+        unsafe EVP_CIPHER_free(recordCiphers.1)
+        unsafe EVP_CIPHER_free(recordCiphers.2)
+        unsafe recordBuffers.destroy()
     }
 }

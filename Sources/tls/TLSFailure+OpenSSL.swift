@@ -6,7 +6,7 @@ internal import Glibc
 extension TLSFailure {
     /// Takes the error that ended the connection, and empties the queue: the first of libssl's own. One of libcrypto may stand in front of it, which
     /// only says what libssl tried last (a cipher that met a changed record).
-    static func takeQueue(of ssl: OpaquePointer) -> TLSFailure {
+    static func takeQueue(of ssl: OpaquePointer?) -> TLSFailure {
         var code = ERR_get_error()
         while urtls_error_library(code) != ERR_LIB_SSL {
             let next = ERR_get_error()

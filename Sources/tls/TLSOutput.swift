@@ -53,8 +53,31 @@ internal import Glibc
         return unsafe appendToSpill(bytes, byteCount)
     }
 
+    /// Room for the next `byteCount` bytes, valid until the next call that changes this; nil when malloc refuses. They count once they are committed.
+    @inline(__always)
+    mutating func reserve(_ byteCount: Int) -> UnsafeMutablePointer<UInt8>? {
+        // In bounds by the comparison.
+        if unsafe spillCount == 0 && byteCount <= capacity &- count { return unsafe base.map { unsafe $0 + count } }
+        return unsafe growSpill(byteCount) ? spill.map { unsafe $0 + spillCount } : nil
+    }
+
+    /// Counts what was written to reserved room.
+    @inline(__always)
+    mutating func commit(_ byteCount: Int) {
+        if unsafe spillCount == 0 && byteCount <= capacity &- count { unsafe count &+= byteCount } else { unsafe spillCount &+= byteCount }
+    }
+
     @inline(never)
     private mutating func appendToSpill(_ bytes: UnsafePointer<UInt8>, _ byteCount: Int) -> Bool {
+        guard unsafe growSpill(byteCount) else { return false }
+        // In bounds: there is room for that many.
+        unsafe memcpy(spill! + spillCount, bytes, byteCount)
+        unsafe spillCount &+= byteCount
+        return true
+    }
+
+    @inline(never)
+    private mutating func growSpill(_ byteCount: Int) -> Bool {
         let needed = unsafe spillCount + byteCount
         if unsafe needed > spillCapacity {
             // Doubling: a long write spills record after record.
@@ -63,8 +86,6 @@ internal import Glibc
             unsafe spill = grown.assumingMemoryBound(to: UInt8.self)
             unsafe spillCapacity = capacity
         }
-        unsafe memcpy(spill! + spillCount, bytes, byteCount)
-        unsafe spillCount = needed
         return true
     }
 }

@@ -33,9 +33,8 @@ package enum TLSWriteStep: Equatable, Sendable {
     case failed(TLSFailure)
 }
 
-/// A handle to OpenSSL's session: two pointers, free to copy, ended by one `destroy`.
+/// A handle to a session: a pointer, free to copy, ended by one `destroy`.
 @unsafe @frozen package struct TLSSession {
-    let ssl: OpaquePointer
     let memory: UnsafeMutablePointer<TLSSessionMemory>
 
     init?(_ context: UnsafeMutablePointer<TLSContextState>) {
@@ -62,17 +61,18 @@ package enum TLSWriteStep: Equatable, Sendable {
         }
         // One reference each for reading and writing, both ended by SSL_free; with both the same it takes one.
         unsafe SSL_set_bio(ssl, bio, bio)
-        unsafe self.ssl = ssl
+        unsafe memory.pointee.ssl = unsafe ssl
     }
+
+    /// OpenSSL's session, which is there until records are made here.
+    var ssl: OpaquePointer? { unsafe memory.pointee.ssl }
 
     /// Ends the session and every copy of this handle.
     package func destroy() {
         let role = unsafe memory.pointee.role
         if unsafe !memory.pointee.isEstablished && memory.pointee.failure == nil { unsafe memory.pointee.count { $0.abandoned &+= 1 } }
-        // A session that ended without close_notify would be dropped from the cache, although nothing is wrong with it.
-        unsafe SSL_set_shutdown(ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN)
-        unsafe SSL_free(ssl)
-        ERR_clear_error()
+        unsafe freeOpenSSL()
+        unsafe dropRecords()
         unsafe memory.deinitialize(count: 1)
         unsafe memory.deallocate()
         switch unsafe role {
@@ -83,6 +83,16 @@ package enum TLSWriteStep: Equatable, Sendable {
 }
 
 extension TLSSession {
+    /// Frees OpenSSL's session, if it is there still.
+    func freeOpenSSL() {
+        guard let ssl = unsafe ssl else { return }
+        // One that ended without close_notify would be dropped from the cache, although nothing is wrong with it.
+        unsafe SSL_set_shutdown(ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN)
+        unsafe SSL_free(ssl)
+        ERR_clear_error()
+        unsafe memory.pointee.ssl = nil
+    }
+
     /// Sets the window of ciphertext that the next calls take from. What they have not taken (`unread`) stays the caller's,
     /// who keeps the bytes in place until it is 0, or feeds them again from elsewhere. Part of a record is kept by OpenSSL.
     package func feed(_ bytes: UnsafePointer<UInt8>?, _ count: Int) {
@@ -95,7 +105,11 @@ extension TLSSession {
     package var unread: Int { unsafe memory.pointee.inputCount }
 
     /// Nothing is left to read: the window is used up and no decrypted bytes wait. Spares the call that would answer `more`.
-    package var isDrained: Bool { unsafe memory.pointee.inputCount == 0 && SSL_pending(ssl) == 0 }
+    package var isDrained: Bool {
+        guard unsafe memory.pointee.inputCount == 0 else { return false }
+        if let established = unsafe memory.pointee.established { return unsafe established.pointee.records.waiting == 0 }
+        return unsafe SSL_pending(ssl) == 0
+    }
 
     /// Goes on with the handshake.
     package func handshake(_ output: inout TLSOutput) -> TLSHandshakeStep {
@@ -113,6 +127,7 @@ extension TLSSession {
         if unsafe memory.pointee.bytesOut != before { unsafe memory.pointee.times.flight(tick) }
         if result == 1 {
             unsafe established()
+            unsafe takeOverRecords()
             return .done
         }
         return unsafe isWaiting(result) ? .more : .failed(takeFailure())
@@ -122,6 +137,7 @@ extension TLSSession {
     package func read(into bytes: UnsafeMutablePointer<UInt8>, capacity: Int, _ output: inout TLSOutput) -> TLSReadStep {
         precondition(capacity > 0, "BUG: nowhere to read to")
         if let ended = unsafe ending { return ended }
+        if let established = unsafe memory.pointee.established { return unsafe readRecords(established, into: bytes, capacity: capacity, &output) }
         return unsafe withOutput(&output) {
             var total = 0
             while total < capacity {
@@ -144,6 +160,7 @@ extension TLSSession {
         if let failure = unsafe memory.pointee.failure { return .failed(failure) }
         guard unsafe !memory.pointee.isShutDown else { return .failed(TLSFailure(.protocolError)) }
         guard count > 0 else { return .written(0) }
+        if let established = unsafe memory.pointee.established { return unsafe writeRecords(established, bytes, count, &output) }
         var written = 0
         let result = unsafe withOutput(&output) { unsafe SSL_write_ex(ssl, bytes, count, &written) }
         return result == 1 ? .written(written) : unsafe .failed(takeFailure())
@@ -154,6 +171,7 @@ extension TLSSession {
         // Before the end of the handshake and after a failure OpenSSL has nothing to say.
         guard unsafe memory.pointee.isEstablished, unsafe memory.pointee.failure == nil, unsafe !memory.pointee.isShutDown else { return }
         unsafe memory.pointee.isShutDown = true
+        if let established = unsafe memory.pointee.established { return unsafe writeAlert(established, 0, &output) }
         _ = unsafe withOutput(&output) { unsafe SSL_shutdown(ssl) }
         ERR_clear_error()
     }
@@ -166,7 +184,7 @@ extension TLSSession {
     }
 
     /// RFC 8446 5.1.
-    package static let plainBytesMax = 16384
+    package static let plainBytesMax = RecordFormat.plainBytesMax
     /// TLS 1.2 with AES-GCM: header 5, explicit nonce 8, tag 16. TLS 1.3: header 5, content type 1, tag 16.
     package static let recordOverheadMax = 29
     private static let keyUpdateBytes = 64
@@ -203,13 +221,13 @@ extension TLSSession {
     }
 
     private func takeFailure() -> TLSFailure {
-        let failure = unsafe TLSFailure.takeQueue(of: ssl)
+        let failure = unsafe TLSFailure.takeQueue(of: memory.pointee.ssl)
         return unsafe note(memory.pointee.outOfMemory ? TLSFailure(.internalError) : failure)
     }
 
     private func fail(_ failure: TLSFailure) -> TLSHandshakeStep { unsafe .failed(note(failure)) }
 
-    private func note(_ failure: TLSFailure) -> TLSFailure {
+    func note(_ failure: TLSFailure) -> TLSFailure {
         unsafe memory.pointee.failure = failure
         if unsafe !memory.pointee.isEstablished { unsafe memory.pointee.count { $0.count(failure.cause) } }
         return failure

@@ -1,4 +1,4 @@
-// What one session keeps beside OpenSSL's object: the caller's memory of the current call, what the ClientHello offered, times and
+// What one session keeps: OpenSSL's object, or what has taken its place, the caller's memory of the current call, what the ClientHello offered, times and
 // byte counts. At a fixed address, because OpenSSL's callbacks find it there and cannot capture. Loop's thread.
 
 /// Which side of the connection a session is. What it points to outlives every session.
@@ -10,6 +10,14 @@
 /// A session's memory. Made by `TLSContext` or `TLSClientContext`, freed by `TLSSession.destroy`.
 @unsafe struct TLSSessionMemory {
     let role: TLSRole
+    /// OpenSSL's session, owned; nil once `established` has taken its place.
+    var ssl: OpaquePointer?
+    /// The secrets of a TLS 1.3 handshake, owned, until the connection is established or ends without.
+    var secrets: UnsafeMutablePointer<RecordSecrets>?
+    /// An established connection whose records are made here; owned.
+    var established: UnsafeMutablePointer<EstablishedTLS>?
+    /// The protocol that ALPN chose, in the context's list.
+    var chosenProtocol: UnsafeBufferPointer<UInt8>?
     /// The server that a client's session is with: sessions are kept under it.
     var peer: TLSPeerName?
 

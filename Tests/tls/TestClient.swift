@@ -12,6 +12,8 @@ struct ClientOptions {
     var serverName: String?
     var applicationProtocols: [String] = []
     var cipherList: String?
+    /// Of TLS 1.3.
+    var cipherSuites: String?
     var signatureAlgorithms: String?
     var certificate: TestIdentity?
     var asksForStatus = false
@@ -61,6 +63,7 @@ struct ClientOptions {
             return 1
         }
         if let list = options.cipherList { #expect(unsafe SSL_CTX_set_cipher_list(context, list) == 1) }
+        if let list = options.cipherSuites { #expect(unsafe SSL_CTX_set_ciphersuites(context, list) == 1) }
         if let list = options.signatureAlgorithms { #expect(unsafe urtls_ctx_set_sigalgs(context, list) == 1) }
         if let identity = options.certificate {
             #expect(unsafe SSL_CTX_use_certificate(context, identity.certificate) == 1)
@@ -185,6 +188,9 @@ struct ClientOptions {
         unsafe self.session = session
         self.piece = piece
     }
+
+    /// Another connection to the same server.
+    convenience init(_ other: Pair, _ options: ClientOptions) throws { self.init(other.context, options) }
 
     deinit { unsafe session.destroy() }
 
