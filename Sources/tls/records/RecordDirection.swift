@@ -16,8 +16,8 @@ enum RecordFormat {
 }
 
 @unsafe struct RecordDirection {
-    /// The traffic secret, from which the next one comes.
-    private(set) var secret: [48 of UInt8] = .init(repeating: 0)
+    /// The traffic secret, from which the next one comes; `secretBytesMax` bytes, owned. Outside this struct, which may be copied while it is handed over.
+    private(set) var secret: UnsafeMutablePointer<UInt8>?
     /// EVP_CIPHER_CTX, owned; nil until `begin`.
     private var cipher: OpaquePointer?
     /// In memory's order.
@@ -26,7 +26,7 @@ enum RecordFormat {
     private(set) var sequence: UInt64 = 0
     private var encrypts = false
     /// A secret has been taken.
-    private(set) var hasSecret = false
+    var hasSecret: Bool { unsafe secret != nil }
 
     init() {}
 
@@ -35,10 +35,11 @@ enum RecordFormat {
     /// Takes over a secret: `count` bytes at `bytes`, which stay the caller's.
     mutating func take(_ bytes: UnsafePointer<UInt8>, _ count: Int) {
         guard count <= RecordSuite.secretBytesMax else { return }
+        let own = unsafe secret ?? .allocate(capacity: RecordSuite.secretBytesMax)
         // In bounds by the comparison.
-        unsafe withUnsafeMutableBytes(of: &secret) { _ = unsafe memcpy($0.baseAddress!, bytes, count) }
+        unsafe memcpy(own, bytes, count)
+        unsafe secret = unsafe own
         unsafe sequence = 0
-        unsafe hasSecret = true
     }
 
     /// OpenSSL has made or read a record under this secret.
@@ -55,23 +56,17 @@ enum RecordFormat {
 
     /// Goes over to the next secret (RFC 8446 7.2): the one before cannot be had back from it.
     mutating func update(_ suite: RecordSuite) -> Bool {
-        let made = unsafe withUnsafeMutableBytes(of: &secret) { bytes in
-            let base = unsafe bytes.baseAddress!.assumingMemoryBound(to: UInt8.self)
-            return unsafe suite.expand(base, "traffic upd", to: base, count: suite.secretBytes)
-        }
+        guard let secret = unsafe secret else { return false }
         unsafe sequence = 0
-        return unsafe made && setKey(suite)
+        return unsafe suite.expand(secret, "traffic upd", to: secret, count: suite.secretBytes) && setKey(suite)
     }
 
     private mutating func setKey(_ suite: RecordSuite) -> Bool {
         // SAFETY: the secret is this struct's; key and nonce are temporary memory of this call, and OpenSSL copies them.
         unsafe withUnsafeTemporaryAllocation(of: UInt8.self, capacity: RecordSuite.keyBytesMax + RecordSuite.nonceBytes) { scratch in
-            guard let key = scratch.baseAddress else { return false }
+            guard let key = scratch.baseAddress, let secret = unsafe secret else { return false }
             let iv = unsafe key + RecordSuite.keyBytesMax
-            let made = unsafe withUnsafeBytes(of: &secret) { bytes in
-                let base = unsafe bytes.baseAddress!.assumingMemoryBound(to: UInt8.self)
-                return unsafe suite.expand(base, "key", to: key, count: suite.keyBytes) && suite.expand(base, "iv", to: iv, count: RecordSuite.nonceBytes)
-            }
+            let made = unsafe suite.expand(secret, "key", to: key, count: suite.keyBytes) && suite.expand(secret, "iv", to: iv, count: RecordSuite.nonceBytes)
             let isSet = unsafe made && EVP_CipherInit_ex(cipher, nil, nil, key, nil, -1) == 1
             unsafe memcpy(&nonce, iv, RecordSuite.nonceBytes)
             unsafe OPENSSL_cleanse(key, RecordSuite.keyBytesMax + RecordSuite.nonceBytes)
@@ -83,7 +78,11 @@ enum RecordFormat {
     mutating func destroy() {
         unsafe EVP_CIPHER_CTX_free(cipher)
         unsafe cipher = nil
-        unsafe withUnsafeMutableBytes(of: &secret) { unsafe OPENSSL_cleanse($0.baseAddress, $0.count) }
+        if let own = unsafe secret {
+            unsafe OPENSSL_cleanse(own, RecordSuite.secretBytesMax)
+            unsafe own.deallocate()
+        }
+        unsafe secret = nil
         unsafe nonce = (0, 0, 0)
     }
 

@@ -40,7 +40,7 @@ internal import Glibc
     }
 
     /// For tests, which play the peer.
-    var readingSecret: [48 of UInt8] { unsafe reading.secret }
+    var readingSecret: UnsafeMutablePointer<UInt8>? { unsafe reading.secret }
 
     mutating func destroy(_ buffers: inout RecordBuffers) {
         unsafe reading.destroy()
