@@ -91,7 +91,7 @@ package final class Routes: Sendable {
         let hsts = UnsafeMutableBufferPointer<UInt8>.allocate(capacity: value.count)
         _ = unsafe hsts.initialize(from: value)
         return unsafe Entry(name: RouteName(registering: route.name), answer: answer, filters: chain.map { unsafe .passRetained($0) },
-            writesAccessLog: route.filters.writesAccessLog, late: chain?.firstWaiting.map { _ in unsafe Unmanaged.passRetained(late(index, place)) }, hsts: hsts)
+            writesAccessLog: route.filters.writesAccessLog, late: chain?.mayWait == true ? unsafe Unmanaged.passRetained(late(index, place)) : nil, hsts: hsts)
     }
 
     private static func answer(_ route: RouteConfiguration, _ proxies: ProxyParts, _ breaker: BreakerFilter?) throws -> Answer {
@@ -239,7 +239,8 @@ package final class Routes: Sendable {
             case .pass: unsafe answer(entries[index], request, &response, chain, pass)
             case .fallback(let other): unsafe answer(entries[other], request, &response)
             case .answered: break
-            case .waits:
+            case .waits(let place):
+                response[Self.waitsAt] = place
                 unsafe entries[index].late?._withUnsafeGuaranteedRef { response.run($0) }
                 return true
             }
@@ -247,19 +248,23 @@ package final class Routes: Sendable {
         }
     }
 
-    /// Answers a request one of whose filters has to wait. Begins at the first that may, since those behind it have done nothing that cannot be done again. In an async handler, on the loop.
+    /// Of a request's values: the place of the filter that it waits for.
+    private static let waitsAt = RequestKey<Int>()
+
+    /// Answers a request one of whose filters has to wait, from that filter on: those before it have decided, and are not asked twice. In an async handler, on the loop.
     private func goOn(_ index: Int, _ request: borrowing Request, _ response: inout Response) async throws {
         // SAFETY: as above.
-        guard let chain = unsafe entries[index].filters?.takeUnretainedValue(), var next = chain.firstWaiting else { return }
+        guard let chain = unsafe entries[index].filters?.takeUnretainedValue(), var place = response[Self.waitsAt] else { return }
         do {
             while true {
-                // Anew behind each wait: what filters leave lies in memory of the loop, which others have used meanwhile.
+                // Anew for each wait, and behind it: what filters leave lies in memory of the loop, which others use meanwhile.
+                var before = FilterPass()
+                guard chain.recall(request, &response, &before, upTo: place), try await chain.wait(at: place, request, &response, before) else { break }
                 var pass = FilterPass()
-                guard chain.recall(request, &response, &pass, upTo: next) else { break }
-                switch chain.judge(request, &response, &pass, from: next) {
-                case .waits(let place):
-                    try await chain.wait(at: place, request, &response)
-                    next = place + 1
+                guard chain.recall(request, &response, &pass, upTo: place + 1) else { break }
+                switch chain.judge(request, &response, &pass, from: place + 1) {
+                case .waits(let next):
+                    place = next
                     continue
                 case .pass: unsafe answer(entries[index], request, &response, chain, pass)
                 case .fallback(let other): unsafe answer(entries[other], request, &response)

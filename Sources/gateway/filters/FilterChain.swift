@@ -16,6 +16,14 @@ final class FilterChain: Sendable {
         case jwt(Unmanaged<JWTFilter>)
         case breaker(Unmanaged<BreakerFilter>)
         case headers(Unmanaged<HeaderFilter>)
+
+        /// Whether its decision may have to be waited for (`FilterVerdict.waits`, `FilterChain.wait`).
+        var mayWait: Bool {
+            switch self {
+            case .basic: true
+            case .surge, .cors, .rateLimit, .apiKeys, .jwt, .breaker, .headers: false
+            }
+        }
     }
 
     // Written in init only, freed in deinit.
@@ -27,14 +35,14 @@ final class FilterChain: Sendable {
     let breaker: BreakerFilter?
     /// Preflights for the route's methods are the route's.
     let answersPreflights: Bool
-    /// The first that may have to wait; nil: none does.
-    let firstWaiting: Int?
+    /// Whether a request of the route may have to wait for a filter.
+    let mayWait: Bool
 
     /// Takes over the steps' references.
     init(_ made: [Step], removed: [String], breaker: BreakerFilter?) {
         self.removed = removed.map { Array($0.utf8) }
         self.breaker = breaker
-        firstWaiting = made.firstIndex { if case .basic = $0 { true } else { false } }
+        mayWait = made.contains(where: \.mayWait)
         answersPreflights = made.contains { if case .cors = $0 { true } else { false } }
         unsafe steps = .allocate(capacity: made.count)
         _ = unsafe steps.initialize(from: made)
@@ -73,13 +81,19 @@ final class FilterChain: Sendable {
         return .pass
     }
 
-    /// Waits for the decision of the filter that said so. In an async handler, on the loop.
+    /// Waits for the decision of the filter that said so. In an async handler, on the loop. What the filter finds out it keeps in values of the response, or finds again in `recall`.
+    /// - Parameter pass: what the filters before it found out; good until the first suspension.
+    /// - Returns: false when it has written the response.
     /// - Throws: what the client is to be told.
-    func wait(at index: Int, _ request: borrowing Request, _ response: inout Response) async throws {
+    func wait(at index: Int, _ request: borrowing Request, _ response: inout Response, _ pass: FilterPass) async throws -> Bool {
         // SAFETY: as above; the application that holds this chain is held for as long as an async handler of it runs.
-        guard case .basic(let filter) = unsafe steps[index] else { preconditionFailure("BUG: a filter that does not wait") }
-        let waiting = unsafe filter.takeUnretainedValue()
-        try await waiting.verify(request, &response)
+        switch unsafe steps[index] {
+        case .basic(let filter):
+            let waiting = unsafe filter.takeUnretainedValue()
+            try await waiting.verify(request, &response)
+            return true
+        case .surge, .cors, .rateLimit, .apiKeys, .jwt, .breaker, .headers: preconditionFailure("BUG: a filter that does not wait")
+        }
     }
 
     /// What filters before `end` found out about a request that they let pass, once more: it does not outlive a wait.
