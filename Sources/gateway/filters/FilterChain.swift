@@ -16,6 +16,7 @@ final class FilterChain: Sendable {
         case jwt(Unmanaged<JWTFilter>)
         case breaker(Unmanaged<BreakerFilter>)
         case headers(Unmanaged<HeaderFilter>)
+        case timing(Unmanaged<TimingFilter>)
     }
 
     // Written in init only, freed in deinit.
@@ -55,6 +56,7 @@ final class FilterChain: Sendable {
         case .jwt(let filter): unsafe filter.release()
         case .breaker(let filter): unsafe filter.release()
         case .headers(let filter): unsafe filter.release()
+        case .timing(let filter): unsafe filter.release()
         }
     }
 
@@ -90,7 +92,7 @@ final class FilterChain: Sendable {
             switch unsafe steps[index] {
             case .apiKeys(let filter): guard unsafe filter._withUnsafeGuaranteedRef({ $0.admits(request, &response, &pass) }) else { return false }
             case .jwt(let filter): guard unsafe filter._withUnsafeGuaranteedRef({ $0.admits(request, &response, &pass) }) else { return false }
-            case .surge, .cors, .rateLimit, .basic, .breaker, .headers: break
+            case .surge, .cors, .rateLimit, .basic, .breaker, .headers, .timing: break
             }
         }
         return true
@@ -108,6 +110,9 @@ final class FilterChain: Sendable {
         case .basic(let filter): return unsafe filter._withUnsafeGuaranteedRef { $0.judge(request, &response) }
         case .breaker(let filter): return unsafe filter._withUnsafeGuaranteedRef { $0.judge(&response, &pass) }
         case .headers(let filter):
+            unsafe filter._withUnsafeGuaranteedRef { $0.register(&response) }
+            goesOn = true
+        case .timing(let filter):
             unsafe filter._withUnsafeGuaranteedRef { $0.register(&response) }
             goesOn = true
         }
@@ -138,7 +143,7 @@ final class FilterChain: Sendable {
             case .jwt(let filter): unsafe filter._withUnsafeGuaranteedRef { $0.forward(pass, to: forwarded) }
             case .apiKeys(let filter): unsafe filter._withUnsafeGuaranteedRef { $0.forward(pass, to: forwarded) }
             case .basic(let filter): unsafe filter._withUnsafeGuaranteedRef { $0.forward(request, to: forwarded) }
-            case .surge, .cors, .rateLimit, .breaker, .headers: break
+            case .surge, .cors, .rateLimit, .breaker, .headers, .timing: break
             }
         }
     }
