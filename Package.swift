@@ -57,6 +57,8 @@ let package = Package(
         .target(name: "CUringBase", path: "CShims/CUringBase"),
         .target(name: "CUring", path: "CShims/CUring", linkerSettings: [.linkedLibrary("uring")]),
         .target(name: "CUringTLS", path: "CShims/CUringTLS", linkerSettings: [.linkedLibrary("ssl"), .linkedLibrary("crypto")]),
+        // The program for the kernel is not built here: its instructions are committed (CShims/CUringBPF/generate).
+        .target(name: "CUringBPF", path: "CShims/CUringBPF", exclude: ["generate", "tcptrace.bpf.c"]),
         .target(name: "CUringZ", path: "CShims/CUringZ", linkerSettings: [.linkedLibrary("z")]),
         .target(name: "CUringCompression", path: "CShims/CUringCompression", linkerSettings: [.linkedLibrary("z"), .linkedLibrary("brotlienc"), .linkedLibrary("zstd")]),
         .target(name: "CUringJWT", path: "CShims/CUringJWT", linkerSettings: [.linkedLibrary("crypto")]),
@@ -69,6 +71,7 @@ let package = Package(
         .target(name: "UringSimulation", dependencies: ["UringBase", "UringRing", "CUring"], path: "Sources/simulation", swiftSettings: swiftSettings),
         .target(name: "UringTLS", dependencies: ["UringBase", "CUringTLS"], path: "Sources/tls", swiftSettings: swiftSettings),
         .target(name: "UringHTTP", dependencies: ["UringBase"], path: "Sources/http", swiftSettings: swiftSettings),
+        .target(name: "UringTCPTrace", dependencies: ["UringBase", "CUringBPF"], path: "Sources/tcptrace", swiftSettings: swiftSettings),
         // Layer 3
         .target(name: "UringHTTP1", dependencies: ["UringBase", "UringHTTP", "CUringBase"], path: "Sources/http1", swiftSettings: swiftSettings),
         .target(name: "UringHPACK", dependencies: ["UringBase", "UringHTTP", "CUringBase"], path: "Sources/hpack", swiftSettings: swiftSettings),
@@ -95,7 +98,7 @@ let package = Package(
         .target(
             name: "UringGateway",
             dependencies: [
-                "UringBase", "UringTLS", "UringHTTP", "UringPolicy", "UringServer", "UringServerJWT", "UringJWT", "CUringBase", "CUringYAML",
+                "UringBase", "UringTLS", "UringHTTP", "UringPolicy", "UringTCPTrace", "UringServer", "UringServerJWT", "UringJWT", "CUringBase", "CUringYAML",
                 .product(name: "Logging", package: "swift-log", condition: .when(traits: ["Uringd"])),
             ],
             path: "Sources/gateway", swiftSettings: swiftSettings),
@@ -139,7 +142,7 @@ let package = Package(
         .executableTarget(
             name: "uringd",
             dependencies: [
-                "UringServer", "UringGateway",
+                "UringServer", "UringGateway", "UringTCPTrace",
                 .product(name: "ArgumentParser", package: "swift-argument-parser", condition: .when(traits: ["Uringd"])),
                 .product(name: "Logging", package: "swift-log", condition: .when(traits: ["Uringd"])),
             ],
@@ -159,6 +162,7 @@ let package = Package(
         .testTarget(name: "UringWebSocketTests", dependencies: ["UringWebSocket", "UringHTTP1", "UringHTTP", "CUringZ"], path: "Tests/websocket", exclude: ["peer.py"], swiftSettings: swiftSettings),
         .testTarget(name: "UringJWTTests", dependencies: ["UringJWT", "CUringJWT"], path: "Tests/jwt", exclude: ["oracle.py"], swiftSettings: swiftSettings),
         .testTarget(name: "UringPolicyTests", dependencies: ["UringPolicy", "UringBase", "TestSupport"], path: "Tests/policy", swiftSettings: swiftSettings),
+        .testTarget(name: "UringTCPTraceTests", dependencies: ["UringTCPTrace", "UringServer", "UringBase", "TestSupport"], path: "Tests/tcptrace", exclude: ["run"], swiftSettings: swiftSettings),
         .testTarget(name: "UringCompressionTests", dependencies: ["UringCompression", "UringHTTP"], path: "Tests/compression", swiftSettings: swiftSettings),
         .testTarget(
             name: "UringServerCompressionTests", dependencies: ["UringServerCompression", "UringServer", "UringHTTP", "TestSupport"],
@@ -166,7 +170,7 @@ let package = Package(
         .testTarget(name: "UringServerJWTTests", dependencies: ["UringServerJWT", "UringServer", "UringHTTP", "TestSupport"], path: "Tests/serverjwt", swiftSettings: swiftSettings),
         .testTarget(name: "UringTestingTests", dependencies: ["UringTesting", "UringServer"], path: "Tests/testing", swiftSettings: swiftSettings),
         .testTarget(name: "UringServerTests", dependencies: ["UringServer", "UringTLS", "UringRing", "UringBase", "UringHTTP", "TestSupport"], path: "Tests/server", exclude: ["websocket/peer.py"], swiftSettings: swiftSettings),
-        .testTarget(name: "UringGatewayTests", dependencies: ["UringGateway", "UringServer", "UringWebSocket", "UringPolicy", "UringTLS", "UringHTTP", "UringBase", "TestSupport"], path: "Tests/gateway", swiftSettings: swiftSettings),
+        .testTarget(name: "UringGatewayTests", dependencies: ["UringGateway", "UringServer", "UringWebSocket", "UringPolicy", "UringTCPTrace", "UringTLS", "UringHTTP", "UringBase", "TestSupport"], path: "Tests/gateway", swiftSettings: swiftSettings),
         .testTarget(name: "SimulationTests", dependencies: ["UringSimulation", "UringServer", "UringRing", "UringTLS", "UringHTTP", "UringHTTP1", "UringHTTP2", "UringBase", "CUring", "CUringTLS", "CNGHTTP2", "TestSupport"], path: "Tests/Simulation", swiftSettings: swiftSettings),
         // Runs `uringd` where io_uring is refused.
         .executableTarget(name: "without-uring", path: "Tests/Support/WithoutUring"),

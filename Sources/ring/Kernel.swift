@@ -93,6 +93,11 @@ package class Kernel {
         return product.high >= ticksPerSecond ? .max : ticksPerSecond.dividingFullWidth(product).quotient
     }
 
+    package final func ticks(nanoseconds: UInt64) -> UInt64 {
+        let product = nanoseconds.multipliedFullWidth(by: ticksPerSecond)
+        return product.high >= 1_000_000_000 ? .max : UInt64(1_000_000_000).dividingFullWidth(product).quotient
+    }
+
     // MARK: sockets
 
     /// A listening socket with SO_REUSEADDR and SO_REUSEPORT (inet), TCP_NODELAY (inherited by what it accepts).

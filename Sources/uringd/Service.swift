@@ -11,7 +11,7 @@ enum Service {
     /// - Parameter source: where the configuration is read anew on SIGHUP; nil where there is no file.
     static func run(_ backend: BackendOption, _ configuration: () throws -> Configuration, source: ConfigurationSource? = nil) throws {
         // Before any thread starts: all of them inherit the blocked signals, and this one takes them.
-        let signals = SignalSet([SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2])
+        let signals = SignalSet([SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2, SIGQUIT])
         let manager = ServiceManager()
         let isSuccessor = Successor.isOne
         for problem in Successor.takeOver() { Console.error("uringd: \(problem)\n") }
@@ -19,7 +19,9 @@ enum Service {
         let log: OperationalLog
         let gateway: Gateway
         do {
-            let configuration = try configuration()
+            var configuration = try configuration()
+            // For bench/sampling alone.
+            if OwnProgram.take("URINGD_SAMPLING") == "off" { configuration.isSampled = false }
             log = OperationalLog(level: configuration.logLevel)
             // Whoever is supervised is the worker.
             if configuration.hasSupervisor, supervisor == nil { Supervisor.run(log, manager) }
@@ -47,6 +49,7 @@ enum Service {
                 isDraining = true
                 onThread { gateway.handOver(); exit(0) }
             case SIGUSR1: gateway.reopenLogs()
+            case SIGQUIT: gateway.dumpFlight()
             case SIGUSR2 where !isDraining && !upgrade.isUnderWay: upgrade.begin(gateway, log)
             case SIGTERM, SIGINT:
                 if isDraining || upgrade.isDone {

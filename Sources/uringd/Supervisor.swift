@@ -37,7 +37,7 @@ final class Supervisor: Sendable {
     static func run(_ log: OperationalLog, _ manager: ServiceManager) -> Never {
         let supervisor = Supervisor(log, manager)
         // Blocked before there is a worker: none that ends is missed.
-        let signals = SignalSet([SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2, SIGCHLD, SIGALRM])
+        let signals = SignalSet([SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2, SIGQUIT, SIGCHLD, SIGALRM])
         guard supervisor.start(asNext: false) else { exit(1) }
         var isEnding = false
         var pauseMs = pauseFirstMs
@@ -48,7 +48,7 @@ final class Supervisor: Sendable {
                 if !isEnding { supervisor.manager.tell("STOPPING=1") }
                 isEnding = true
                 supervisor.forward(signal)
-            case SIGHUP, SIGUSR1: supervisor.forward(signal)
+            case SIGHUP, SIGUSR1, SIGQUIT: supervisor.forward(signal)
             case SIGUSR2 where !isEnding: supervisor.upgrade()
             case SIGCHLD: supervisor.reap(isEnding, &pauseMs)
             case SIGALRM where !isEnding: supervisor.restart()

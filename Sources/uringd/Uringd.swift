@@ -14,12 +14,12 @@ struct Uringd: ParsableCommand {
             ADDR is HOST:PORT, [V6]:PORT or unix:PATH; port 0 takes a free one.
 
             Signals: SIGTERM and SIGINT end a server after the requests under way, a second one ends it at once; SIGHUP reads the \
-            configuration again; SIGUSR1 opens the access log anew; SIGUSR2 starts another process on the same sockets and ends this one.
+            configuration again; SIGUSR1 opens the access log anew; SIGQUIT writes what the loops did last to a file; SIGUSR2 starts another process on the same sockets and ends this one.
 
             Exit status: 0 after a drain and for a good configuration; 1 when the configuration is wrong or the server cannot start; \
             64 for wrong arguments.
             """,
         subcommands: [
-            ServeCommand.self, CheckCommand.self, ExplainCommand.self, FilesCommand.self, RespondCommand.self, ProxyCommand.self, DoctorCommand.self, SchemaCommand.self,
+            ServeCommand.self, CheckCommand.self, ExplainCommand.self, FilesCommand.self, RespondCommand.self, ProxyCommand.self, DoctorCommand.self, SchemaCommand.self, TCPTraceCommand.self,
         ])
 }

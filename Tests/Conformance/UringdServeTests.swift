@@ -1,5 +1,6 @@
 // `uringd serve`: routes, logs, administration, signals and reloads of a configuration file.
 
+import Foundation
 import Glibc
 import Synchronization
 import Testing
@@ -306,6 +307,20 @@ private final class Served {
         #expect(try served.server.waitForExit() == .code(0))
         #expect(try served.site.read("access.log").contains("/second"))
         #expect(try !served.site.read("access.log.1").contains("/second"))
+    }
+
+    @Test func whatHappenedLastIsWrittenOnASignal() throws {
+        let served = try Served(answering("x", "log: { level: notice }\nadmin: { address: \"127.0.0.1:0\", flight-recorder: { directory: \".\" } }"), listeners: 2)
+        #expect(try ask(served.server, get("/recorded", "Connection: close")).status == 200)
+        served.server.send(signal: SIGQUIT)
+        #expect(served.wait(for: "the flight recorder has written its last"))
+        let names = try FileManager.default.contentsOfDirectory(atPath: served.site.path).filter { $0.hasPrefix("uringd-flight-") }
+        #expect(names.count == 1 && names[0].hasSuffix("-signal.jsonl"))
+        let text = try served.site.read(names[0])
+        #expect(text.hasPrefix("{\"time\":") && text.contains("\"event\":\"dump\",\"reason\":\"signal\"") && text.hasSuffix("}\n"))
+        #expect(text.contains("\"event\":\"request\"") && text.contains("\"status\":200"))
+        // It ends nothing.
+        #expect(try ask(served.server, get("/recorded", "Connection: close")).status == 200)
     }
 
     @Test func malformedRequestsAreLogged() throws {

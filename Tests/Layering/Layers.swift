@@ -29,6 +29,8 @@ enum Layers {
             foreign: ["CUringBase", "CUring"], system: platform),
         Layer(
             module: "UringTLS", directory: "tls", level: 2, imports: ["UringBase"], foreign: ["CUringBase", "CUringTLS"], system: platform),
+        // Asks the kernel to count; knows no connection of ours.
+        Layer(module: "UringTCPTrace", directory: "tcptrace", level: 2, imports: ["UringBase"], foreign: ["CUringBPF"], system: platform),
         Layer(module: "UringHTTP", directory: "http", level: 2, imports: ["UringBase"], foreign: ["CUringBase"], system: []),
         Layer(
             module: "UringHTTP1", directory: "http1", level: 3, imports: ["UringBase", "UringHTTP"], foreign: ["CUringBase"], system: []),
@@ -63,7 +65,7 @@ enum Layers {
             system: platform),
         Layer(
             module: "UringGateway", directory: "gateway", level: 6,
-            imports: ["UringBase", "UringTLS", "UringHTTP", "UringPolicy", "UringServer", "UringServerJWT", "UringJWT"],
+            imports: ["UringBase", "UringTLS", "UringHTTP", "UringPolicy", "UringTCPTrace", "UringServer", "UringServerJWT", "UringJWT"],
             foreign: ["CUringBase", "CUringYAML", "Logging"], system: platform),
         Layer(module: "UringLog", directory: "adapters/log", level: 5, imports: ["UringServer"], foreign: ["Logging"], system: platform),
         Layer(module: "UringMetrics", directory: "adapters/metrics", level: 5, imports: ["UringServer"], foreign: ["CoreMetrics"], system: platform),
@@ -75,7 +77,7 @@ enum Layers {
             foreign: ["Hummingbird", "HummingbirdCore", "HTTPTypes", "Logging", "NIOCore", "NIOConcurrencyHelpers", "NIOPosix", "ServiceLifecycle", "UnixSignals"],
             system: platform),
         Layer(
-            module: "uringd", directory: "uringd", level: 7, imports: ["UringBase", "UringHTTP", "UringServer", "UringGateway"],
+            module: "uringd", directory: "uringd", level: 7, imports: ["UringBase", "UringHTTP", "UringTCPTrace", "UringServer", "UringGateway"],
             foreign: ["ArgumentParser", "Logging"], system: platform),
     ]
 

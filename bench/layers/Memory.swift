@@ -8,9 +8,14 @@ func memoryBenchmarks() -> [Benchmark] {
     let arena = place(Arena(pool: pool)!)
     let chunks = place(ChunkPool(chunksMax: 1024))
     let histogram = place(Histogram())
+    let flight = FlightRing(events: 32_768)
     var random = FixedRandom(1)
     let values = (0..<1024).map { _ in random.next() % 2_000_000 }
     return [
+        Benchmark(name: "flight.write", size: 32) { count in
+            for number in 0..<UInt64(count) { flight.write(number, number &+ 1, number &+ 2, number &+ 3) }
+            return flight.written
+        },
         Benchmark(name: "arena.allocate", size: 48, multiple: 128) { count in
             var sum: UInt64 = 0
             for _ in 0..<count / 128 {

@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdbool.h>
+#include "CUringFlight.h"
 #include "CUringProbes.h"
 #include "CUringSystem.h"
 

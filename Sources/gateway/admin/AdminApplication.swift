@@ -3,6 +3,7 @@
 // never holds a probe up.
 
 internal import UringHTTP
+internal import UringPolicy
 package import UringServer
 
 package enum AdminApplication {
@@ -44,10 +45,11 @@ package enum AdminApplication {
         case .version: json(&response, context) { $0.versionPage }
         case .config: json(&response, context) { $0.configurationPage }
         case .upstreams: json(&response, context) { $0.upstreamsPage }
-        case .metrics: metrics(&response, context, openMetrics: MetricsAccept.isOpenMetrics(text(request.headers["accept"])))
+        case .metrics: metrics(&response, context, MetricsAccept.format(text(request.headers["accept"])))
         case .reload: reload(request, &response, context)
         case .dashboard: DashboardPage.write(to: &response)
         case .dashboardEvents: events(request, &response, context)
+        case .flightRecorder: flight(request, &response, context)
         }
     }
 
@@ -70,12 +72,31 @@ package enum AdminApplication {
 
     // MARK: pages that wait
 
-    private static func metrics(_ response: inout Response, _ context: AdminContext, openMetrics: Bool) {
+    private static func metrics(_ response: inout Response, _ context: AdminContext, _ format: MetricsWriter.Format) {
         guard let gateway = context.gateway else { return problem(&response, .serviceUnavailable, "the server is starting") }
         response.run { request, response in
-            let page = try await request.loop.offload { MetricsPage.make(gateway.figures(), openMetrics: openMetrics) }
+            let page = try await request.loop.offload { MetricsPage.make(gateway.figures(), format) }
             response.headers["content-type"] = page.contentType
             response.write(page.bytes)
+        }
+    }
+
+    private static func flight(_ request: borrowing Request, _ response: inout Response, _ context: AdminContext) {
+        guard let gateway = context.gateway else { return problem(&response, .serviceUnavailable, "the server is starting") }
+        let recorder = gateway.reporter.flight.configuration
+        guard recorder.events > 0 else { return problem(&response, .notFound, "the flight recorder is off: admin.flight-recorder.events is 0") }
+        let query = text(request.query)
+        var withinNs = recorder.withinNs
+        if !query.isEmpty {
+            guard query.hasPrefix("seconds="), let seconds = UInt64(query.dropFirst("seconds=".count)), (1...86_400).contains(seconds) else {
+                return problem(&response, .badRequest, "the query is ?seconds=N, 1 to 86400, or none")
+            }
+            withinNs = seconds * 1_000_000_000
+        }
+        response.run { [withinNs] request, response in
+            let dump = try await request.loop.offload { FlightDump.make(gateway, reason: "request", withinNs: withinNs) }
+            response.headers["content-type"] = "application/x-ndjson"
+            response.write(dump.bytes)
         }
     }
 
@@ -128,6 +149,7 @@ extension JSONValue {
 enum AdminPage: String, CaseIterable {
     case livez, readyz, metrics, version, config, upstreams, reload, dashboard
     case dashboardEvents = "dashboard/events"
+    case flightRecorder = "flight-recorder"
 
     init?(_ path: ByteView) {
         guard let page = Self.allCases.first(where: { path == "/" + $0.rawValue }) else { return nil }

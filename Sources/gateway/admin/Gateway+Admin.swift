@@ -30,6 +30,10 @@ extension Gateway {
         figures.isReady = readiness.current == .serving
         figures.reloads = reloads.withLock { $0 }
         figures.keySources = current.filters.keySources.map(\.figures)
+        let tracing = tracing
+        (figures.tcpSource, figures.tcp) = (tracing.source, tracing.trace)
+        figures.flight = reporter.flight.counts
+        figures.flightEvents = server.flightEventsWritten
         figures.proxyRefusals = ListenerPreamble.Refusal.allCases.map { ($0.word, door.count($0)) }
         return figures
     }
@@ -66,11 +70,11 @@ extension Gateway {
         }
         let outcome = reloading.withLock { _ in reload(from: source, loaded) }
         switch outcome {
-        case .changed: log.notice("reloaded the configuration")
+        case .changed: log.notice("reloaded the configuration", .reload)
         case .problems(let result):
             let errors = result.diagnostics.count { $0.severity == .error }
-            log.error("the configuration was not reloaded, the old one goes on: \(result.file) is not usable: \(errors == 1 ? "one error" : "\(errors) errors")")
-        case .failed(let reason): log.error("the configuration was not reloaded, the old one goes on: \(reason)")
+            log.error("the configuration was not reloaded, the old one goes on: \(result.file) is not usable: \(errors == 1 ? "one error" : "\(errors) errors")", .reload)
+        case .failed(let reason): log.error("the configuration was not reloaded, the old one goes on: \(reason)", .reload)
         case .planned, .noFile, .stopping: break
         }
         reloads.withLock { reloads in

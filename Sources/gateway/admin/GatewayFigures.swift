@@ -1,6 +1,7 @@
 // GatewayFigures: everything that /metrics tells, gathered at one moment. Made by `Gateway.figures` on a thread that may wait for loops; plain values.
 
 package import UringServer
+internal import UringTCPTrace
 
 package struct GatewayFigures: Sendable {
     /// Loops that have not ended.
@@ -21,6 +22,12 @@ package struct GatewayFigures: Sendable {
     package var reloads = ReloadCounters()
     var keySources: [KeySource.Figures] = []
     /// Connections that listeners with `proxy-protocol` did not take.
+    /// Where round trips come from, and what the tracer has counted; nil without one.
+    var tcpSource = "off"
+    var tcp: TCPTrace?
+    var flight = FlightRecorder.Counts()
+    /// Events that recorders ever wrote.
+    var flightEvents: UInt64 = 0
     var proxyRefusals: [(reason: String, count: UInt64)] = []
 }
 

@@ -1,9 +1,11 @@
-// MetricsAccept: which of the two formats of /metrics a scraper prefers (RFC 9110 section 12.5.1). Stateless.
+// MetricsAccept: which of the formats of /metrics a scraper prefers (RFC 9110 section 12.5.1). Stateless.
+
+internal import UringPolicy
 
 enum MetricsAccept {
-    /// Whether OpenMetrics 1.0 is wanted at least as much as the text format. Who says nothing gets text.
-    static func isOpenMetrics(_ accept: String) -> Bool {
-        var (open, text) = (0, 0)
+    /// The one that is wanted most; of equals OpenMetrics, then text. Who says nothing gets text, and protobuf only who names it: Prometheus does when native histograms are switched on.
+    static func format(_ accept: String) -> MetricsWriter.Format {
+        var (open, text, protobuf) = (0, 0, 0)
         for item in accept.split(separator: ",") {
             let parts = item.split(separator: ";").map { $0.filter { $0 != " " && $0 != "\t" }.lowercased() }
             guard let type = parts.first else { continue }
@@ -13,12 +15,19 @@ enum MetricsAccept {
                 // Without a version any will do.
                 let version = parts.first { $0.hasPrefix("version=") }
                 if version == nil || version == "version=1.0.0" { open = max(open, quality) }
+            case "application/vnd.google.protobuf":
+                let encoding = parts.first { $0.hasPrefix("encoding=") }
+                guard parts.contains("proto=io.prometheus.client.metricfamily"), encoding == nil || encoding == "encoding=delimited" else { continue }
+                protobuf = max(protobuf, quality)
             case "text/plain", "text/*", "*/*": text = max(text, quality)
             default: break
             }
         }
-        return open > 0 && open >= text
+        if protobuf > open && protobuf > text { return .protobuf }
+        return open > 0 && open >= text ? .openMetrics : .text
     }
+
+    static func isOpenMetrics(_ accept: String) -> Bool { format(accept) == .openMetrics }
 
     /// `0.75` as 750; what is no quality is none.
     private static func thousandths(_ text: Substring) -> Int {

@@ -18,6 +18,13 @@ extension MetricsPage {
         for loop in figures.loops { write(loop.phases.queue, loop, Self.phaseBounds, isTime: true, &sink) }
         writer.begin("uringd_request_handler_seconds", .histogram, unit: "seconds", help: "Calls of handlers, filters included, of sampled requests.", to: &sink)
         for loop in figures.loops { write(loop.phases.handler, loop, Self.phaseBounds, isTime: true, &sink) }
+        writer.begin(
+            "uringd_request_ready_seconds", .histogram, unit: "seconds",
+            help: "How long a sampled request may have lain in its socket before the loop took it, at most: since the loop last looked.", to: &sink)
+        for loop in figures.loops { write(loop.phases.ready, loop, Self.phaseBounds, isTime: true, &sink) }
+        writer.begin(
+            "uringd_request_send_seconds", .histogram, unit: "seconds", help: "From the end of a sampled request's handler until the kernel had what its turn wrote.", to: &sink)
+        for loop in figures.loops { write(loop.phases.send, loop, Self.phaseBounds, isTime: true, &sink) }
     }
 
     /// A handler of a gateway takes a microsecond or less.
@@ -40,5 +47,18 @@ extension MetricsPage {
         for row in figures.stalls { writer.sample([Label("route", row.route)], row.count, to: &sink) }
         writer.begin("uringd_route_stall_seconds", .counter, unit: "seconds", help: "Time that loops were held so, by route.", to: &sink)
         for row in figures.stalls { writer.sample([Label("route", row.route)], nanoseconds: row.sumNs, to: &sink) }
+    }
+}
+
+extension MetricsPage {
+    mutating func writeFlight(_ sink: inout ByteSink) {
+        writer.begin("uringd_flight_recorder_events", .counter, help: "Events that loops have written to their flight recorders.", to: &sink)
+        writer.sample([], figures.flightEvents, to: &sink)
+        writer.begin("uringd_flight_recorder_dumps", .counter, help: "Files that the flight recorder has written, by reason.", to: &sink)
+        for (reason, count) in zip(FlightRecorder.Reason.allCases, figures.flight.written) { writer.sample([Label("reason", reason.rawValue)], count, to: &sink) }
+        writer.begin("uringd_flight_recorder_dumps_failed", .counter, help: "Files that the flight recorder could not write.", to: &sink)
+        writer.sample([], figures.flight.failed, to: &sink)
+        writer.begin("uringd_flight_recorder_dumps_skipped", .counter, help: "Files that were not written because another had been a moment ago.", to: &sink)
+        writer.sample([], figures.flight.skipped, to: &sink)
     }
 }

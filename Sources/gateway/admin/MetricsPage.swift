@@ -13,10 +13,10 @@ package struct MetricsPage {
     private init(_ figures: GatewayFigures, _ format: MetricsWriter.Format) { (self.figures, writer) = (figures, MetricsWriter(format)) }
 
     /// The page and its Content-Type.
-    package static func make(_ figures: GatewayFigures, openMetrics: Bool) -> (bytes: [UInt8], contentType: String) {
-        var page = MetricsPage(figures, openMetrics ? .openMetrics : .text)
+    static func make(_ figures: GatewayFigures, _ format: MetricsWriter.Format) -> (bytes: [UInt8], contentType: String) {
         var room = bytesFirst
         while true {
+            var page = MetricsPage(figures, format)
             var isWhole = false
             let bytes = unsafe [UInt8](unsafeUninitializedCapacity: room) { buffer, count in
                 guard let base = buffer.baseAddress else { return }
@@ -44,6 +44,8 @@ package struct MetricsPage {
         writePhases(&sink)
         writeActivities(&sink)
         writeStalls(&sink)
+        writeFlight(&sink)
+        writeTCP(&sink)
         writeKeySources(&sink)
         writeUpstreams(&sink)
         writeBreakers(&sink)
@@ -88,7 +90,7 @@ package struct MetricsPage {
         }
         writer.begin("uringd_http_request_duration_seconds", .histogram, unit: "seconds", help: "From the handler's call to the end of the response, by route.", to: &sink)
         for (label, row) in figures.routes {
-            writer.histogram([Label("route", label)], counts: row.counts, bounds: RouteRow.bounds, sum: row.sumNs, isTime: true, to: &sink)
+            writer.histogram([Label("route", label)], counts: row.counts, bounds: RouteRow.bounds, sum: row.sumNs, isTime: true, native: row.native, to: &sink)
         }
         writer.begin("uringd_http_response_bytes", .counter, unit: "bytes", help: "Bytes of responses, heads included, by route.", to: &sink)
         for (label, row) in figures.routes { writer.sample([Label("route", label)], row.bytes, to: &sink) }
@@ -161,13 +163,21 @@ package struct MetricsPage {
         for loop in figures.loops { write(loop.lagNs, loop, Self.lagBounds, isTime: true, &sink) }
     }
 
-    func write(_ distribution: LoopDistribution, _ loop: LoopSnapshot, _ bounds: [UInt64], isTime: Bool, _ sink: inout ByteSink) {
+    mutating func write(_ distribution: LoopDistribution, _ loop: LoopSnapshot, _ bounds: [UInt64], isTime: Bool, _ sink: inout ByteSink) {
         var counts = [UInt64](repeating: 0, count: bounds.count + 1)
         for bucket in distribution.buckets {
             // The recorder's buckets are 3 % wide: one that reaches over a bound counts above it.
             counts[bounds.firstIndex { bucket.range.upperBound <= $0 } ?? bounds.count] += bucket.count
         }
-        writer.histogram([Self.label(loop)], counts: counts, bounds: bounds, sum: distribution.sum, isTime: isTime, to: &sink)
+        let native = isTime && writer.format == .protobuf ? Self.native(distribution) : nil
+        writer.histogram([Self.label(loop)], counts: counts, bounds: bounds, sum: distribution.sum, isTime: isTime, native: native, to: &sink)
+    }
+
+    /// The recorder's buckets are narrower than the scale's: each counts where its upper bound lies.
+    private static func native(_ distribution: LoopDistribution) -> NativeBuckets {
+        var counts = [UInt64](repeating: 0, count: NativeScale.places)
+        for bucket in distribution.buckets { counts[NativeScale.place(nanoseconds: bucket.range.upperBound)] += bucket.count }
+        return NativeBuckets(schema: NativeScale.schema, counts: counts.enumerated().filter { $0.element > 0 }.map { (NativeScale.index(place: $0.offset), $0.element) })
     }
 
     // MARK: log and process

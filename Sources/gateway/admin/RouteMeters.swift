@@ -4,6 +4,7 @@
 // Counting takes no lock and no atomic: a loop's table is its own memory, and whoever wants the figures has the loop copy them between two requests.
 
 internal import UringBase
+internal import UringPolicy
 package import UringServer
 
 @safe
@@ -49,6 +50,8 @@ package struct RouteRow: Sendable {
     private(set) var classes = InlineArray<5, UInt64>(repeating: 0)
     /// One for each bound, and one for what is slower.
     private(set) var buckets = InlineArray<18, UInt64>(repeating: 0)
+    /// By place of NativeScale.
+    private(set) var nativeCounts = InlineArray<97, UInt64>(repeating: 0)
     /// Stays at its maximum instead of wrapping; so below.
     private(set) var sumNs: UInt64 = 0
     private(set) var bytes: UInt64 = 0
@@ -59,11 +62,18 @@ package struct RouteRow: Sendable {
     package var label: String { isOther ? "other" : name.map { "\($0)" } ?? "none" }
     package var requests: UInt64 { (0..<5).reduce(0) { $0 &+ classes[$1] } }
     package var counts: [UInt64] { (0..<18).map { buckets[$0] } }
+    /// Those that are not empty.
+    var native: NativeBuckets {
+        NativeBuckets(
+            schema: NativeScale.schema,
+            counts: (0..<NativeScale.places).compactMap { nativeCounts[$0] > 0 ? (NativeScale.index(place: $0), nativeCounts[$0]) : nil })
+    }
     package func requests(class number: Int) -> UInt64 { classes[number - 1] }
 
     mutating func add(_ record: ExchangeRecord) {
         classes[min(max(Int(record.status) / 100, 1), 5) &- 1] &+= 1
         buckets[Self.bucket(of: record.nanoseconds)] &+= 1
+        nativeCounts[NativeScale.place(nanoseconds: record.nanoseconds)] &+= 1
         sumNs = Self.sum(sumNs, record.nanoseconds)
         bytes = Self.sum(bytes, record.bytes)
     }
@@ -71,6 +81,7 @@ package struct RouteRow: Sendable {
     mutating func merge(_ other: RouteRow) {
         for index in 0..<5 { classes[index] &+= other.classes[index] }
         for index in 0..<18 { buckets[index] &+= other.buckets[index] }
+        for index in 0..<NativeScale.places { nativeCounts[index] &+= other.nativeCounts[index] }
         sumNs = Self.sum(sumNs, other.sumNs)
         bytes = Self.sum(bytes, other.bytes)
     }
@@ -94,7 +105,7 @@ package struct RouteRow: Sendable {
 /// A loop's rows, found by the address of the route's name: names live as long as the process, each at its own address.
 @unsafe
 private struct RouteRows {
-    /// Rows of routes; the requests of routes beyond are counted together. A row is 240 bytes, and some 20 lines for whoever scrapes.
+    /// Rows of routes; the requests of routes beyond are counted together. A row is 1 KiB, and some 20 lines for whoever scrapes.
     private static let rowsMax = 1024
     /// A power of two above twice the rows: a search ends after few steps.
     private static let places = 4096

@@ -30,6 +30,8 @@ extension Configuration {
         options.http2.connectionWindowBytes = http2.connectionWindowBytes
         options.http2.pingAfter = Self.duration(http2.pingAfterNs)
         options.http2.pingTimeout = Self.duration(http2.pingTimeoutNs)
+        options.flightRecorderEvents = isSampled ? flightRecorder.events : 0
+        options.samplesPhases = isSampled
         options.drainTimeout = Self.duration(timeouts.drainNs)
         return options
     }

@@ -13,6 +13,7 @@ package final class Gateway: Sendable {
         var watch: SurgeWatch?
         /// Started with the first configuration that has `admin`.
         var sampler: PeriodicThread?
+        var tracing = TCPTracing.off
     }
 
     let server: RunningServer
@@ -68,10 +69,13 @@ package final class Gateway: Sendable {
         self.reloads = Locked(reloads)
         state = Locked(State(configuration: configuration, application: application, admin: admin))
         context.gateway = self
+        reporter.flight.configuration = configuration.flightRecorder
+        reporter.flight.attach(self)
         Self.watch(application, server)
         state.withLock { state in
             watchSurges(&state)
             sample(&state)
+            trace(&state)
         }
         readiness.current = .serving
     }
@@ -101,11 +105,24 @@ package final class Gateway: Sendable {
 
     /// Fills the dashboard's history from now on, if somebody may look at it.
     private func sample(_ state: inout State) {
-        guard state.admin != nil, state.sampler == nil else { return }
+        guard state.admin != nil, state.sampler == nil, state.configuration.isSampled else { return }
         let dashboard = DashboardSampler()
         state.sampler = PeriodicThread(periodMs: Self.samplePeriodMs) { [weak self] in if let self { dashboard.sample(self) } }
         if state.sampler == nil { log.error("the dashboard shows nothing: no thread for it could be started") }
     }
+
+    /// Begins or ends the tracing of TCP, as the configuration says.
+    private func trace(_ state: inout State) {
+        switch (state.tracing, state.configuration.admin?.tracesTCP ?? false) {
+        case (.off, true): state.tracing = TCPTracing.start(log)
+        // Tries again: rights may have come meanwhile.
+        case (.sampling, true): state.tracing = TCPTracing.start(log)
+        case (_, false): state.tracing = .off
+        case (.attached, true): break
+        }
+    }
+
+    var tracing: TCPTracing { state.withLock { $0.tracing } }
 
     private static func plan(_ selection: UringServer.LoopSelection) throws -> LoopPlan {
         do throws(LoopPlanError) { return try LoopPlan(selection) } catch { throw GatewayError("\(error)") }
@@ -185,10 +202,12 @@ package final class Gateway: Sendable {
                 }
             }
             let oldAdmin = keepsAdmin ? nil : state.admin
-            state = State(configuration: new, application: application, admin: admin, watch: state.watch, sampler: state.sampler)
+            state = State(configuration: new, application: application, admin: admin, watch: state.watch, sampler: state.sampler, tracing: state.tracing)
             watchSurges(&state)
             sample(&state)
+            trace(&state)
             log.level = new.logLevel
+            reporter.flight.configuration = new.flightRecorder
             adminContext.tokens = new.admin?.tokens ?? []
             // Not here: it may be the one that asked for this reload, and waits for the answer.
             if let oldAdmin { Task.detached { oldAdmin.stop(within: Self.adminDrain) } }
@@ -203,6 +222,7 @@ package final class Gateway: Sendable {
         if new.limits.connections != old.limits.connections {
             remarks.append("`limits.connections` changed: takes effect when the server is restarted")
         }
+        if new.flightRecorder.events != old.flightRecorder.events { remarks.append("`admin.flight-recorder.events` changed: takes effect when the server is restarted") }
         for (before, after) in stayingListeners(from: old, to: new) {
             // TLS and HTTP/2 are up to each connection: new ones get what is new.
             var fixed = after
@@ -233,6 +253,9 @@ package final class Gateway: Sendable {
     ) -> [(before: ListenerConfiguration, after: ListenerConfiguration)] {
         new.listeners.compactMap { after in old.listeners.first { $0.address == after.address }.map { ($0, after) } }
     }
+
+    /// Has the last events of all loops written to a file. Any thread; returns at once.
+    package func dumpFlight() { reporter.flight.dump(.signal) }
 
     // MARK: logs
 

@@ -29,7 +29,7 @@ package struct GatewayApplication: Sendable {
         upstreams = try configuration.upstreams.map { wanted in
             let old = previous?.upstreams.first { $0.configuration.name == wanted.name }
             if let old, try old.goesOn(as: wanted, loops: loops) { return old }
-            let made = try Upstream(wanted, loops: loops, log: log?.log)
+            let made = try Upstream(wanted, loops: loops, log: log)
             if let old { made.inherit(from: old) }
             return made
         }

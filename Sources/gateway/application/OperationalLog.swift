@@ -7,7 +7,12 @@ package import UringServer
 
 /// One logger, whose level a reload may change.
 package final class OperationalLog: Sendable {
-    /// A line that was written, for the dashboard.
+    /// What a line tells of, for the flight recorder.
+    package enum Kind: String, Sendable {
+        case message, breaker, ejection, health, reload, surge
+    }
+
+    /// A line that was written, for the dashboard, or that would have been, for the flight recorder.
     package struct Line: Sendable {
         /// Counts up from 1.
         package let number: UInt64
@@ -16,6 +21,9 @@ package final class OperationalLog: Sendable {
         /// `notice`, `warning` …
         package let level: String
         package let text: String
+        package let kind: Kind
+        /// Its level was high enough.
+        package let isWritten: Bool
     }
 
     private struct Kept {
@@ -49,29 +57,35 @@ package final class OperationalLog: Sendable {
         set { logger.withLock { $0.logLevel = Logger.Level(newValue) } }
     }
 
-    package func log(_ level: Logger.Level, _ text: String) {
+    package func log(_ level: Logger.Level, _ text: String, _ kind: Kind = .message) {
         let isWritten = logger.withLock { logger in
             logger.log(level: level, "\(text)", source: "gateway")
             return level >= logger.logLevel
         }
-        if isWritten, level >= .notice { keep(level, text) }
+        if isWritten && level >= .notice || kind != .message { keep(level, text, kind, isWritten) }
     }
 
-    private func keep(_ level: Logger.Level, _ text: String) {
+    private func keep(_ level: Logger.Level, _ text: String, _ kind: Kind, _ isWritten: Bool) {
         kept.withLock { kept in
             kept.last &+= 1
             if kept.lines.count == Self.keptMax { kept.lines.removeFirst() }
-            kept.lines.append(Line(number: kept.last, unixMs: Gateway.wallNs() / 1_000_000, level: level.rawValue, text: String(text.prefix(Self.keptCharactersMax))))
+            kept.lines.append(
+                Line(
+                    number: kept.last, unixMs: Gateway.wallNs() / 1_000_000, level: level.rawValue, text: String(text.prefix(Self.keptCharactersMax)), kind: kind,
+                    isWritten: isWritten))
         }
     }
 
     /// The last lines from `notice` on, oldest first; those beyond number `last`.
-    package func lines(after last: UInt64) -> [Line] { kept.withLock { $0.lines.filter { $0.number > last } } }
+    package func lines(after last: UInt64) -> [Line] { kept.withLock { $0.lines.filter { $0.number > last && $0.isWritten } } }
+
+    /// The same, and events that the level kept from being written.
+    var recorded: [Line] { kept.withLock { $0.lines } }
 
     package func info(_ text: String) { log(.info, text) }
-    package func notice(_ text: String) { log(.notice, text) }
-    package func warning(_ text: String) { log(.warning, text) }
-    package func error(_ text: String) { log(.error, text) }
+    package func notice(_ text: String, _ kind: Kind = .message) { log(.notice, text, kind) }
+    package func warning(_ text: String, _ kind: Kind = .message) { log(.warning, text, kind) }
+    package func error(_ text: String, _ kind: Kind = .message) { log(.error, text, kind) }
 }
 
 extension Logger.Level {
@@ -105,6 +119,8 @@ package final class LogReporter: ServerReporter {
     }
 
     let log: OperationalLog
+    /// Dumps what happened last, when something goes wrong.
+    package let flight: FlightRecorder
     /// What has held loops up.
     let stalls = StallTable()
     private let window = Locked(Window())
@@ -123,11 +139,13 @@ package final class LogReporter: ServerReporter {
     init(_ log: OperationalLog, clock: @escaping @Sendable () -> Int) {
         self.log = log
         self.clock = clock
+        flight = FlightRecorder(log)
     }
 
     package func stalled(_ stall: LoopStall) {
         stalls.add(stall.route, nanoseconds: stall.nanoseconds, nowMs: Gateway.wallNs() / 1_000_000)
         report(.warning, "loop \(stall.loop) was held for \(stall.nanoseconds / 1_000_000) ms by \(stall.route): every connection of the loop waited")
+        flight.dump(.stall)
     }
     package func handlerFailed(_ route: String, _ error: any Error) { report(.error, "the handler of \(route) failed: \(error)") }
     package func fieldRefused(_ route: String) {
@@ -140,7 +158,7 @@ package final class LogReporter: ServerReporter {
     }
 
     /// What a filter has to say: a breaker that opened, a dry run. Such things are rare, or told seldom.
-    func note(_ text: @autoclosure () -> String) { report(.warning, text()) }
+    func note(_ text: @autoclosure () -> String, _ kind: OperationalLog.Kind = .message) { report(.warning, text(), kind) }
 
     /// One line a second for each reason: whoever makes handshakes fail writes no more of the log than that, and hides no other reason.
     package func handshakeFailed(_ failure: HandshakeFailure, peer: String) {
@@ -150,7 +168,7 @@ package final class LogReporter: ServerReporter {
         log.log(failure.isInternal ? .error : .notice, "a TLS handshake failed: \(failure)\(peer.isEmpty ? "" : ", client \(peer)")\(counted)")
     }
 
-    private func report(_ level: Logger.Level, _ text: @autoclosure () -> String) {
+    private func report(_ level: Logger.Level, _ text: @autoclosure () -> String, _ kind: OperationalLog.Kind = .message) {
         let second = clock()
         let (isWritten, suppressed) = window.withLock { window -> (Bool, Int) in
             var before = 0
@@ -163,7 +181,7 @@ package final class LogReporter: ServerReporter {
             return (window.lines <= Self.linesPerSecondMax, before)
         }
         if suppressed > 0 { log.warning("\(suppressed) more reports of loops were not written: too many in one second") }
-        if isWritten { log.log(level, text()) }
+        if isWritten { log.log(level, text(), kind) }
     }
 }
 

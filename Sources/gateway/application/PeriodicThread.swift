@@ -59,6 +59,31 @@ final class PeriodicThread: Sendable {
         pthread_detach(thread)
     }
 
+    private final class Once: Sendable {
+        let body: @Sendable () -> Void
+        init(_ body: @escaping @Sendable () -> Void) { self.body = body }
+    }
+
+    /// Calls something once, on a thread that ends with it.
+    /// - Returns: false when there is no thread for it.
+    static func once(_ body: @escaping @Sendable () -> Void) -> Bool {
+        var thread = pthread_t()
+        // The thread takes the reference over.
+        let run = unsafe Unmanaged.passRetained(Once(body))
+        let code = unsafe pthread_create(
+            &thread, nil,
+            { argument in
+                if let argument = unsafe argument { unsafe Unmanaged<Once>.fromOpaque(argument).takeRetainedValue().body() }
+                return nil
+            }, unsafe run.toOpaque())
+        guard code == 0 else {
+            unsafe run.release()
+            return false
+        }
+        pthread_detach(thread)
+        return true
+    }
+
     deinit { end() }
 
     /// A call under way goes on to its end; none follows. Once is enough.

@@ -101,7 +101,7 @@ struct RouteExplainer {
             return filters.compression.map { [step(kind, ["\($0.codings.map(\.rawValue).joined(separator: ", ")) from \($0.bytesMin) bytes"], nil, nil)] } ?? []
         case .headers:
             let edits = filters.responseHeaders
-            return edits.isEmpty ? [] : [step(kind, UpstreamExplainer.text(edits), nil, nil)]
+            return (filters.tellsTiming ? [step("server-timing", ["wait, app"])] : []) + (edits.isEmpty ? [] : [step(kind, UpstreamExplainer.text(edits), nil, nil)])
         }
     }
 

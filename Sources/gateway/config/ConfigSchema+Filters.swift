@@ -31,6 +31,9 @@ extension ConfigSchema {
             example: "10s"),
         ConfigOption("headers", .group(responseEdits), default: "{}", "Changes to the header fields of the route's responses, whatever answers.", example: "{ set: { x-frame-options: DENY } }"),
         ConfigOption("access-log", .choice(["on", "off"]), default: "\"on\"", "Whether its requests are in the access log.", example: "off"),
+        ConfigOption(
+            "server-timing", .choice(["on", "off"]), default: "\"off\"",
+            "Whether responses have `Server-Timing`: `wait` before the request was taken up, and `app` until its response was there, in ms. It tells clients how the server is doing.", example: "on"),
         ConfigOption("degradable", .boolean, default: "false", "Whether surge control may answer 503 in its place.", example: "true"),
     ]
 

@@ -1,6 +1,8 @@
 // The option table: every key of the configuration with type, range, default, meaning and example, once.
 // Changing a row changes validation, `uringd schema` and docs/operators/configuration.md; a test compares the page.
 
+internal import UringBase
+
 private let ms: UInt64 = 1_000_000
 private let second: UInt64 = 1_000_000_000
 private let day: UInt64 = 86_400 * second
@@ -78,6 +80,26 @@ extension ConfigSchema {
         ConfigOption(
             "tokens", .list(.secret, counts: 1...16),
             "Requests must carry one of these, as `Authorization: Bearer TOKEN`; `/livez` and `/readyz` need none. 16 bytes at least.", example: "[{ file: admin.token }]"),
+        ConfigOption(
+            "tcp-tracer", .choice(["on", "off"]), default: "\"off\"",
+            "Whether a program in the kernel (eBPF) counts connections, retransmits and every round trip by port, of this process's cgroup. It needs CAP_BPF, CAP_NET_ADMIN and a cgroup2; without them round trips come from TCP_INFO of a sample of connections, and the log says so.",
+            example: "on"),
+        ConfigOption(
+            "flight-recorder", .group(flightRecorder), default: "{}",
+            "What each loop keeps of what it did last, for `/flight-recorder` and for files that are written on SIGQUIT, on a stall, when a breaker opens and when a server is ejected.",
+            example: "{ events: 131072, within: 1m, directory: /var/log/uringd }"),
+    ])
+
+    static let flightRecorder = ConfigGroup([
+        ConfigOption(
+            "events", .integer(ConfigRange(64, UInt64(FlightRing.eventsMax), zeroIsOff: true)), default: "32768",
+            "Events that a loop keeps, 32 bytes each, rounded up to a power of two. With 0 there is no recorder. Takes effect at start.", example: "131072"),
+        ConfigOption("within", .unit(.duration, ConfigRange(second, day)), default: "30s", "Older events are left out of dumps.", example: "1m"),
+        ConfigOption(
+            "directory", .text(.path),
+            "An existing directory for the files. Without the key the first of `LogsDirectory=` or `StateDirectory=` of systemd, otherwise `uringd-UID` below `$TMPDIR` or `/tmp`, which is made and must be of this user alone.",
+            example: "/var/log/uringd"),
+        ConfigOption("files", .integer(ConfigRange(1, 1000)), default: "8", "Files that are kept; the oldest go.", example: "20"),
     ])
 
     static let timeouts = ConfigGroup([

@@ -7,6 +7,9 @@ package struct Configuration: Sendable, Equatable {
     package var listeners: [ListenerConfiguration]
     /// Nil: no administration listener.
     package var admin: AdminConfiguration?
+    package var flightRecorder = FlightConfiguration()
+    /// Off only to measure what the recorder, the look at turns and the dashboard's samples cost together (bench/sampling): no key of the file.
+    package var isSampled = true
     package var http2: HTTP2Configuration
     package var timeouts: TimeoutConfiguration
     package var limits: LimitConfiguration
@@ -85,6 +88,22 @@ package struct AdminConfiguration: Sendable, Equatable {
     package var address: ListenAddress
     /// Empty: everybody who reaches the address may.
     package var tokens: [Secret] = []
+    /// Whether the kernel counts TCP connections and round trips for it.
+    package var tracesTCP = false
+}
+
+/// What loops keep of what they did last, and where it is written to. There without an administration too.
+package struct FlightConfiguration: Sendable, Equatable {
+    /// For each loop; 0: nothing is kept.
+    package var events = 32_768
+    /// Older events are left out of a dump.
+    package var withinNs: UInt64 = 30_000_000_000
+    /// Nil: `FlightDirectory.standard`.
+    package var directory: String?
+    /// Files that are kept there.
+    package var files = 8
+
+    package init() {}
 }
 
 package struct TimeoutConfiguration: Sendable, Equatable {

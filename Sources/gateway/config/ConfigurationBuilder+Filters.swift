@@ -19,6 +19,7 @@ extension ConfigurationBuilder {
         filters.deadlineNs = table.number("timeout")
         filters.writesAccessLog = table.text("access-log") != "off"
         filters.isDegradable = table.boolean("degradable")
+        filters.tellsTiming = table.text("server-timing") == "on"
         checkCredentials(table)
         return filters
     }

@@ -17,6 +17,7 @@ struct ConfigurationBuilder {
         if case .loops(let loops)? = table["loops"]?.value { configuration.loops = loops }
         configuration.listeners = listeners(table)
         configuration.admin = admin(table, besides: configuration.listeners)
+        configuration.flightRecorder = flightRecorder(table.group("admin")?.group("flight-recorder"))
         configuration.http2 = http2(table.group("http2"))
         configuration.timeouts = TimeoutConfiguration(table.group("timeouts"))
         configuration.limits = limits(table)
@@ -77,7 +78,19 @@ struct ConfigurationBuilder {
                 .adminExposed, item.position,
                 "admin.address: \(address) can be reached from other machines, and the administration asks for no password; 127.0.0.1 or a Unix socket is safer")
         }
-        return AdminConfiguration(address: address, tokens: tokens)
+        return AdminConfiguration(address: address, tokens: tokens, tracesTCP: group.text("tcp-tracer") == "on")
+    }
+
+    private mutating func flightRecorder(_ table: ConfigTable?) -> FlightConfiguration {
+        var recorder = FlightConfiguration()
+        guard let table else { return recorder }
+        (recorder.events, recorder.withinNs, recorder.files) = (table.integer("events"), table.number("within"), table.integer("files"))
+        if let item = table["directory"], let text = table.text("directory") {
+            let path = resolve(text)
+            if let problem = files.directoryProblem(path) { diagnostics.error(item.position, "admin.flight-recorder.directory: \(problem)") }
+            recorder.directory = path
+        }
+        return recorder
     }
 
     private mutating func adminTokens(_ group: ConfigTable) -> [Secret] {

@@ -4,18 +4,27 @@
 internal import Glibc
 internal import UringBase
 internal import UringServer
+internal import UringTCPTrace
 
 /// On the sampler's thread.
 final class DashboardSampler: Sendable {
     private let lastLine = Locked<UInt64>(0)
+    private let lastTrace = Locked<TCPTrace?>(nil)
 
     func sample(_ gateway: Gateway) {
         let last = lastLine.withLock { $0 }
         let lines = gateway.log.lines(after: last)
         if let newest = lines.last { lastLine.withLock { $0 = newest.number } }
+        let figures = gateway.figures()
+        let before = lastTrace.withLock { last in
+            defer { last = figures.tcp }
+            return last
+        }
+        // Of the first second nothing is known: what was counted before it came long ago.
+        let traced = figures.tcp.map { now in before.map { before in now.ports.map { $0.since(before[$0.side, $0.number]) } } ?? [] }
         gateway.history.append(
             DashboardSample.make(
-                gateway.figures(), now: Gateway.wallNs(), events: lines))
+                figures, now: Gateway.wallNs(), events: lines, traced: traced))
     }
 }
 

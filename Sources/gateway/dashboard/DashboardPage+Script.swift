@@ -53,7 +53,7 @@ extension DashboardPage {
           return {
             t: now.t, seconds, routes, loops, c, b, rate: sum(c), connections, census, sampled,
             phases: hello.phases.map((_, index) => sampled ? sum(loops.map(loop => loop.phases[index])) / sampled / 1000 : 0),
-            rtt: now.rtt, cpu: Math.max(0, now.process.cpu - before.process.cpu) / 1000 / seconds, rss: now.process.rss,
+            rtt: now.rtt, tcp: now.tcp, cpu: Math.max(0, now.process.cpu - before.process.cpu) / 1000 / seconds, rss: now.process.rss,
             tls: Object.fromEntries(Object.entries(now.tls).map(([kind, count]) => [kind, Math.max(0, count - before.tls[kind]) / seconds])),
             accepted: total("accepted"), closed: total("closed"), refused: total("refused"), aborted: total("aborted"),
             upstreams: now.upstreams.map(upstream => {
@@ -70,16 +70,32 @@ extension DashboardPage {
           }
         }
 
+        // Of the port that is chosen; each server's port has its own heat map.
+        const trips = frame => {
+          const chosen = $("rtt-port").value
+          return chosen === "all" ? frame.rtt : frame.tcp.ports.find(port => port.side + " " + port.port === chosen)?.rtt ?? []
+        }
+
+        function ports(tcp) {
+          const list = $("rtt-port"), wanted = ["all", ...tcp.ports.filter(port => port.port).map(port => port.side + " " + port.port)]
+          list.hidden = tcp.source !== "ebpf"
+          $("rtt-source").textContent = tcp.source === "ebpf" ? "every one, counted in the kernel" : "from a sample of connections"
+          if (wanted.join() === [...list.options].map(option => option.value).join()) return
+          const was = list.value
+          list.replaceChildren(...wanted.map(value => new Option(value === "all" ? "all ports that it listens on" : value.replace("server", "port").replace("client", "to port"), value)))
+          list.value = wanted.includes(was) ? was : "all"
+        }
+
         const charts = {
           requests: new Chart("requests", areas(() => classes.map((name, index) => [name, frame => frame.c[index], classColours[index]]), value => number(value) + " / s")),
           latency: new Chart("latency", heat(() => hello.bounds.length + 1, frame => frame.b.map((n, row) => [row, n]).filter(([, n]) => n),
             () => [1, 4, 7, 10, 13, 16].map(row => [row, duration(hello.bounds[row - 1])]),
             frame => [["p50", duration(percentile(frame.b, 0.5))], ["p95", duration(percentile(frame.b, 0.95))], ["p99", duration(percentile(frame.b, 0.99))]])),
           layers: new Chart("layers", areas(() => hello.phases.map((name, index) => [name, frame => frame.phases[index], palette[index]]), value => number(value) + " µs")),
-          rtt: new Chart("rtt", heat(() => hello.rttBuckets, frame => frame.rtt,
+          rtt: new Chart("rtt", heat(() => hello.rttBuckets, frame => trips(frame),
             () => ["0.1 ms", "1 ms", "10 ms", "100 ms", "1 s"].map((text, index) => [index * 63.75, text]),
-            frame => { const n = sum(frame.rtt.map(pair => pair[1])); let left = n / 2; const at = frame.rtt.find(pair => (left -= pair[1]) <= 0)
-              return n ? [["connections", n], ["median", duration(hello.rttFirstUs * 1000 * (hello.rttLastUs / hello.rttFirstUs) ** (at[0] / (hello.rttBuckets - 1)))]] : [["no TCP connection in the sample", null]] })),
+            frame => { const pairs = trips(frame), n = sum(pairs.map(pair => pair[1])); let left = n / 2; const at = pairs.find(pair => (left -= pair[1]) <= 0)
+              return n ? [[frame.tcp.source === "ebpf" ? "round trips" : "connections", n], ["median", duration(hello.rttFirstUs * 1000 * (hello.rttLastUs / hello.rttFirstUs) ** (at[0] / (hello.rttBuckets - 1)))]] : [["no TCP connection at this moment", null]] })),
           activities: new Chart("activities", areas(() => hello.activities.map((name, index) => [name, frame => frame.census[index], palette[index]]))),
           lag: new Chart("lag", lines(() => (frames.at(-1)?.loops ?? []).map((loop, index) => [`loop ${loop.n}`, frame => frame.loops.find(other => other.n === loop.n)?.lag ?? 0, palette[index % 9]]), value => number(value) + " µs")),
           tls: new Chart("tls", areas(() => ["full", "fallback", "ticket", "sessionID", "psk", "failed", "abandoned"].map((kind, index) => [kind, frame => frame.tls[kind], ["--s0", "--s2", "--s1", "--s5", "--s7", "--s4", "--s8"][index]]), value => number(value) + " / s")),
@@ -177,6 +193,12 @@ extension DashboardPage {
           table("breakers", [
             ["breaker", row => row.group], ["state", row => row.state, row => row.state.replace("_", " ") + (row.dry ? ", dry run" : ""), row => ["closed", "steady"].includes(row.state) ? "good" : "bad"],
           ], previous.breakers.concat(previous.surge === undefined ? [] : [{ group: "connections", state: previous.surge ? "surge" : "steady", dry: false }]), "no breaker is configured")
+          ports(last.tcp)
+          table("tcp", [
+            ["port", row => row.port + (row.side === "client" ? 0.5 : 0), row => (row.side === "client" ? "to " : "") + (row.port || "other")], ["begun", row => row.begun, row => number(row.begun)], ["established", row => row.established, row => number(row.established)],
+            ["closed", row => row.closed, row => number(row.closed)], ["failed", row => row.failed, row => number(row.failed), row => row.failed > 0 && "bad"], ["retransmits", row => row.retransmits, row => number(row.retransmits), row => row.retransmits > 0 && "bad"],
+            ["round trips", row => row.samples, row => number(row.samples)], ["p50, ever", row => row.p50 ?? -1, row => duration(row.p50 ?? null)], ["p99, ever", row => row.p99 ?? -1, row => duration(row.p99 ?? null)],
+          ], last.tcp.ports, last.tcp.source === "ebpf" ? "no connection yet" : "admin.tcp-tracer is not on, or not permitted")
           table("stalls", [
             ["route", row => row.route], ["stalls", row => row.n], ["longest", row => row.max, row => duration(row.max)], ["last", row => row.last, row => new Date(row.last).toLocaleTimeString()],
           ], previous.stalls, "no handler has held a loop up")
@@ -263,7 +285,21 @@ extension DashboardPage {
           document.documentElement.className = next
           schedule()
         })
+        // By fetch: a link cannot carry a token.
+        $("flight").addEventListener("click", async () => {
+          const token = sessionStorage.getItem("token")
+          try {
+            const answer = await fetch("flight-recorder", { headers: token ? { authorization: "Bearer " + token } : {}, cache: "no-store" })
+            if (!answer.ok) throw new Error((await answer.json()).detail)
+            const link = document.createElement("a")
+            link.href = URL.createObjectURL(await answer.blob())
+            link.download = `uringd-flight-${new Date().toISOString()}.jsonl`
+            link.click()
+            URL.revokeObjectURL(link.href)
+          } catch (error) { status(`flight recorder: ${error.message}`, true) }
+        })
         $("span").addEventListener("change", schedule)
+        $("rtt-port").addEventListener("change", schedule)
         addEventListener("resize", schedule)
         matchMedia("(prefers-color-scheme: dark)").addEventListener("change", schedule)
         go()

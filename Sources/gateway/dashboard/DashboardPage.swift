@@ -50,6 +50,7 @@ enum DashboardPage {
           <form id="controls">
             <label>show <select id="span"><option value="60">1 minute</option><option value="180">3 minutes</option><option value="300" selected>5 minutes</option></select></label>
             <button type="button" id="pause" aria-pressed="false">pause</button>
+            <button type="button" id="flight" title="the last events of all loops, as lines of JSON">flight recorder</button>
             <button type="button" id="theme">dark / light</button>
           </form>
         </header>
@@ -71,7 +72,7 @@ enum DashboardPage {
             <figure><figcaption>Requests per second, by class of the status</figcaption><canvas id="requests" tabindex="0"></canvas><ul class="legend" id="requests-legend"></ul></figure>
             <figure><figcaption>Latency: requests by duration</figcaption><canvas id="latency" tabindex="0"></canvas><ul class="legend" id="latency-legend"></ul></figure>
             <figure><figcaption>Cost per request, by layer (µs of CPU, from a sample of turns)</figcaption><canvas id="layers" tabindex="0"></canvas><ul class="legend" id="layers-legend"></ul></figure>
-            <figure><figcaption>Round trips to clients (TCP, from a sample of connections)</figcaption><canvas id="rtt" tabindex="0"></canvas><ul class="legend" id="rtt-legend"></ul></figure>
+            <figure><figcaption>Round trips to clients (TCP, <span id="rtt-source">from a sample of connections</span>) <select id="rtt-port" aria-label="port" hidden><option value="all">all</option></select></figcaption><canvas id="rtt" tabindex="0"></canvas><ul class="legend" id="rtt-legend"></ul></figure>
             <figure><figcaption>Connections, by what they are doing (from a sample)</figcaption><canvas id="activities" tabindex="0"></canvas><ul class="legend" id="activities-legend"></ul></figure>
             <figure><figcaption>Loop lag: mean work of a turn, by loop (µs)</figcaption><canvas id="lag" tabindex="0"></canvas><ul class="legend" id="lag-legend"></ul></figure>
             <figure><figcaption>TLS handshakes per second, by kind</figcaption><canvas id="tls" tabindex="0"></canvas><ul class="legend" id="tls-legend"></ul></figure>
@@ -81,6 +82,7 @@ enum DashboardPage {
           <section><h2>Upstreams</h2><div class="wide"><table id="upstreams"></table></div></section>
           <section><h2>Breakers and surges</h2><div class="wide"><table id="breakers"></table></div></section>
           <section><h2>Loops</h2><div class="wide"><table id="loops"></table></div></section>
+          <section><h2>TCP, by port</h2><div class="wide"><table id="tcp"></table></div></section>
           <section><h2>Stalls, by route</h2><div class="wide"><table id="stalls"></table></div></section>
           <section><h2>Messages</h2><ol id="events"></ol></section>
         </main>

@@ -3,13 +3,15 @@
 
 internal import UringBase
 internal import UringServer
+internal import UringTCPTrace
 
 enum DashboardSample {
     /// Rows that a sample has at most: the routes with the most requests, the rest added up in one.
     static let routesMax = 50
     static let upstreamServersMax = 100
 
-    static func make(_ figures: GatewayFigures, now: UInt64, events: [OperationalLog.Line]) -> [UInt8] {
+    /// - Parameter traced: what the TCP tracer has counted since the last sample, by port; nil without one.
+    static func make(_ figures: GatewayFigures, now: UInt64, events: [OperationalLog.Line], traced: [TCPTrace.Port]? = nil) -> [UInt8] {
         JSONValue.object([
             "t": .integer(now / 1_000_000),
             "ready": .boolean(figures.isReady),
@@ -21,7 +23,8 @@ enum DashboardSample {
             "routes": .array(routes(figures.routes)),
             "loops": .array(figures.loops.map(loop)),
             "tls": tls(figures.loops),
-            "rtt": roundTrips(figures.loops),
+            "rtt": traced.map { pairs($0.filter { $0.side == .server }) } ?? roundTrips(figures.loops),
+            "tcp": .object(["source": .string(figures.tcpSource), "ports": .array(tcp(figures.tcp, traced ?? []))]),
             "stalls": .array(figures.stalls.map { .object(["route": .string($0.route), "n": .integer($0.count), "max": .integer($0.maxNs), "last": .integer($0.lastMs)]) }),
             "upstreams": .array(figures.upstreams.map(upstream)),
             "breakers": .array(figures.breakers.map { .object(["group": .string($0.group), "state": .string($0.state.word), "dry": .boolean($0.isDryRun)]) }),
@@ -101,6 +104,27 @@ enum DashboardSample {
         var counts: [Int: UInt64] = [:]
         for loop in loops { for microseconds in loop.census.roundTripsUs { counts[RoundTripScale.bucket(microseconds: UInt64(microseconds)), default: 0] += 1 } }
         return .array(counts.sorted { $0.key < $1.key }.map { .array([.integer(UInt64($0.key)), .integer($0.value)]) })
+    }
+
+    /// The same of what the tracer counted.
+    private static func pairs(_ ports: [TCPTrace.Port]) -> JSONValue {
+        var counts = [UInt64](repeating: 0, count: RoundTripScale.buckets)
+        for port in ports { for (bucket, count) in port.roundTrips.enumerated() { counts[bucket] &+= count } }
+        return .array(counts.enumerated().filter { $0.element > 0 }.map { .array([.integer(UInt64($0.offset)), .integer($0.element)]) })
+    }
+
+    /// Ports that a sample has at most.
+    private static let portsMax = 12
+
+    private static func tcp(_ trace: TCPTrace?, _ traced: [TCPTrace.Port]) -> [JSONValue] {
+        (trace?.busiest(portsMax) ?? []).map { port in
+            let recent = traced.first { $0.side == port.side && $0.number == port.number }
+            return .object([
+                "side": .string(port.side.rawValue), "port": .integer(UInt64(port.number)), "begun": .integer(port.begun), "established": .integer(port.established),
+                "closed": .integer(port.closed), "failed": .integer(port.failed), "retransmits": .integer(port.retransmits), "samples": .integer(port.samples),
+                "p50": port.roundTrip(permille: 500).map { .integer($0) }, "p99": port.roundTrip(permille: 990).map { .integer($0) }, "rtt": pairs(recent.map { [$0] } ?? []),
+            ])
+        }
     }
 
     private static func upstream(_ upstream: UpstreamSnapshot) -> JSONValue {

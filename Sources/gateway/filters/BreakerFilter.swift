@@ -36,7 +36,10 @@ final class SharedBreaker: Sendable {
     }
 
     @inline(never)
-    private func tell(_ event: BreakerEvent, _ now: UInt64) { log?.note(Self.text(event, group, policy, now)) }
+    private func tell(_ event: BreakerEvent, _ now: UInt64) {
+        log?.note(Self.text(event, group, policy, now), .breaker)
+        if case .opened = event, !policy.isDryRun { log?.flight.dump(.breaker) }
+    }
 
     static func text(_ event: BreakerEvent, _ group: String, _ policy: BreakerConfiguration.Policy, _ now: UInt64) -> String {
         let dry = policy.isDryRun ? " (dry run: requests go on)" : ""

@@ -16,12 +16,13 @@ final class FilterChain: Sendable {
         case jwt(Unmanaged<JWTFilter>)
         case breaker(Unmanaged<BreakerFilter>)
         case headers(Unmanaged<HeaderFilter>)
+        case timing(Unmanaged<TimingFilter>)
 
         /// Whether its decision may have to be waited for (`FilterVerdict.waits`, `FilterChain.wait`).
         var mayWait: Bool {
             switch self {
             case .basic: true
-            case .surge, .cors, .rateLimit, .apiKeys, .jwt, .breaker, .headers: false
+            case .surge, .cors, .rateLimit, .apiKeys, .jwt, .breaker, .headers, .timing: false
             }
         }
     }
@@ -63,6 +64,7 @@ final class FilterChain: Sendable {
         case .jwt(let filter): unsafe filter.release()
         case .breaker(let filter): unsafe filter.release()
         case .headers(let filter): unsafe filter.release()
+        case .timing(let filter): unsafe filter.release()
         }
     }
 
@@ -104,7 +106,7 @@ final class FilterChain: Sendable {
             switch unsafe steps[index] {
             case .apiKeys(let filter): guard unsafe filter._withUnsafeGuaranteedRef({ $0.admits(request, &response, &pass) }) else { return false }
             case .jwt(let filter): guard unsafe filter._withUnsafeGuaranteedRef({ $0.admits(request, &response, &pass) }) else { return false }
-            case .surge, .cors, .rateLimit, .basic, .breaker, .headers: break
+            case .surge, .cors, .rateLimit, .basic, .breaker, .headers, .timing: break
             }
         }
         return true
@@ -122,6 +124,9 @@ final class FilterChain: Sendable {
         case .basic(let filter): return unsafe filter._withUnsafeGuaranteedRef { $0.judge(request, &response) }
         case .breaker(let filter): return unsafe filter._withUnsafeGuaranteedRef { $0.judge(&response, &pass) }
         case .headers(let filter):
+            unsafe filter._withUnsafeGuaranteedRef { $0.register(&response) }
+            goesOn = true
+        case .timing(let filter):
             unsafe filter._withUnsafeGuaranteedRef { $0.register(&response) }
             goesOn = true
         }
@@ -152,7 +157,7 @@ final class FilterChain: Sendable {
             case .jwt(let filter): unsafe filter._withUnsafeGuaranteedRef { $0.forward(pass, to: forwarded) }
             case .apiKeys(let filter): unsafe filter._withUnsafeGuaranteedRef { $0.forward(pass, to: forwarded) }
             case .basic(let filter): unsafe filter._withUnsafeGuaranteedRef { $0.forward(request, to: forwarded) }
-            case .surge, .cors, .rateLimit, .breaker, .headers: break
+            case .surge, .cors, .rateLimit, .breaker, .headers, .timing: break
             }
         }
     }

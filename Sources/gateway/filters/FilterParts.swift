@@ -58,6 +58,8 @@ package struct FilterParts: Sendable {
         let filters = route.filters
         // First of all, so that whatever answers is edited.
         if !filters.responseHeaders.isEmpty { steps.append(unsafe .headers(.passRetained(HeaderFilter(filters.responseHeaders)))) }
+        // Its step runs before that of the edits, which may take the field away.
+        if filters.tellsTiming { steps.append(unsafe .timing(.passRetained(TimingFilter()))) }
         do {
             for kind in RouteFilterKind.allCases {
                 switch kind {

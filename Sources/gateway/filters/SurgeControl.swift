@@ -29,7 +29,7 @@ final class SurgeControl: Sendable {
     func sample(_ connections: Int, now: UInt64) {
         let (event, isSurging) = detector.withLock { detector in (detector.sample(UInt32(clamping: connections), now: now), detector.isSurging) }
         surging.store(isSurging, ordering: .relaxed)
-        if let event { log?.note(Self.text(event)) }
+        if let event { log?.note(Self.text(event), .surge) }
     }
 
     static func text(_ event: SurgeEvent) -> String {

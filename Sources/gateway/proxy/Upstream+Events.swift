@@ -13,13 +13,14 @@ extension Upstream {
             let now = MonotonicClock.now
             let seconds = until > now ? (until - now + 500_000_000) / 1_000_000_000 : 0
             log?.warning(
-                "upstream \(names[server]) is ejected for \(seconds) s: \(failures) \(Self.words(cause)) in a row\(ejections > 1 ? ", ejection number \(ejections) in close succession" : "")")
+                "upstream \(names[server]) is ejected for \(seconds) s: \(failures) \(Self.words(cause)) in a row\(ejections > 1 ? ", ejection number \(ejections) in close succession" : "")", .ejection)
+            reporter?.flight.dump(.ejection)
         case .spared(let server, let cause, let failures, let ejected):
             counters.add(.spared, server: server)
             // It would come with every few failures; the count tells the rest.
             guard counters.event(.spared, server: server) & 63 == 1 else { return }
-            log?.warning("upstream \(names[server]) would be ejected (\(failures) \(Self.words(cause)) in a row), but \(ejected) of \(shared.count) servers are already")
-        case .returned(let server): log?.notice("upstream \(names[server]) is used again: its ejection is over")
+            log?.warning("upstream \(names[server]) would be ejected (\(failures) \(Self.words(cause)) in a row), but \(ejected) of \(shared.count) servers are already", .ejection)
+        case .returned(let server): log?.notice("upstream \(names[server]) is used again: its ejection is over", .ejection)
         }
     }
 

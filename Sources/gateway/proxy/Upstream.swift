@@ -22,7 +22,8 @@ package final class Upstream: Sendable {
     let retry: RetryPolicy
     let counters: UpstreamCounters
     /// Where events are told.
-    let log: OperationalLog?
+    let reporter: LogReporter?
+    var log: OperationalLog? { reporter?.log }
     let watch = UpstreamWatch()
     /// Certificates and keys are loaded; nil: in clear.
     let tls: HTTPClientTLS?
@@ -32,9 +33,9 @@ package final class Upstream: Sendable {
     nonisolated(unsafe) private let places: UnsafeMutablePointer<LoopUpstream?>
 
     /// - Throws: `GatewayError` when a file of `tls` cannot be used.
-    package init(_ configuration: UpstreamConfiguration, loops: Int, log: OperationalLog? = nil) throws {
+    package init(_ configuration: UpstreamConfiguration, loops: Int, log reporter: LogReporter? = nil) throws {
         self.configuration = configuration
-        self.log = log
+        self.reporter = reporter
         tls = try configuration.tls.map { try Self.clientTLS($0, configuration.name) }
         self.loops = loops
         names = configuration.servers.map { "\(configuration.name) (\($0.address))" }

@@ -101,10 +101,10 @@ extension Upstream {
         switch transition {
         case .becameHealthy(let count):
             setHealthy(server, true)
-            log?.notice("upstream \(names[server]) is healthy again: \(count) good \(count == 1 ? "check" : "checks in a row")")
+            log?.notice("upstream \(names[server]) is healthy again: \(count) good \(count == 1 ? "check" : "checks in a row")", .health)
         case .becameUnhealthy(let count, _):
             setHealthy(server, false)
-            log?.warning("upstream \(names[server]) is unhealthy and gets no requests: \(count) failed \(count == 1 ? "check" : "checks in a row"), the last: \(Self.reason(answer))")
+            log?.warning("upstream \(names[server]) is unhealthy and gets no requests: \(count) failed \(count == 1 ? "check" : "checks in a row"), the last: \(Self.reason(answer))", .health)
         }
     }
 

@@ -4,7 +4,8 @@ package import UringBase
 
 /// Writes families one after the other: `begin`, its samples, the next; `finish` at the end. When `sink.isTruncated`, the caller begins again with more room.
 package struct MetricsWriter: Sendable {
-    package enum Format: Sendable { case text, openMetrics }
+    /// `protobuf`: length-delimited messages, which have native histograms too.
+    package enum Format: Sendable { case text, openMetrics, protobuf }
     package enum Kind: Sendable { case counter, gauge, histogram }
 
     /// A label: the name is the program's own, the value anything.
@@ -18,6 +19,8 @@ package struct MetricsWriter: Sendable {
     package let format: Format
     private var name: StaticString = ""
     private var kind = Kind.gauge
+    /// Of protobuf: what was begun and is not written.
+    private var family: ProtobufFamily?
 
     package init(_ format: Format) { self.format = format }
 
@@ -26,6 +29,7 @@ package struct MetricsWriter: Sendable {
         switch format {
         case .text: "text/plain; version=0.0.4; charset=utf-8"
         case .openMetrics: "application/openmetrics-text; version=1.0.0; charset=utf-8"
+        case .protobuf: "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited"
         }
     }
 
@@ -36,6 +40,11 @@ package struct MetricsWriter: Sendable {
     ///   - unit: that unit, empty for none: OpenMetrics has a line for it.
     package mutating func begin(_ name: StaticString, _ kind: Kind, unit: StaticString = "", help: StaticString, to sink: inout ByteSink) {
         (self.name, self.kind) = (name, kind)
+        if format == .protobuf {
+            flush(to: &sink)
+            family = ProtobufFamily("\(name)\(kind == .counter ? "_total" : "")", help: "\(help)", kind)
+            return
+        }
         let isSuffixed = kind == .counter && format == .text
         func head(_ word: StaticString, _ sink: inout ByteSink) {
             sink.append(word)
@@ -60,20 +69,23 @@ package struct MetricsWriter: Sendable {
     }
 
     /// A sample of the family that was begun, a counter or a gauge.
-    package func sample(_ labels: [Label] = [], _ value: UInt64, to sink: inout ByteSink) {
+    package mutating func sample(_ labels: [Label] = [], _ value: UInt64, to sink: inout ByteSink) {
+        if format == .protobuf { return family?.sample(labels, kind, Double(value)) ?? () }
         start(kind == .counter ? "_total" : "", labels, bound: nil, to: &sink)
         sink.appendDecimal(value)
         sink.append(0x0a)
     }
 
-    package func sample(_ labels: [Label] = [], signed value: Int64, to sink: inout ByteSink) {
+    package mutating func sample(_ labels: [Label] = [], signed value: Int64, to sink: inout ByteSink) {
+        if format == .protobuf { return family?.sample(labels, kind, Double(value)) ?? () }
         start(kind == .counter ? "_total" : "", labels, bound: nil, to: &sink)
         sink.appendDecimal(value)
         sink.append(0x0a)
     }
 
     /// A number of nanoseconds, in seconds.
-    package func sample(_ labels: [Label] = [], nanoseconds value: UInt64, to sink: inout ByteSink) {
+    package mutating func sample(_ labels: [Label] = [], nanoseconds value: UInt64, to sink: inout ByteSink) {
+        if format == .protobuf { return family?.sample(labels, kind, Double(value) / 1e9) ?? () }
         start(kind == .counter ? "_total" : "", labels, bound: nil, to: &sink)
         Self.appendSeconds(value, to: &sink)
         sink.append(0x0a)
@@ -82,10 +94,15 @@ package struct MetricsWriter: Sendable {
     /// A histogram of nanoseconds, in seconds.
     ///
     /// - Parameter bounds: upper bounds in ns, ascending. The recorder's buckets are 3 % wide: one that reaches over a bound is counted above it, so what is told to be below a bound is.
-    package func histogram(_ labels: [Label] = [], _ histogram: borrowing Histogram, bounds: [UInt64] = MetricsWriter.defaultBounds, to sink: inout ByteSink) {
+    package mutating func histogram(_ labels: [Label] = [], _ histogram: borrowing Histogram, bounds: [UInt64] = MetricsWriter.defaultBounds, to sink: inout ByteSink) {
         var counts = [UInt64](repeating: 0, count: bounds.count)
         histogram.forEachBucket { range, count in
             for (index, bound) in bounds.enumerated() where range.upperBound <= bound { counts[index] += count }
+        }
+        if format == .protobuf {
+            let buckets = zip(counts, bounds).map { ($0, Double($1) / 1e9) } + [(histogram.count, .infinity)]
+            family?.histogram(labels, count: histogram.count, sum: Double(histogram.sum) / 1e9, buckets: buckets, native: nil)
+            return
         }
         for (index, bound) in bounds.enumerated() {
             start("_bucket", labels, bound: bound, to: &sink)
@@ -109,8 +126,20 @@ package struct MetricsWriter: Sendable {
     ///   - counts: of each bucket alone, as many as `bounds` and one for what is above them all.
     ///   - bounds: upper bounds, ascending; ns where `isTime`, which are told in seconds, otherwise numbers below 2³⁴.
     ///   - sum: of all values, in the same unit.
-    package func histogram(_ labels: [Label] = [], counts: [UInt64], bounds: [UInt64], sum: UInt64, isTime: Bool, to sink: inout ByteSink) {
+    ///   - native: the same values in the buckets of a native histogram, for the format that has them.
+    package mutating func histogram(
+        _ labels: [Label] = [], counts: [UInt64], bounds: [UInt64], sum: UInt64, isTime: Bool, native: NativeBuckets? = nil, to sink: inout ByteSink
+    ) {
         precondition(counts.count == bounds.count + 1, "BUG: a bucket without a bound")
+        if format == .protobuf {
+            var (sofar, buckets): (UInt64, [(count: UInt64, bound: Double)]) = (0, [])
+            for (index, count) in counts.enumerated() {
+                sofar &+= count
+                buckets.append((sofar, index == bounds.count ? .infinity : isTime ? Double(bounds[index]) / 1e9 : Double(bounds[index])))
+            }
+            family?.histogram(labels, count: sofar, sum: isTime ? Double(sum) / 1e9 : Double(sum), buckets: buckets, native: native)
+            return
+        }
         var total: UInt64 = 0
         for (index, count) in counts.enumerated() {
             total &+= count
@@ -134,8 +163,15 @@ package struct MetricsWriter: Sendable {
     ]
 
     /// The end: OpenMetrics has a mark for it, so that a cut answer is known as one.
-    package func finish(to sink: inout ByteSink) {
+    package mutating func finish(to sink: inout ByteSink) {
         if format == .openMetrics { sink.append("# EOF\n") }
+        flush(to: &sink)
+    }
+
+    /// The family that was begun is whole.
+    private mutating func flush(to sink: inout ByteSink) {
+        for byte in family?.delimited ?? [] { sink.append(byte) }
+        family = nil
     }
 
     // MARK: Text

@@ -27,12 +27,23 @@ public struct RouteName: Sendable, CustomStringConvertible {
             if let known = names[name] { return known }
             let bytes = Array(name.utf8)
             // Never freed: see above.
-            let memory = UnsafeMutablePointer<UInt8>.allocate(capacity: max(1, bytes.count))
+            let memory = UnsafeMutablePointer<UInt8>.allocate(capacity: bytes.count + 1)
+            unsafe memory[bytes.count] = 0
             unsafe bytes.withUnsafeBufferPointer { if let from = $0.baseAddress { unsafe memory.update(from: from, count: $0.count) } }
             let made = unsafe RouteName(base: UnsafePointer(memory), count: bytes.count)
             names[name] = made
             return made
         }
+    }
+
+    /// For memory that has room for one word. Addresses have at most 47 bits on the machines that this runs on, 48 on arm64.
+    var address: UInt64 { unsafe UInt64(UInt(bitPattern: base)) }
+
+    /// The name whose `address` it is: literals and registered names alike end with a NUL.
+    static func text(at address: UInt) -> String {
+        // SAFETY: names live as long as the process.
+        guard let base = unsafe UnsafePointer<CChar>(bitPattern: address) else { return "" }
+        return unsafe String(cString: base)
     }
 
     private static let registered = Locked<[String: RouteName]>([:])

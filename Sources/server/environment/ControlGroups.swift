@@ -52,6 +52,16 @@ package struct ControlGroups: Sendable {
         return tightest
     }
 
+    /// The directory of a process's cgroup of version 2; nil when no such hierarchy is mounted or the process is in none that can be seen from here (then `notes` says why).
+    /// - Parameter process: its number, or `self`.
+    package mutating func unified(process: String) -> String? {
+        let before = notes.count
+        let path = paths(controller: "", process: process).first { $0.version == .v2 }
+        // A group outside the mounted part has no directory of its own here.
+        guard notes.count == before else { return nil }
+        return path?.directories.first { !$0.isEmpty }
+    }
+
     // MARK: Limits of one directory
 
     private mutating func quotaV2(_ directory: String) -> CPUQuota? {
@@ -88,14 +98,14 @@ package struct ControlGroups: Sendable {
     // MARK: Finding the directories
 
     /// The hierarchies that may carry the controller. In a hybrid set-up both are answered; only one of them has its files.
-    private mutating func paths(controller: String) -> [ControlGroupPath] {
-        guard let memberships = text("/proc/self/cgroup"), let mountText = text("/proc/self/mountinfo") else { return [] }
+    private mutating func paths(controller: String, process: String = "self") -> [ControlGroupPath] {
+        guard let memberships = text("/proc/\(process)/cgroup"), let mountText = text("/proc/self/mountinfo") else { return [] }
         let mounts = mountText.split(separator: "\n").compactMap(Mount.init(line:))
         var paths: [ControlGroupPath] = []
         for line in memberships.split(separator: "\n") {
             let fields = line.split(separator: ":", maxSplits: 2, omittingEmptySubsequences: false)
             guard fields.count == 3, fields[2].first == "/" else {
-                note("/proc/self/cgroup", "has the line '\(excerpt(String(line)))'")
+                note("/proc/\(process)/cgroup", "has the line '\(excerpt(String(line)))'")
                 continue
             }
             let version: CPUQuota.Version

@@ -22,7 +22,12 @@ extension Loop {
     func accepted(_ number: Int, _ result: Int32, _ flags: UInt32) {
         let terminated = flags & UInt32(IORING_CQE_F_MORE) == 0
         if terminated { unsafe state.pointee.listeners[number].armed = false }
-        if result >= 0 { open(result, number) } else if result != -ECANCELED { unsafe meter.pointee.acceptErrors &+= 1 }
+        if result >= 0 {
+            open(result, number)
+        } else if result != -ECANCELED {
+            unsafe meter.pointee.acceptErrors &+= 1
+            note(.acceptFailed, value: UInt64(-Int64(result)))
+        }
         guard terminated else { return }
         if unsafe state.pointee.listeners[number].retired { return closeRetired(number) }
         if result >= 0 { return rearm(number) }
@@ -50,7 +55,9 @@ extension Loop {
     }
 
     private func pauseAccepting() {
-        if unsafe state.pointee.acceptRetryAt == .max { unsafe state.pointee.acceptRetryAt = unsafe state.pointee.now &+ Self.acceptPauseNs }
+        guard unsafe state.pointee.acceptRetryAt == .max else { return }
+        note(.backlog)
+        unsafe state.pointee.acceptRetryAt = unsafe state.pointee.now &+ Self.acceptPauseNs
     }
 
     /// Arms every listener that is not: a slot or a descriptor has become free, or the pause is over.
@@ -65,6 +72,7 @@ extension Loop {
         guard let handle = unsafe connections.pointee.claim(), let connection = unsafe connections.pointee.pointer(handle) else {
             // The accept that was armed before the last slot was taken. The client sees a close, not silence.
             unsafe meter.pointee.connectionsRefused &+= 1
+            note(.refused)
             kernel.close(fd)
             pauseAccepting()
             return
@@ -121,6 +129,7 @@ extension Loop {
     /// An address that may not connect, or has more connections than it may: reset, which costs the least on both sides.
     private func refuse(_ connection: UnsafeMutablePointer<Connection>) {
         unsafe meter.pointee.connectionsRefused &+= 1
+        unsafe note(.refused, connection: connection.pointee.id)
         unsafe kernel.resetOnClose(connection.pointee.fd)
         unsafe kernel.close(connection.pointee.fd)
         unsafe connection.pointee.flags = []
@@ -135,6 +144,7 @@ extension Loop {
         let isFirst = unsafe state.pointee.phase == .serving
         guard unsafe isFirst || (state.pointee.sparesIdle && !sparesIdle) else { return }
         unsafe state.pointee.phase = .draining
+        note(.drain)
         unsafe state.pointee.sparesIdle = sparesIdle
         for number in unsafe 0..<state.pointee.listeners.count { retireListener(number) }
         unsafe forEachConnection { connection in

@@ -189,6 +189,7 @@ extension Loop {
     func goAway(_ connection: UnsafeMutablePointer<Connection>) {
         guard let http2 = unsafe connection.pointee.http2 else { return }
         unsafe http2.pointee.isEnding = true
+        unsafe note(.goAway, connection: connection.pointee.id)
         // Nobody is owed the round trip of the first warning when nothing is under way. Answers of a moment ago bring the next requests of a client
         // that asks ahead: those are on their way while no stream is open here.
         let isBusy = unsafe http2.pointee.asksAhead && state.pointee.now &- http2.pointee.lastRequestsAt < Self.aheadNanoseconds

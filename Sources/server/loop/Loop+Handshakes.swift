@@ -30,6 +30,7 @@ extension Loop {
 
     /// The handshake is complete, or has failed, or its connection has ended; once for each.
     func handshakeEnded(_ connection: UnsafeMutablePointer<Connection>, _ tls: UnsafeMutablePointer<TLSTransport>) {
+        if unsafe flight != nil { unsafe note(.handshake, connection: connection.pointee.id, value: UInt64(Self.result(of: tls.pointee.session).probeNumber)) }
         if unsafe ur_probe_tls_handshake() || state.pointee.observesHandshakes || tracesHandshake(connection) { unsafe tellHandshake(connection, tls) }
         if let failure = unsafe tls.pointee.session.failure { unsafe tellFailure(connection, failure) }
     }

@@ -58,12 +58,16 @@ extension Loop {
     @inline(__always)
     func connectionOpened(_ connection: UnsafeMutablePointer<Connection>) {
         if ur_probe_accept() { unsafe ur_fire_accept(connection.pointee.id, connection.pointee.fd, state.pointee.now) }
+        unsafe note(.accept, connection: connection.pointee.id, value: UInt64(UInt32(bitPattern: connection.pointee.fd)))
         if unsafe state.pointee.traces { unsafe beginTrace(connection) }
     }
 
     @inline(__always)
     func connectionEnded(_ connection: UnsafeMutablePointer<Connection>) {
         if ur_probe_close() { unsafe ur_fire_close(connection.pointee.id, connection.pointee.bytesSent, state.pointee.now) }
+        if unsafe flight != nil, unsafe connection.pointee.flags.isDisjoint(with: [.outgoing, .stream]) {
+            unsafe note(.close, connection: connection.pointee.id, small: reason(connection).rawValue, value: connection.pointee.bytesSent)
+        }
         if unsafe connection.pointee.trace != nil { unsafe traceUnfinished(connection) }
     }
 
@@ -139,6 +143,7 @@ extension Loop {
 
 extension Loop {
     private func tell(_ request: borrowing Request, _ record: ExchangeRecord) {
+        noteRequest(request.connectionID, record)
         unsafe state.pointee.handler._withUnsafeGuaranteedRef { $0.observe?(request, record) }
         if unsafe state.pointee.flushAt == .max, unsafe state.pointee.flushNs != .max {
             unsafe state.pointee.flushAt = unsafe state.pointee.now &+ state.pointee.flushNs

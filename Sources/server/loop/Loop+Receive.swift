@@ -99,6 +99,7 @@ extension Loop {
             case .noBuffers:
                 // Re-armed when buffers are back, at the end of this turn; not on a timer (io_uring.md).
                 unsafe meter.pointee.buffersExhausted &+= 1
+                unsafe note(.noBuffers, connection: connection.pointee.id)
                 if unsafe !connection.pointee.flags.contains(.starved) {
                     unsafe connection.pointee.flags.insert(.starved)
                     unsafe state.pointee.starved.append(connection)

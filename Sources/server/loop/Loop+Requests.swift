@@ -196,6 +196,7 @@ extension Loop {
         }
         unsafe handlerReturned(connection, threw: threw)
         unsafe state.pointee.handledInTurn &+= 1
+        if unsafe flight != nil, unsafe goesOnAsync || !response.pointee.isPlain { unsafe noteBegun(connection, elapsed) }
         if unsafe elapsed > state.pointee.stallTicks { reportStall(elapsed) }
         if unsafe response.pointee.refusedField { refusedField() }
         return elapsed
@@ -256,6 +257,7 @@ extension Loop {
     @inline(never)
     func reportStall(_ elapsed: UInt64, of kept: LoggedExchange? = nil) {
         unsafe meter.pointee.stalls &+= 1
+        unsafe note(.stall, connection: context.pointee.connectionID, value: kernel.nanoseconds(ticks: elapsed), detail: (kept?.route ?? response.pointee.routeName)?.address ?? 0)
         unsafe state.pointee.reporter?.stalled(LoopStall(loop: index, route: routeName(kept), nanoseconds: kernel.nanoseconds(ticks: elapsed)))
     }
 

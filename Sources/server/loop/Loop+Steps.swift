@@ -235,6 +235,7 @@ extension Loop {
         case .expired(let timeout, let step):
             unsafe meter.pointee.timeouts[Int(timeout.rawValue)] &+= 1
             unsafe because(connection, .timeout)
+            unsafe note(.timeout, connection: connection.pointee.id, value: UInt64(timeout.rawValue))
             unsafe perform(connection, step)
         }
         if unsafe connection.pointee.tunnel != nil { unsafe wakeTunnel(connection, at: connection.pointee.producerWakeAt) }

@@ -76,7 +76,7 @@ extension Loop {
         if unsafe connection.pointee.mark.reason == nil { unsafe connection.pointee.mark.reason = reason }
     }
 
-    private func reason(_ connection: UnsafeMutablePointer<Connection>) -> TraceEnd {
+    func reason(_ connection: UnsafeMutablePointer<Connection>) -> TraceEnd {
         if let reason = unsafe connection.pointee.mark.reason { return reason }
         if unsafe connection.pointee.flags.contains(.upgrading) { return .handedOver }
         if unsafe !connection.pointee.flags.isDisjoint(with: [.resetOnClose, .endOfInput]) { return .client }

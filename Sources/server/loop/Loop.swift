@@ -6,7 +6,7 @@
 internal import CUring
 internal import CUringBase
 internal import Glibc
-internal import UringBase
+package import UringBase
 internal import UringHTTP
 internal import UringHTTP1
 internal import UringHTTP2
@@ -50,6 +50,9 @@ package final class Loop {
     let index: Int
     /// Where others, and handlers of this loop, post messages to it.
     let port: LoopPort
+    /// Where the last events are written to, for others to read; nil: nowhere. `recorder` keeps it.
+    let flight: UnsafeMutablePointer<ur_flight_ring>?
+    private let recorder: FlightRing?
     /// For async handlers.
     let executor: LoopExecutor
     /// The executor has something to do. Its memory, which lives as long as the executor.
@@ -59,7 +62,7 @@ package final class Loop {
     ///   - index: this loop's number, 0…
     ///   - handler: kept for the loop's life or until a message replaces it.
     package init(index: Int, kernel: Kernel, listeners: [LoopListener], configuration: LoopConfiguration, handler: HandlerBox,
-        port: LoopPort? = nil
+        port: LoopPort? = nil, recorder: FlightRing? = nil
     ) throws(SystemError) {
         let port = port ?? LoopPort(mailbox: nil)
         self.port = port
@@ -67,6 +70,8 @@ package final class Loop {
         unsafe asyncWork = unsafe executor.hasWork
         self.index = index
         self.kernel = kernel
+        self.recorder = recorder
+        unsafe flight = unsafe recorder?.ring
         unsafe ring = unsafe kernel.ring
         unsafe nobody = .allocate(capacity: 1)
         unsafe pool = .allocate(capacity: 1)
@@ -109,6 +114,7 @@ package final class Loop {
         unsafe settings.initialize(to: LoopSettings(configuration, fieldCapacity: configuration.fieldCapacity))
         unsafe state.initialize(to: LoopState(now: now, handler: handler, listeners: listeners, addressLimiter: configuration.addressLimiter))
         unsafe meter.initialize(to: LoopMeter())
+        if !configuration.samplesPhases { unsafe meter.pointee.phases.switchOff() }
         unsafe context.initialize(
             to: RequestContext(
                 base: UnsafePointer(batch.pointee.base), head: UnsafePointer(head), fields: UnsafePointer(fields),
@@ -117,7 +123,8 @@ package final class Loop {
         unsafe trailerText.initialize(to: GrowingBytes(capacity: 256))
         unsafe scratch.initialize(to: GrowingBytes(capacity: 16 * 1024))
         executor.loop = self
-        unsafe state.pointee.install(handler, ticksPerSecond: kernel.ticksPerSecond, stallNs: configuration.stallThresholdNs)
+        unsafe state.pointee.install(handler, ticksPerSecond: kernel.ticksPerSecond, stallNs: configuration.stallThresholdNs, isRecorded: flight != nil)
+        unsafe state.pointee.lastTicks = kernel.ticks()
         let (nowhere, policy) = unsafe (Handle(index: .max, generation: 0), settings.pointee.policy)
         unsafe nobody.initialize(to: Connection(handle: nowhere, fd: -1, listener: 0, id: 0, machine: KeepAliveMachine(openedAt: now, policy)))
         self.port.open(target: kernel.messageTarget)
@@ -193,13 +200,13 @@ package final class Loop {
         unsafe state.pointee.fileBytesInTurn = 0
         unsafe state.pointee.enteredAt = unsafe state.pointee.now
         let wait: (UInt32, Int64) = idle ? (1, timeout()) : (0, 0)
-        let code = unsafe meter.pointee.phases.isSampling ? enterMeasured(wait) : enter(waitFor: wait.0, timeoutNs: wait.1)
+        let code = unsafe meter.pointee.phases.isSampling || meter.pointee.phases.isNext ? enterMeasured(wait) : enter(waitFor: wait.0, timeoutNs: wait.1)
         if code < 0 { enterFailed(-code) }
         unsafe state.pointee.now = kernel.now()
         let began = unsafe state.pointee.now
         let ready = unsafe ur_cq_ready(ring)
         turnBegins(ready)
-        unsafe meter.pointee.phases.turnBegins(kernel.ticks())
+        unsafe meter.pointee.phases.turnBegins(kernel.ticks(), sinceNs: began &- state.pointee.enteredAt)
         settleSends(ready)
         unsafe state.pointee.lastTicks = kernel.ticks()
         dispatch(ready)
@@ -221,19 +228,28 @@ package final class Loop {
         mark(.dispatch)
         let handled = unsafe ready > 0 ? state.pointee.handledInTurn : 0
         if ready > 0 {
-            unsafe meter.pointee.record(depth: UInt64(ready), handled: handled, lagNs: kernel.now() &- began)
+            let lag = kernel.now() &- began
+            unsafe meter.pointee.record(depth: UInt64(ready), handled: handled, lagNs: lag)
+            noteTurn(ready, handled, lag)
             unsafe state.pointee.handledInTurn = 0
         }
         turnEnded(handled: handled)
     }
 
-    /// The last step of a turn that is looked at: what the kernel does with it.
+    /// The last step of a turn that is looked at: what the kernel does with it. And the first, before such a turn: whether the loop waits for it.
     @inline(never)
     private func enterMeasured(_ wait: (minimum: UInt32, timeoutNs: Int64)) -> Int32 {
         mark(.send)
-        let before = kernel.threadTime()
+        let (before, began) = (kernel.threadTime(), kernel.ticks())
         let code = enter(waitFor: wait.minimum, timeoutNs: wait.timeoutNs)
-        unsafe meter.pointee.phases.turnEnds(kernelNs: kernel.threadTime() &- before)
+        let (spent, ended) = (kernel.threadTime() &- before, kernel.ticks())
+        let took = kernel.nanoseconds(ticks: ended &- began)
+        if unsafe meter.pointee.phases.isSampling {
+            // What it slept behind the sends is nobody's.
+            unsafe meter.pointee.phases.turnEnds(kernelNs: spent, began &+ (took > spent ? kernel.ticks(nanoseconds: spent) : ended &- began), kernel.nanoseconds)
+            noteLayers()
+        }
+        unsafe meter.pointee.phases.waited(mayWait: wait.minimum > 0, offNs: took > spent ? took &- spent : 0)
         return code
     }
 
@@ -306,6 +322,7 @@ package final class Loop {
             attempts &+= 1
             precondition(attempts < 10_000, "BUG: the submission queue stays full")
             unsafe meter.pointee.submissionQueueFull &+= 1
+            note(.queueFull)
             _ = enter(waitFor: 0, timeoutNs: 0)
         }
     }
@@ -314,6 +331,7 @@ package final class Loop {
     func entry() -> UnsafeMutablePointer<ur_sqe> {
         if let entry = unsafe ur_get_sqe(ring) { return unsafe entry }
         unsafe meter.pointee.submissionQueueFull &+= 1
+        note(.queueFull)
         // Submits without waiting. What the kernel refuses for the moment (EBUSY, EAGAIN) it takes after completions were reaped, and those
         // are bounded: the queue is emptied by at least one entry each time it answers 0 or more.
         for _ in 0..<10_000 {

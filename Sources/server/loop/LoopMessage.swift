@@ -96,7 +96,8 @@ extension Loop {
         flushObserver()
         unsafe settings.pointee.destroy()
         unsafe settings.pointee = unsafe LoopSettings(configuration, fieldCapacity: settings.pointee.fieldCapacity)
-        unsafe state.pointee.install(handler, ticksPerSecond: kernel.ticksPerSecond, stallNs: configuration.stallThresholdNs)
+        unsafe state.pointee.install(handler, ticksPerSecond: kernel.ticksPerSecond, stallNs: configuration.stallThresholdNs, isRecorded: flight != nil)
+        note(.replaced)
         applicationReplaced()
     }
 }

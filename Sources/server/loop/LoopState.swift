@@ -23,6 +23,10 @@ package struct LoopConfiguration: Sendable {
     package var chunksMax = 262_144
     /// A handler call that takes longer holds its loop, and all its connections, up: it is reported. 0 = never.
     package var stallThresholdNs: UInt64 = 50_000_000
+    /// Off only to measure what looking at turns costs.
+    package var samplesPhases = true
+    /// Events that the flight recorder keeps; 0: there is none.
+    package var flightEvents = 0
     /// Sent as `Server`; empty = no such field.
     package var serverName = ""
     package var http2 = HTTP2Options()
@@ -98,7 +102,7 @@ struct LoopState {
     var hasWork = false
     /// Retained. Called through, never copied, so that a request costs no retain.
     private(set) var handler: Unmanaged<HandlerBox>
-    /// The handler's box wants to be told of finished exchanges.
+    /// The handler's box wants to be told of finished exchanges, or the flight recorder.
     private(set) var observes = false
     private(set) var observesHandshakes = false
     /// The handler's box says who may connect.
@@ -179,12 +183,12 @@ struct LoopState {
     }
 
     /// Takes over a handler and what belongs to it.
-    mutating func install(_ box: HandlerBox, ticksPerSecond: UInt64, stallNs: UInt64) {
+    mutating func install(_ box: HandlerBox, ticksPerSecond: UInt64, stallNs: UInt64, isRecorded: Bool) {
         let old = unsafe handler
         unsafe handler = unsafe .passRetained(box)
         unsafe old.release()
         unsafe locals.removeAll()
-        unsafe (observes, reporter, streamsBodies) = (box.observe != nil, box.reporter, box.wantsStream != nil)
+        unsafe (observes, reporter, streamsBodies) = (box.observe != nil || isRecorded, box.reporter, box.wantsStream != nil)
         unsafe observesHandshakes = box.observeHandshake != nil
         unsafe asksWhoConnects = box.admits != nil
         unsafe traces = box.trace != nil

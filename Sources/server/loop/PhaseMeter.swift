@@ -41,6 +41,10 @@ public struct LoopPhases: Sendable {
     public let queue: LoopDistribution
     /// Nanoseconds that the handlers of sampled requests took.
     public let handler: LoopDistribution
+    /// Nanoseconds that a sampled request may have lain in its socket before the loop took it, at most: the time since the loop last looked. 0 where the loop was waiting for it.
+    public let ready: LoopDistribution
+    /// Nanoseconds from the end of a sampled request's handler until the kernel had what the loop wrote in that turn: serialising, TLS, the requests behind it, the call that sends.
+    public let send: LoopDistribution
 }
 
 @unsafe
@@ -58,12 +62,40 @@ struct PhaseMeter: ~Copyable {
     private var requests: UInt64 = 0
     /// Ticks; the kernel's are nanoseconds.
     private var totals = InlineArray<9, UInt64>(repeating: 0)
+    /// `totals` and `requests` as they were when the turn under way, or the last, began.
+    private var totalsBefore = InlineArray<9, UInt64>(repeating: 0)
+    private var requestsBefore: UInt64 = 0
     private var queue = Histogram()
     private var handler = Histogram()
+    private var ready = Histogram()
+    private var send = Histogram()
+    /// For how long the turn's requests may have been ready, ns.
+    private var readyNs: UInt64 = 0
+    /// The loop was asleep when the turn's completions came.
+    private var slept = false
+    /// When the handlers of the turn's first requests ended, ticks.
+    private var handledAt = InlineArray<64, UInt64>(repeating: 0)
+    private var handledCount = 0
+
+    /// For measurements without it: the next turn that is looked at is four thousand million turns away.
+    mutating func switchOff() { unsafe countdown = 0 }
+
+    /// The turn that comes is looked at: then so is the wait before it.
+    var isNext: Bool { unsafe countdown == 1 }
+
+    /// Longer than a call of `enter` that does not sleep is off the processor.
+    private static var sleepNs: UInt64 { 10_000 }
+
+    /// The wait before a turn that is looked at is over.
+    /// - Parameters:
+    ///   - mayWait: the loop had nothing to do.
+    ///   - offNs: time in the kernel that was not CPU time.
+    mutating func waited(mayWait: Bool, offNs: UInt64) { unsafe slept = mayWait && offNs > Self.sleepNs }
 
     /// The kernel has handed over what a turn works on.
+    /// - Parameter sinceNs: how long ago it last did.
     @inline(__always)
-    mutating func turnBegins(_ ticks: @autoclosure () -> UInt64) {
+    mutating func turnBegins(_ ticks: @autoclosure () -> UInt64, sinceNs: @autoclosure () -> UInt64 = 0) {
         unsafe countdown &-= 1
         guard unsafe countdown == 0 else { return }
         unsafe countdown = unsafe Self.period
@@ -71,11 +103,15 @@ struct PhaseMeter: ~Copyable {
         unsafe last = ticks()
         unsafe began = unsafe last
         unsafe turns &+= 1
+        unsafe readyNs = unsafe slept ? 0 : sinceNs()
+        unsafe handledCount = 0
+        unsafe (totalsBefore, requestsBefore) = unsafe (totals, requests)
     }
 
     /// All work of a turn is done, and so is the kernel's, which took `kernelNs` of the thread's CPU time.
-    mutating func turnEnds(kernelNs: UInt64) {
+    mutating func turnEnds(kernelNs: UInt64, _ ticks: UInt64, _ nanoseconds: (UInt64) -> UInt64) {
         unsafe isSampling = false
+        for index in unsafe 0..<handledCount { unsafe send.record(nanoseconds(ticks &- handledAt[index])) }
         unsafe totals[Int(LoopPhase.kernel.rawValue)] &+= kernelNs
     }
 
@@ -89,6 +125,7 @@ struct PhaseMeter: ~Copyable {
     mutating func parsed(_ ticks: UInt64, _ nanoseconds: (UInt64) -> UInt64) {
         unsafe mark(.parse, ticks)
         unsafe queue.record(nanoseconds(ticks &- began))
+        unsafe ready.record(readyNs)
     }
 
     /// A handler's call has returned.
@@ -96,6 +133,19 @@ struct PhaseMeter: ~Copyable {
         unsafe requests &+= 1
         unsafe handler.record(nanoseconds(ticks &- last))
         unsafe mark(.handler, ticks)
+        guard unsafe handledCount < handledAt.count else { return }
+        unsafe handledAt[handledCount] = ticks
+        unsafe handledCount &+= 1
+    }
+
+    /// Nanoseconds by layer of the turn that has just ended, and its requests.
+    borrowing func lastTurn(_ nanoseconds: (UInt64) -> UInt64) -> (layers: InlineArray<9, UInt64>, requests: UInt64) {
+        var layers = InlineArray<9, UInt64>(repeating: 0)
+        for layer in 0..<9 {
+            let spent = unsafe totals[layer] &- totalsBefore[layer]
+            layers[layer] = layer == Int(LoopPhase.kernel.rawValue) ? spent : nanoseconds(spent)
+        }
+        return unsafe (layers, requests &- requestsBefore)
     }
 
     borrowing func snapshot(_ nanoseconds: (UInt64) -> UInt64) -> LoopPhases {
@@ -103,7 +153,7 @@ struct PhaseMeter: ~Copyable {
             let total = unsafe totals[Int(phase.rawValue)]
             return phase == .kernel ? total : nanoseconds(total)
         }
-        return unsafe LoopPhases(turns: turns, requests: requests, nanoseconds: spent, queue: LoopDistribution(queue), handler: LoopDistribution(handler))
+        return unsafe LoopPhases(turns: turns, requests: requests, nanoseconds: spent, queue: LoopDistribution(queue), handler: LoopDistribution(handler), ready: LoopDistribution(ready), send: LoopDistribution(send))
     }
 }
 

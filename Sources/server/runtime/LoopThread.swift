@@ -2,11 +2,14 @@
 
 internal import CUringBase
 internal import Glibc
+internal import UringBase
 internal import UringRing
 
 final class LoopThread: Sendable {
     private let port: LoopPort
     private let thread: pthread_t
+    /// What the loop writes its last events to; nil: it does not. Outlives the loop.
+    let recorder: FlightRing?
     /// Sent when the loop has ended; never when it could not start.
     private let figures: Answer<LoopSnapshot>
 
@@ -23,6 +26,8 @@ final class LoopThread: Sendable {
     ) throws(SystemError) {
         let port = LoopPort(mailbox: mailbox)
         self.port = port
+        let recorder = configuration.flightEvents > 0 ? FlightRing(events: configuration.flightEvents) : nil
+        self.recorder = recorder
         let figures = Answer<LoopSnapshot>()
         self.figures = figures
         let signal = Answer<Result<Void, SystemError>>()
@@ -31,7 +36,7 @@ final class LoopThread: Sendable {
             unsafe ur_name_thread("loop-\(index)")
             do throws(SystemError) {
                 let kernel = try kernels.makeKernel()
-                let loop = try Loop(index: index, kernel: kernel, listeners: listeners, configuration: configuration, handler: handler, port: port)
+                let loop = try Loop(index: index, kernel: kernel, listeners: listeners, configuration: configuration, handler: handler, port: port, recorder: recorder)
                 signal.send(.success(()))
                 loop.run()
                 figures.send(loop.snapshot())

@@ -16,6 +16,8 @@ public struct ServerOptions: Sendable {
     public var http2 = HTTP2()
     /// A handler call that holds its loop longer than this is reported. `.zero` = never.
     public var stallThreshold = Duration.milliseconds(50)
+    /// Events that each loop keeps of what it did last, 32 bytes each, for `RunningServer.flightRecords`; rounded up to a power of two. 0 = none, and nothing is kept.
+    public var flightRecorderEvents = 0
     /// The `Server` field; empty = none.
     public var serverName = ""
     /// How long `run` waits for connections to finish after SIGTERM.
@@ -28,6 +30,8 @@ public struct ServerOptions: Sendable {
     public var backend = Backend.automatic
     /// Whether loops stay on their cores, where the plan says so. Off for a server beside the main one.
     package var pinsLoops = true
+    /// Off only to measure what looking at turns costs.
+    package var samplesPhases = true
 
     /// The interface of Linux that loops use. Handlers and clients see no difference.
     public enum Backend: String, Sendable, Hashable, CaseIterable {
@@ -139,6 +143,8 @@ public struct ServerOptions: Sendable {
         configuration.connectionsMax = connectionsPerLoop
         configuration.stallThresholdNs = Self.nanoseconds(stallThreshold)
         configuration.serverName = serverName
+        configuration.flightEvents = flightRecorderEvents
+        configuration.samplesPhases = samplesPhases
         return configuration
     }
 

@@ -106,6 +106,7 @@ extension Loop {
 
     @inline(never)
     func reportStall(_ elapsed: UInt64, route: RouteName?) {
+        note(.stall, value: kernel.nanoseconds(ticks: elapsed), detail: route?.address ?? 0)
         unsafe meter.pointee.stalls &+= 1
         let stall = LoopStall(loop: index, route: route?.description ?? "", nanoseconds: kernel.nanoseconds(ticks: elapsed))
         unsafe state.pointee.reporter?.stalled(stall)

@@ -65,6 +65,21 @@ import TestSupport
         #expect(MetricsAccept.isOpenMetrics("Application/OpenMetrics-Text; version=1.0.0 ; q=0.3 , text/*;q=0.2"))
     }
 
+    /// As Prometheus asks with native histograms; bytes are looked at by ProtobufFamilyTests, and by a Prometheus in Tests/Operability.
+    @Test func protobufIsForWhoNamesIt() throws {
+        let served = try AdminGateway("")
+        _ = try served.get("/hello")
+        let type = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited"
+        let response = try served.ask("/metrics", "Accept: \(type),application/openmetrics-text;version=1.0.0;q=0.8,text/plain;version=0.0.4;q=0.5,*/*;q=0.1\r\n")
+        #expect(response.status == 200 && response.value("content-type") == "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited")
+        // The first family: its length, then its name.
+        #expect(response.body.count > 1000 && Array(response.body.dropFirst(1).prefix(19)) == [0x0a, 17] + Array("uringd_build_info".utf8))
+        for accept in ["*/*", "application/*", "application/vnd.google.protobuf", "\(type);q=0", "\(type);q=0.5,text/plain", "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=text"] {
+            let other = try served.ask("/metrics", "Accept: \(accept)\r\n")
+            #expect(other.value("content-type")?.hasPrefix("text/plain") == true, "\(accept)")
+        }
+    }
+
     /// Every family is on the page for operators.
     @Test func everyNameIsDocumented() throws {
         let served = try AdminGateway(

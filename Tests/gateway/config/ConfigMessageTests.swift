@@ -35,7 +35,7 @@ import Testing
             ])
         expectMessages(
             withRoute("match: {}\nrespnd: {}"),
-            ["5:5: unknown key `respnd` in `routes[0]`, did you mean `respond`? accepted: name, match, respond, files, redirect, hsts, proxy, client-cert, basic, api-keys, jwt, auth-request, rate-limit, breaker, cors, compression, timeout, headers, access-log, degradable"])
+            ["5:5: unknown key `respnd` in `routes[0]`, did you mean `respond`? accepted: name, match, respond, files, redirect, hsts, proxy, client-cert, basic, api-keys, jwt, auth-request, rate-limit, breaker, cors, compression, timeout, headers, access-log, server-timing, degradable"])
         expectMessages(
             withBase("\"a\\tb\\e[31m\": 1"),
             ["1:1: unknown key `a�b�[31m`; accepted: loops, listen, http2, admin, timeouts, limits, access-log, log, routes, upstreams, addresses, trusted-proxies, surge, redis, tracing, request-id, deadline, supervisor, include, lint, expectations"])
@@ -90,7 +90,7 @@ import Testing
             "listen: 127.0.0.1:80\nroutes: {}",
             [
                 "1:9: listen: found `127.0.0.1:80`, accepted: a list; each entry a mapping with the keys address, backlog, ipv6-only, mode, tls, http2, proxy-protocol",
-                "2:9: routes: found an empty mapping, accepted: a list; each entry a mapping with the keys name, match, respond, files, redirect, hsts, proxy, client-cert, basic, api-keys, jwt, auth-request, rate-limit, breaker, cors, compression, timeout, headers, access-log, degradable",
+                "2:9: routes: found an empty mapping, accepted: a list; each entry a mapping with the keys name, match, respond, files, redirect, hsts, proxy, client-cert, basic, api-keys, jwt, auth-request, rate-limit, breaker, cors, compression, timeout, headers, access-log, server-timing, degradable",
             ])
         expectMessages(
             withBase("limits:"),
@@ -100,7 +100,7 @@ import Testing
             ["1:9: limits: found `3`, accepted: a mapping with the keys connections, connections-per-address, requests-per-connection, request-line-bytes, header-bytes, header-count, body-bytes"])
         expectMessages(
             withBase("admin: 127.0.0.1:9901"),
-            ["1:8: admin: found `127.0.0.1:9901`, accepted: a mapping with the keys address, tokens; for example `{ address: 127.0.0.1:9901 }`"])
+            ["1:8: admin: found `127.0.0.1:9901`, accepted: a mapping with the keys address, tokens, tcp-tracer, flight-recorder; for example `{ address: 127.0.0.1:9901 }`"])
         expectMessages(
             withBase("log: { level: [info] }"),
             ["1:15: log.level: found a list, accepted: trace, debug, info, notice, warning, error or critical"])

@@ -3,6 +3,7 @@
 import Glibc
 import TestSupport
 import Testing
+import UringPolicy
 import UringServer
 
 @testable import UringGateway
@@ -130,7 +131,7 @@ import UringServer
 
     private func isTold(_ failure: ProxyFailure, of server: String, _ count: UInt64, _ gateway: TestGateway) throws {
         #expect(gateway.eventually { $0.snapshot.servers[0].failures(failure) == count }, "\(gateway.snapshot)")
-        let page = String(decoding: MetricsPage.make(gateway.gateway.figures(), openMetrics: false).bytes, as: UTF8.self)
+        let page = String(decoding: MetricsPage.make(gateway.gateway.figures(), .text).bytes, as: UTF8.self)
         let sample = "uringd_upstream_failures_total{upstream=\"orders\",server=\"\(server)\",reason=\"\(failure.word)\"} \(count)\n"
         #expect(page.contains(sample), "\(page.split(separator: "\n").filter { $0.hasPrefix("uringd_upstream_failures_total") })")
         // One line, however many there are in a second.

@@ -24,7 +24,7 @@ import UringBase
             unsafe meter.handled(now) { $0 }
             now += 5
             unsafe meter.mark(.serialise, now)
-            unsafe meter.turnEnds(kernelNs: 77)
+            unsafe meter.turnEnds(kernelNs: 77, now + 25) { $0 }
         }
         let phases = unsafe meter.snapshot { $0 }
         #expect(sampled == 3 && phases.turns == 3 && phases.requests == 3)
@@ -35,6 +35,38 @@ import UringBase
         #expect(phases.queue.count == 3 && phases.queue.sum == 90 && phases.queue.p50 == 30)
         #expect(phases.handler.count == 3 && phases.handler.sum == 1200)
         #expect(phases.handler.slidingMeanThousandths == 400_000)
+    }
+
+    @Test func theWaitBeforeAndTheSendBehindAreTold() {
+        var meter = unsafe PhaseMeter()
+        var (now, sampled): (UInt64, UInt64) = (1000, 0)
+        for turn in 0..<4 * period {
+            // Every other sampled turn ends a sleep.
+            if unsafe meter.isNext { unsafe meter.waited(mayWait: sampled % 2 == 0, offNs: 20_000) }
+            unsafe meter.turnBegins(now, sinceNs: 700)
+            guard unsafe meter.isSampling else { continue }
+            sampled += 1
+            for _ in 0..<100 {
+                now += 1
+                unsafe meter.parsed(now) { $0 }
+                now += 9
+                unsafe meter.handled(now) { $0 }
+            }
+            unsafe meter.turnEnds(kernelNs: 0, now + 50) { $0 }
+            #expect(turn % period == 0)
+        }
+        let phases = unsafe meter.snapshot { $0 }
+        #expect(sampled == 4 && phases.ready.count == 400 && phases.ready.sum == 200 * 700)
+        // Of each turn the first 64: the first waits for the 99 behind it.
+        #expect(phases.send.count == 4 * 64 && phases.send.max == 50 + 990 && phases.send.sum == 4 * (0..<64).reduce(0) { $0 + 50 + 10 * (99 - UInt64($1)) })
+    }
+
+    @Test func aShortWaitIsNoSleep() {
+        var meter = unsafe PhaseMeter()
+        unsafe meter.waited(mayWait: true, offNs: 10_000)
+        unsafe meter.turnBegins(5, sinceNs: 300)
+        unsafe meter.parsed(6) { $0 }
+        #expect(unsafe meter.snapshot { $0 }.ready.sum == 300)
     }
 
     @Test func requestsAreSampledAsTheyPass() throws {

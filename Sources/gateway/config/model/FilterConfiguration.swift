@@ -18,6 +18,8 @@ package struct RouteFilters: Sendable, Equatable {
     package var writesAccessLog = true
     /// Whether surge control may refuse the route.
     package var isDegradable = false
+    /// Whether responses have Server-Timing.
+    package var tellsTiming = false
 
     package init() {}
 }
