@@ -94,7 +94,7 @@ final class FilterChain: Sendable {
             let waiting = unsafe filter.takeUnretainedValue()
             try await waiting.verify(request, &response)
             return true
-        case .surge, .cors, .rateLimit, .apiKeys, .jwt, .breaker, .headers: preconditionFailure("BUG: a filter that does not wait")
+        case .surge, .cors, .rateLimit, .apiKeys, .jwt, .breaker, .headers, .timing: preconditionFailure("BUG: a filter that does not wait")
         }
     }
 
