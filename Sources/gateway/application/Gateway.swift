@@ -15,7 +15,7 @@ package final class Gateway: Sendable {
         var sampler: PeriodicThread?
     }
 
-    let server: RunningServer
+    package let server: RunningServer
     let readiness: Readiness
     let log: OperationalLog
     let meters: RouteMeters
@@ -203,6 +203,7 @@ package final class Gateway: Sendable {
         if new.limits.connections != old.limits.connections {
             remarks.append("`limits.connections` changed: takes effect when the server is restarted")
         }
+        if new.hasSupervisor != old.hasSupervisor { remarks.append("`supervisor` changed: takes effect when the server is restarted") }
         for (before, after) in stayingListeners(from: old, to: new) {
             // TLS and HTTP/2 are up to each connection: new ones get what is new.
             var fixed = after
