@@ -66,7 +66,9 @@ import TestSupport
     }
 
     @Test func tokensAreAskedFor() throws {
-        let (site, _, arguments) = try guarded(by: "a-token-of-sixteen-bytes-or-more")
+        let (site, server, arguments) = try guarded(by: "a-token-of-sixteen-bytes-or-more")
+        // It ends with its object.
+        defer { server.send(signal: SIGTERM) }
         let without = try run(["reload"] + arguments)
         #expect(without.exit == .code(1) && without.output.contains("answers 401: a token is needed"), "\(without.output)")
         let with = try run(["reload", "--token-file", site.path + "/token"] + arguments)
@@ -112,7 +114,7 @@ import TestSupport
         let odd = try run(["reload", "--admin", "\(other.endpoint)"])
         #expect(odd.exit == .code(1) && odd.output.contains("answers 404: hello"), "\(odd.output)")
         // SIGHUP would end it.
-        let sleeper = try ServerProcess(["-c", "exec cat /dev/tty 2>/dev/null || exec sleep 60"], listeners: 0, binary: "/bin/sh")
+        let sleeper = try ServerProcess(["60"], listeners: 0, binary: "/bin/sleep")
         let wrong = try run(["reload", "--pid", "\(sleeper.processID)"])
         #expect(wrong.exit == .code(1) && wrong.output.contains("is no uringd that serves"), "\(wrong.output)")
         #expect(sleeper.isRunning)
