@@ -1,8 +1,11 @@
 #define _GNU_SOURCE
 #include "CUring.h"
+#include <dlfcn.h>
 #include <errno.h>
+#include <limits.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -91,4 +94,21 @@ uint32_t ur_round_trip_us(int fd) {
   memset(&info, 0, sizeof info);
   if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length) != 0) return 0;
   return info.tcpi_rtt;
+}
+
+// liburing 2.5 has functions that tell. Before that the file's name does: liburing.so.2 is a link to liburing.so.2.3.
+bool ur_library_version(char *text, size_t size) {
+  int (*major)(void) = (int (*)(void))dlsym(RTLD_DEFAULT, "io_uring_major_version");
+  int (*minor)(void) = (int (*)(void))dlsym(RTLD_DEFAULT, "io_uring_minor_version");
+  if (major && minor) {
+    snprintf(text, size, "%d.%d", major(), minor());
+    return true;
+  }
+  Dl_info info;
+  char path[PATH_MAX];
+  if (!dladdr((void *)io_uring_queue_init_params, &info) || !info.dli_fname || !realpath(info.dli_fname, path)) return false;
+  const char *name = strstr(path, "/liburing.so.");
+  if (!name) return false;
+  snprintf(text, size, "%s", name + strlen("/liburing.so."));
+  return true;
 }

@@ -7,7 +7,7 @@ struct SpawnFailure: Error { let reason: String }
 enum OwnProgram {
     /// Variables that one process leaves to another: whoever starts a process sets those that are meant for it.
     private static let ownVariables = [
-        Successor.socketsVariable, Successor.readyVariable, Supervisor.channelVariable, "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES",
+        Successor.socketsVariable, Successor.readyVariable, Supervisor.channelVariable, ServiceManager.workerVariable, "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES",
     ]
 
     /// The same program with the same arguments: what stands at the path now. The path is where the program was found when this process was started, so that a new file in its place is taken.

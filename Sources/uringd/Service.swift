@@ -15,6 +15,7 @@ enum Service {
         let manager = ServiceManager()
         let isSuccessor = Successor.isOne
         for problem in Successor.takeOver() { Console.error("uringd: \(problem)\n") }
+        let unusable = ServiceManager.takeSockets()
         let supervisor = SupervisorChannel()
         let log: OperationalLog
         let gateway: Gateway
@@ -22,6 +23,8 @@ enum Service {
             var configuration = try configuration()
             // For bench/sampling alone.
             if OwnProgram.take("URINGD_SAMPLING") == "off" { configuration.isSampled = false }
+            // Who has set up a socket unit expects to be served on it.
+            for problem in unusable + InheritedSockets.unclaimed(besides: configuration.listenAddresses) { throw GatewayError(problem) }
             log = OperationalLog(level: configuration.logLevel)
             // Whoever is supervised is the worker.
             if configuration.hasSupervisor, supervisor == nil { Supervisor.run(log, manager) }
@@ -34,23 +37,32 @@ enum Service {
         }
         Console.out(gateway.listening.map { $0 + "\n" }.joined())
         for note in gateway.notes { log.notice(note) }
-        manager.tell((isSuccessor ? "MAINPID=\(getpid())\n" : "") + "READY=1")
+        if !isSuccessor { manager.tell("READY=1") }
         Successor.sayReady()
         supervisor?.tell(gateway.sockets)
+        if let period = ServiceManager.watchdogMicroseconds(isHeir: isSuccessor || supervisor != nil) {
+            (supervisor == nil ? manager : .ofWorker).feedWatchdog(everyMicroseconds: period) { gateway.server.onEachLoop { _ in } }
+        }
         var isDraining = false
         let upgrade = Upgrade()
         while true {
-            switch signals.wait() {
-            case SIGHUP where !isDraining && !upgrade.isDone:
-                reload(gateway, manager)
-                supervisor?.tell(gateway.sockets)
+            let (signal, value) = signals.waitForValue()
+            switch signal {
+            case SIGHUP:
+                let isStopping = isDraining || upgrade.isDone
+                let reloads = {
+                    let outcome = reload(gateway, manager)
+                    supervisor?.tell(gateway.sockets)
+                    return outcome
+                }
+                if let value { ReloadSignal.serve(value, gateway, isStopping: isStopping, reload: reloads) } else if !isStopping { _ = reloads() }
             // Another worker has the sockets.
             case SIGUSR2 where !isDraining && supervisor != nil:
                 isDraining = true
                 onThread { gateway.handOver(); exit(0) }
             case SIGUSR1: gateway.reopenLogs()
             case SIGQUIT: gateway.dumpFlight()
-            case SIGUSR2 where !isDraining && !upgrade.isUnderWay: upgrade.begin(gateway, log)
+            case SIGUSR2 where !isDraining && !upgrade.isUnderWay: upgrade.begin(gateway, log, manager)
             case SIGTERM, SIGINT:
                 if isDraining || upgrade.isDone {
                     log.notice("a second signal: closing every connection")
@@ -76,12 +88,14 @@ enum Service {
         var isUnderWay: Bool { underWay.load(ordering: .acquiring) }
 
         /// Serves on while the successor starts; ends the process when it serves and the last connection of this one is gone.
-        func begin(_ gateway: Gateway, _ log: OperationalLog) {
+        func begin(_ gateway: Gateway, _ log: OperationalLog, _ manager: ServiceManager) {
             underWay.store(true, ordering: .releasing)
             log.notice("upgrading: another process is started on the same sockets")
             Service.onThread { [self] in
                 switch Successor.start(gateway.sockets) {
                 case .serves(let process):
+                    // From this process, whom the service manager believes as the main one (NotifyAccess=main).
+                    manager.tell("MAINPID=\(process)\nREADY=1")
                     log.notice("process \(process) serves from now on: this one finishes the requests that it has")
                     done.store(true, ordering: .releasing)
                     gateway.handOver()
@@ -110,18 +124,13 @@ enum Service {
         }
     }
 
-    private static func reload(_ gateway: Gateway, _ manager: ServiceManager) {
-        manager.tell("RELOADING=1\nMONOTONIC_USEC=\(monotonicMicroseconds())")
+    private static func reload(_ gateway: Gateway, _ manager: ServiceManager) -> ReloadOutcome {
+        manager.tellReloading()
         // What is wrong stands before the line that says so.
         let outcome = gateway.reload { Console.error($0.render(excerpts: true)) }
         if case .changed(_, let listening, _, _) = outcome { Console.out(listening.map { $0 + "\n" }.joined()) }
         manager.tell("READY=1")
-    }
-
-    private static func monotonicMicroseconds() -> Int {
-        var time = timespec()
-        unsafe clock_gettime(CLOCK_MONOTONIC, &time)
-        return time.tv_sec * 1_000_000 + time.tv_nsec / 1000
+        return outcome
     }
 
     private final class Body: Sendable {

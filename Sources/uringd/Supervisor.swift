@@ -19,8 +19,12 @@ final class Supervisor: Sendable {
         var worker: pid_t = 0
         /// Serves, and has told its sockets.
         var isReady = false
+        /// The service manager was told that a reload is under way.
+        var isReloading = false
         var startedMs: UInt64 = 0
         var sockets: [(address: String, descriptors: [Int32])] = []
+        /// A worker has told its sockets.
+        var hasServed = false
         /// Workers that finish what they have, because another serves.
         var leaving: Set<pid_t> = []
         /// Started by SIGUSR2, and not ready yet.
@@ -31,7 +35,11 @@ final class Supervisor: Sendable {
     private let log: OperationalLog
     private let manager: ServiceManager
 
-    private init(_ log: OperationalLog, _ manager: ServiceManager) { (self.log, self.manager) = (log, manager) }
+    private init(_ log: OperationalLog, _ manager: ServiceManager) {
+        (self.log, self.manager) = (log, manager)
+        // A service manager's, or a predecessor's: the first worker starts on them.
+        state.withLock { $0.sockets = InheritedSockets.takeAll() }
+    }
 
     /// Never returns: ends the process with the status of the last worker.
     static func run(_ log: OperationalLog, _ manager: ServiceManager) -> Never {
@@ -42,13 +50,16 @@ final class Supervisor: Sendable {
         var isEnding = false
         var pauseMs = pauseFirstMs
         while true {
-            let signal = signals.wait()
+            let (signal, value) = signals.waitForValue()
             switch signal {
             case SIGTERM, SIGINT:
                 if !isEnding { supervisor.manager.tell("STOPPING=1") }
                 isEnding = true
                 supervisor.forward(signal)
-            case SIGHUP, SIGUSR1, SIGQUIT: supervisor.forward(signal)
+            // The worker that serves has the outcome.
+            case SIGHUP where value != nil: supervisor.handOn(SIGHUP, value ?? 0)
+            case SIGHUP: supervisor.reload()
+            case SIGUSR1, SIGQUIT: supervisor.forward(signal)
             case SIGUSR2 where !isEnding: supervisor.upgrade()
             case SIGCHLD: supervisor.reap(isEnding, &pauseMs)
             case SIGALRM where !isEnding: supervisor.restart()
@@ -62,6 +73,25 @@ final class Supervisor: Sendable {
         for process in all where process > 0 { kill(process, signal) }
     }
 
+    /// The worker says when it is over, by telling its sockets.
+    private func reload() {
+        manager.tellReloading()
+        let isServing = state.withLock { state in
+            state.isReloading = state.isReady
+            return state.isReady
+        }
+        forward(SIGHUP)
+        // The next worker reads the file as it is.
+        if !isServing { manager.tell("READY=1") }
+    }
+
+    private func handOn(_ signal: Int32, _ value: UInt64) {
+        let worker = state.withLock { $0.isReady ? $0.worker : 0 }
+        // The pointer is a number that the kernel hands on.
+        if worker > 0, unsafe sigqueue(worker, signal, sigval(sival_ptr: UnsafeMutableRawPointer(bitPattern: UInt(value)))) == 0 { return }
+        ReloadSignal.reply(value, status: 503, "no worker serves at the moment: ask again\n")
+    }
+
     /// Starts a worker with the sockets that are kept.
     /// - Parameter asNext: beside the one that serves, which leaves when this one does.
     private func start(asNext: Bool) -> Bool {
@@ -73,7 +103,7 @@ final class Supervisor: Sendable {
         defer { close(there) }
         do throws(SpawnFailure) {
             let worker = try OwnProgram.spawn(
-                passing: sockets.flatMap(\.descriptors) + [there], [Self.channelVariable: "\(there)", Successor.socketsVariable: InheritedSockets.text(sockets)], without: "NOTIFY_SOCKET")
+                passing: sockets.flatMap(\.descriptors) + [there], manager.workerVariables.merging([Self.channelVariable: "\(there)", Successor.socketsVariable: InheritedSockets.text(sockets)]) { $1 }, without: "NOTIFY_SOCKET")
             state.withLock { state in
                 state.startedMs = Self.nowMs()
                 if asNext { state.next = worker } else { state.worker = worker }
@@ -91,9 +121,9 @@ final class Supervisor: Sendable {
     private func listen(to worker: pid_t, _ channel: Int32) {
         defer { close(channel) }
         while let told = SocketKeeper.receive(on: channel) {
-            let (old, leaves, isFirst) = state.withLock { state -> ([Int32], pid_t?, Bool) in
+            let (old, leaves, isFirst, hasReloaded) = state.withLock { state -> ([Int32], pid_t?, Bool, Bool) in
                 // One that leaves has nothing to say any more.
-                guard state.worker == worker || state.next == worker else { return (told.flatMap(\.descriptors), nil, false) }
+                guard state.worker == worker || state.next == worker else { return (told.flatMap(\.descriptors), nil, false, false) }
                 let old = state.sockets.flatMap(\.descriptors)
                 var leaves: pid_t?
                 if state.next == worker {
@@ -104,16 +134,16 @@ final class Supervisor: Sendable {
                     }
                     (state.worker, state.next, state.isReady) = (worker, nil, false)
                 }
-                let isFirst = !state.isReady
-                (state.sockets, state.isReady) = (told, true)
-                return (old, leaves, isFirst)
+                let (isFirst, hasReloaded) = (!state.isReady, state.isReloading)
+                (state.sockets, state.isReady, state.hasServed, state.isReloading) = (told, true, true, false)
+                return (old, leaves, isFirst, hasReloaded)
             }
             for descriptor in old { close(descriptor) }
             if let leaves {
                 log.notice("process \(worker) serves from now on: process \(leaves) finishes the requests that it has")
                 kill(leaves, SIGUSR2)
             }
-            if isFirst { manager.tell("READY=1\nSTATUS=worker \(worker)") }
+            if isFirst { manager.tell("READY=1\nSTATUS=worker \(worker)") } else if hasReloaded { manager.tell("READY=1") }
         }
     }
 
@@ -136,7 +166,7 @@ final class Supervisor: Sendable {
                     return .next
                 }
                 defer { (state.worker, state.isReady) = (0, false) }
-                return .worker(wasReady: state.isReady || !state.sockets.isEmpty, livedMs: Self.nowMs() &- state.startedMs)
+                return .worker(wasReady: state.isReady || state.hasServed, livedMs: Self.nowMs() &- state.startedMs)
             }
             switch part {
             case .leaving: if isEnding, isAlone { Self.end(status) }

@@ -1,6 +1,7 @@
 // The command line of `uringd`. Owns nothing; each command is a file of its own beside this one.
 
 import ArgumentParser
+import UringGateway
 
 @main
 struct Uringd: ParsableCommand {
@@ -8,8 +9,9 @@ struct Uringd: ParsableCommand {
         commandName: "uringd",
         abstract: "An HTTP server on io_uring.",
         discussion: """
-            `serve` runs a configuration file; `files` and `respond` need none. `check` judges a configuration, `explain` says what it does with \
-            a request, `doctor` whether this machine will do.
+            `serve` runs a configuration file; `files`, `respond` and `proxy` need none. `check` judges a configuration, `explain` says what it \
+            does with a request, `doctor` whether this machine will do. `reload`, `top` and `health` \
+            ask a server that runs: for another configuration, what it is doing, whether it is ready.
 
             ADDR is HOST:PORT, [V6]:PORT or unix:PATH; port 0 takes a free one.
 
@@ -19,7 +21,9 @@ struct Uringd: ParsableCommand {
             Exit status: 0 after a drain and for a good configuration; 1 when the configuration is wrong or the server cannot start; \
             64 for wrong arguments.
             """,
+        version: GatewayVersion.text,
         subcommands: [
-            ServeCommand.self, CheckCommand.self, ExplainCommand.self, FilesCommand.self, RespondCommand.self, ProxyCommand.self, DoctorCommand.self, SchemaCommand.self, TCPTraceCommand.self,
+            ServeCommand.self, ReloadCommand.self, CheckCommand.self, ExplainCommand.self, FilesCommand.self, RespondCommand.self, ProxyCommand.self, DoctorCommand.self, SchemaCommand.self, TopCommand.self,
+            HealthCommand.self, TCPTraceCommand.self,
         ])
 }

@@ -16,14 +16,15 @@ import TestSupport
     @Test func helpNamesEveryCommandAndOption() throws {
         let overview = try run("--help")
         #expect(overview.exit == .code(0))
-        for word in ["serve", "check", "explain", "files", "respond", "doctor", "schema", "tcptrace", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGQUIT", "Exit status"] {
+        for word in ["serve", "reload", "--version", "check", "explain", "files", "respond", "doctor", "schema", "tcptrace", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGQUIT", "Exit status"] {
             #expect(overview.output.contains(word), "\(word)")
         }
         let options = [
             "serve": ["--config", "--check", "--loops"], "check": ["--config", "--openapi", "--format"],
-            "explain": ["<method>", "<url>", "--header", "--config", "--json"], "files": ["<root>", "--listen", "--loops"],
+            "reload": ["--admin", "--token-file", "--pid", "--plan", "--json"], "explain": ["<method>", "<url>", "--header", "--config", "--json"], "files": ["<root>", "--listen", "--loops"],
             "respond": ["--listen", "--loops", "--status", "--header", "--body", "--json"], "doctor": ["--json", "--loops"], "schema": [],
             "tcptrace": ["--pid", "--cgroup", "--interval", "--count", "--port", "--json", "CAP_BPF"],
+            "top": ["--admin", "--token-file", "--once"], "health": ["--admin", "--live"],
         ]
         for (command, words) in options {
             let help = try run(command, "--help")

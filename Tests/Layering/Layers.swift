@@ -65,7 +65,8 @@ enum Layers {
             system: platform),
         Layer(
             module: "UringGateway", directory: "gateway", level: 6,
-            imports: ["UringBase", "UringTLS", "UringHTTP", "UringPolicy", "UringTCPTrace", "UringServer", "UringServerJWT", "UringJWT"],
+            // UringHTTP1 reads what the administration answers, for commands.
+            imports: ["UringBase", "UringTLS", "UringHTTP", "UringHTTP1", "UringPolicy", "UringTCPTrace", "UringServer", "UringServerJWT", "UringJWT"],
             foreign: ["CUringBase", "CUringYAML", "Logging"], system: platform),
         Layer(module: "UringLog", directory: "adapters/log", level: 5, imports: ["UringServer"], foreign: ["Logging"], system: platform),
         Layer(module: "UringMetrics", directory: "adapters/metrics", level: 5, imports: ["UringServer"], foreign: ["CoreMetrics"], system: platform),

@@ -67,6 +67,8 @@ package final class ServerProcess: Sendable {
     /// The first listener.
     package var endpoint: Endpoint { endpoints[0] }
 
+    package var processID: Int32 { state.withLock { $0.pid } }
+
     /// Standard output and standard error so far, in the order they were written.
     package var output: String { collector.text }
 

@@ -28,6 +28,9 @@ int ur_enter(ur_ring *ring, unsigned min_complete, int64_t timeout_ns);
 // Bit `op` is set when the kernel supports the operation. Operations 0…127 in two words.
 int ur_probe(ur_ring *ring, uint64_t supported[2]);
 
+// Writes the version of the liburing that is loaded, "2.3"; false when it cannot be told.
+bool ur_library_version(char *text, size_t size);
+
 int ur_register_buf_ring(ur_ring *ring, ur_buf_ring *memory, unsigned entries, int group);
 
 static inline ur_sqe *ur_get_sqe(ur_ring *ring) { return io_uring_get_sqe(ring); }

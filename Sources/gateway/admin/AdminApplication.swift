@@ -115,9 +115,17 @@ package enum AdminApplication {
         let query = text(request.query)
         guard ["", "plan"].contains(query) else { return problem(&response, .badRequest, "the query is ?plan or none") }
         guard let gateway = context.gateway else { return problem(&response, .serviceUnavailable, "the server is starting") }
+        // The first kind that is named; JSON otherwise.
+        let wantsText = text(request.headers["accept"]).lowercased().hasPrefix("text/plain")
         response.run { request, response in
             let outcome = try await request.loop.offload { query == "plan" ? gateway.plan() : gateway.reload() }
             let (status, document) = outcome.answer
+            if wantsText {
+                response.status = status
+                response.headers["content-type"] = "text/plain; charset=utf-8"
+                response.write(outcome.text)
+                return
+            }
             response.status = status
             response.headers["content-type"] = status.code < 400 ? "application/json" : "application/problem+json"
             response.write(document.prettyText)

@@ -42,6 +42,7 @@ extension Gateway {
         .object([
             "version": .string(GatewayVersion.current), "backend": .string(server.backend == .epoll ? "epoll" : "uring"),
             "backend-note": server.backendNote.map { .string($0) }, "loops": .integer(UInt64(server.plan.cores.count)), "pid": .integer(UInt64(getpid())),
+            "build": .string(GatewayVersion.mode), "swift": .string(GatewayVersion.swift), "openssl": .string(GatewayVersion.openSSL), "liburing": .string(GatewayVersion.liburing),
         ])
     }
 

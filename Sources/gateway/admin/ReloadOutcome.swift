@@ -25,6 +25,27 @@ package enum ReloadOutcome: Sendable {
 }
 
 extension ReloadOutcome {
+    /// The status of the administration's answer, which is 200 where all is well.
+    package var status: Int { Int(answer.0.code) }
+
+    /// One JSON object, for programs.
+    package var jsonText: String { answer.1.prettyText }
+
+    /// For people: what has changed or would, what takes effect at the next start only, and what is wrong as `FILE:LINE:COL: message`.
+    package var text: String {
+        switch self {
+        case .changed(let diff, let listening, let remarks, let result):
+            result.render() + "reloaded \(result.file)\n" + diff.text + Self.lines(remarks) + Self.lines(listening)
+        case .planned(let diff, let remarks, let result):
+            result.render() + "a reload of \(result.file) would change this:\n" + diff.text + diff.untouchedText + Self.lines(remarks)
+        case .problems(let result): result.render() + "the old configuration goes on: \(result.file) is wrong\n"
+        case .failed(let reason): "the old configuration goes on: \(reason)\n"
+        case .noFile, .stopping: Self.lines([answer.1["detail"]?.text ?? ""])
+        }
+    }
+
+    private static func lines(_ texts: [String]) -> String { texts.map { $0 + "\n" }.joined() }
+
     var answer: (HTTPStatus, JSONValue) {
         switch self {
         case .changed(let diff, let listening, let remarks, let result):

@@ -118,6 +118,13 @@ extension TLSSettings {
     }
 }
 
+extension Configuration {
+    /// All that is listened on, the administration too, with hosts as numbers where they can be had.
+    package var listenAddresses: [String] {
+        (listeners.map(\.address) + (admin.map { [$0.address] } ?? [])).map { (try? $0.numeric()) ?? $0.description }
+    }
+}
+
 extension ListenAddress {
     /// The address with its host as a number. A name stands for its first IPv4 address, or its first IPv6 address when it has no other.
     package func numeric() throws -> String {

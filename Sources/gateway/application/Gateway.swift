@@ -16,7 +16,7 @@ package final class Gateway: Sendable {
         var tracing = TCPTracing.off
     }
 
-    let server: RunningServer
+    package let server: RunningServer
     let readiness: Readiness
     let log: OperationalLog
     let meters: RouteMeters
@@ -223,6 +223,7 @@ package final class Gateway: Sendable {
             remarks.append("`limits.connections` changed: takes effect when the server is restarted")
         }
         if new.flightRecorder.events != old.flightRecorder.events { remarks.append("`admin.flight-recorder.events` changed: takes effect when the server is restarted") }
+        if new.hasSupervisor != old.hasSupervisor { remarks.append("`supervisor` changed: takes effect when the server is restarted") }
         for (before, after) in stayingListeners(from: old, to: new) {
             // TLS and HTTP/2 are up to each connection: new ones get what is new.
             var fixed = after

@@ -17,7 +17,14 @@ package struct ConfigurationDiff: Sendable, Equatable {
         package let change: Change
     }
 
+    /// Of one kind, what stays as it is, in the order of the new configuration.
+    package struct Untouched: Sendable, Equatable {
+        package let kind: Kind
+        package let names: [String]
+    }
+
     package private(set) var entries: [Entry] = []
+    package private(set) var untouched: [Untouched] = []
     /// Routes that stay are tried in another order.
     package private(set) var isRouteOrderChanged = false
 
@@ -53,14 +60,20 @@ package struct ConfigurationDiff: Sendable, Equatable {
         let known = Dictionary(old.map { (name($0), $0) }, uniquingKeysWith: { first, _ in first })
         let wanted = Set(new.map(name))
         for item in old where !wanted.contains(name(item)) { entries.append(Entry(kind: kind, name: name(item), change: .removed)) }
+        var equal: [String] = []
         for item in new {
             let name = name(item)
             guard let earlier = known[name] else {
                 entries.append(Entry(kind: kind, name: name, change: .added))
                 continue
             }
-            if earlier != item { entries.append(Entry(kind: kind, name: name, change: .changed(Self.differences(before[name], after[name])))) }
+            if earlier == item {
+                equal.append(name)
+            } else {
+                entries.append(Entry(kind: kind, name: name, change: .changed(Self.differences(before[name], after[name]))))
+            }
         }
+        if !equal.isEmpty { untouched.append(Untouched(kind: kind, names: equal)) }
     }
 
     // MARK: What differs
@@ -123,6 +136,19 @@ extension ConfigurationDiff {
         return lines.map { $0 + "\n" }.joined()
     }
 
+    /// Names that a line lists; nobody reads more.
+    private static let namesMax = 10
+
+    /// A line per kind: `2 routes stay as they are: a, b`.
+    package var untouchedText: String {
+        untouched.map { same in
+            let more = same.names.count - Self.namesMax
+            let names = same.names.prefix(Self.namesMax).joined(separator: ", ") + (more > 0 ? " and \(more) more" : "")
+            let kind = same.kind.rawValue
+            return same.names.count == 1 ? "1 \(kind) stays as it is: \(names)\n" : "\(same.names.count) \(kind)\(same.kind == .redis ? "" : "s") stay as they are: \(names)\n"
+        }.joined()
+    }
+
     package var json: JSONValue {
         .object([
             "changes": .array(
@@ -139,13 +165,14 @@ extension ConfigurationDiff {
                     ])
                 }),
             "route-order": .boolean(isRouteOrderChanged),
+            "untouched": .object(untouched.map { .init(name: $0.kind.rawValue, value: .array($0.names.map { .string($0) })) }),
         ])
     }
 }
 
 extension JSONValue {
     /// The value of a member; nil when there is none, or this is no object.
-    subscript(name: String) -> JSONValue? {
+    package subscript(name: String) -> JSONValue? {
         guard case .object(let members) = self else { return nil }
         return members.first { $0.name == name }?.value
     }

@@ -31,6 +31,9 @@ public enum LoopPhase: UInt8, CaseIterable, Sendable {
 
 /// What a loop's sampled turns took, layer by layer. Counts are since its start.
 public struct LoopPhases: Sendable {
+    /// Of so many turns one is looked at.
+    package static var period: UInt32 { unsafe PhaseMeter.period }
+
     /// Turns that were looked at.
     public let turns: UInt64
     /// Requests whose handlers returned in them.

@@ -13,6 +13,8 @@ struct OpenListener {
     let descriptors: [Int32]
     /// Another process serves on the same sockets until this one does: the file of a unix socket is its until then.
     var isAdopted = false
+    /// The file of the unix socket is a service manager's, which removes it when it likes.
+    var keepsFile = false
 
     func descriptors(of loop: Int, _ loops: Int) -> [Int32] { stride(from: loop, to: descriptors.count, by: loops).map { descriptors[$0] } }
     func listeners(of loop: Int, _ loops: Int) -> [LoopListener] {
@@ -27,7 +29,7 @@ struct OpenListener {
 
     /// Removes the file of a unix socket.
     func removeFile() {
-        guard address.family == .unix, !address.path.hasPrefix("@") else { return }
+        guard address.family == .unix, !address.path.hasPrefix("@"), !keepsFile else { return }
         unsafe unlink(address.path)
     }
 
@@ -37,7 +39,7 @@ struct OpenListener {
         let address = try SocketAddress.parse(listener.address).get()
         let backlog = Int32(clamping: listener.backlog ?? options.backlog)
         let inherited = InheritedSockets.take(listener.address)
-        if !inherited.isEmpty { return try adopt(inherited, loaded, address, loops, backlog, options) }
+        if !inherited.descriptors.isEmpty { return try adopt(inherited, loaded, address, loops, backlog, options) }
         if address.family == .unix { return try patiently { try openUnix(loaded, address, loops, backlog) } }
         // Another program with SO_REUSEPORT on this address would share our clients: refuse, as every other server does. Our own sockets
         // on that port (a reload that goes from 0.0.0.0 to one address) are no reason.
@@ -64,8 +66,9 @@ struct OpenListener {
     /// Goes on with sockets of another process, and the clients queued in them. Where there are fewer than loops, further ones are opened; a socket that was not made to be
     /// one of several (a unix socket, or a service manager's) has a descriptor for each loop.
     private static func adopt(
-        _ inherited: [Int32], _ loaded: LoadedListener, _ wanted: SocketAddress, _ loops: Int, _ backlog: Int32, _ options: ServerOptions
+        _ taken: InheritedSockets.Taken, _ loaded: LoadedListener, _ wanted: SocketAddress, _ loops: Int, _ backlog: Int32, _ options: ServerOptions
     ) throws -> OpenListener {
+        let inherited = taken.descriptors
         let address = wanted.family == .unix ? wanted : UringKernel.boundAddress(inherited[0]) ?? wanted
         var descriptors = inherited
         while descriptors.count < loops {
@@ -83,7 +86,7 @@ struct OpenListener {
             }
             descriptors.append(next)
         }
-        return OpenListener(loaded: loaded, address: address, descriptors: descriptors, isAdopted: true)
+        return OpenListener(loaded: loaded, address: address, descriptors: descriptors, isAdopted: true, keepsFile: taken.keepsFile)
     }
 
     /// How long an address may stay taken. When a process with a ring is killed, the kernel lets go of the ring's sockets a moment after the

@@ -140,11 +140,20 @@ package struct SignalSet {
         signal(SIGPIPE, SIG_IGN)
     }
 
-    package func wait() -> Int32 {
+    package func wait() -> Int32 { waitForValue().signal }
+
+    /// With the value that `sigqueue` sent along; nil when it was sent otherwise.
+    package func waitForValue() -> (signal: Int32, value: UInt64?) {
         var set = set
-        var number: Int32 = 0
-        while unsafe sigwait(&set, &number) != 0 {}
-        return number
+        // Filled in by the kernel.
+        var info = unsafe siginfo_t()
+        while true {
+            let number = unsafe sigwaitinfo(&set, &info)
+            guard number > 0 else { continue }
+            // SI_QUEUE of sigaction(2): then, and only then, the union has a value.
+            let value = unsafe info.si_code == -1 ? UInt64(UInt(bitPattern: info._sifields._rt.si_sigval.sival_ptr)) : nil
+            return (number, value)
+        }
     }
 }
 

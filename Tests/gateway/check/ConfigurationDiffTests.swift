@@ -15,6 +15,13 @@ import Testing
     @Test func nothingChanges() throws {
         let diff = try diff(GatewayExample.text, "# a comment moves every line\n" + GatewayExample.text)
         #expect(diff.isEmpty && diff.text == "nothing changes\n", "\(diff.text)")
+        #expect(Set(diff.untouched.map(\.kind)) == [.listener, .route, .upstream, .redis])
+    }
+
+    @Test func whatStaysIsCountedAndNamed() throws {
+        let routes = (1...12).map { "  - { name: r\($0), match: { path: /\($0) }, respond: {} }\n" }.joined()
+        let diff = try diff("listen: [{ address: 127.0.0.1:1 }]\nroutes:\n" + routes, "listen: [{ address: 127.0.0.1:1, backlog: 7 }]\nroutes:\n" + routes)
+        #expect(diff.untouchedText == "12 routes stay as they are: r1, r2, r3, r4, r5, r6, r7, r8, r9, r10 and 2 more\n", "\(diff.untouchedText)")
     }
 
     @Test func whatChangesIsNamed() throws {
