@@ -74,7 +74,10 @@ int ur_tcptrace_load(int counts, int bounds, int lost, char *log, uint32_t log_s
   attributes.license = (uint64_t)(uintptr_t) "Apache-2.0";
   attributes.expected_attach_type = BPF_CGROUP_SOCK_OPS;
   strncpy(attributes.prog_name, "tcptrace", sizeof attributes.prog_name - 1);
-  int program = (int)call(BPF_PROG_LOAD, &attributes);
+  int program, tries = 0;
+  // The verifier gives up when a signal comes.
+  do program = (int)call(BPF_PROG_LOAD, &attributes);
+  while (program == -EAGAIN && ++tries < 5);
   if (program >= 0 || program == -EPERM || log_size == 0) return program;
   // Once more, for the verifier's words.
   log[0] = 0;

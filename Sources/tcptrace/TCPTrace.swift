@@ -104,9 +104,11 @@ package struct TCPTrace: Sendable, Equatable {
     mutating func sort() { ports.sort { ($0.side == .client ? 1 : 0, $0.number) < ($1.side == .client ? 1 : 0, $1.number) } }
 
     /// Those with the most connections and round trips, at most `count`, in their order; the others added up as port 0 of their side.
-    package func busiest(_ count: Int) -> [Port] {
+    /// - Parameter own: ports that are listened on and come before all others, however little happens there.
+    package func busiest(_ count: Int, own: Set<UInt16> = []) -> [Port] {
         guard ports.count > count else { return ports }
-        let ranked = ports.indices.sorted { (ports[$0].begun &+ ports[$0].samples, $1) > (ports[$1].begun &+ ports[$1].samples, $0) }
+        func rank(_ port: Port) -> UInt64 { port.side == .server && own.contains(port.number) ? .max : port.begun &+ port.samples }
+        let ranked = ports.indices.sorted { (rank(ports[$0]), $1) > (rank(ports[$1]), $0) }
         let kept = Set(ranked.prefix(count))
         var rest = [Port(.server, 0), Port(.client, 0)]
         for index in ports.indices where !kept.contains(index) {

@@ -32,6 +32,7 @@ extension Gateway {
         figures.keySources = current.filters.keySources.map(\.figures)
         let tracing = tracing
         (figures.tcpSource, figures.tcp) = (tracing.source, tracing.trace)
+        figures.listeningPorts = Set(server.addresses.compactMap { $0.hasPrefix("unix:") ? nil : $0.split(separator: ":").last.flatMap { UInt16($0) } })
         figures.flight = reporter.flight.counts
         figures.flightEvents = server.flightEventsWritten
         figures.proxyRefusals = ListenerPreamble.Refusal.allCases.map { ($0.word, door.count($0)) }

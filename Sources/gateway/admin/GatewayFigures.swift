@@ -25,6 +25,8 @@ package struct GatewayFigures: Sendable {
     /// Where round trips come from, and what the tracer has counted; nil without one.
     var tcpSource = "off"
     var tcp: TCPTrace?
+    /// What the gateway listens on.
+    var listeningPorts: Set<UInt16> = []
     var flight = FlightRecorder.Counts()
     /// Events that recorders ever wrote.
     var flightEvents: UInt64 = 0

@@ -82,7 +82,7 @@ extension DashboardPage {
           $("rtt-source").textContent = tcp.source === "ebpf" ? "every one, counted in the kernel" : "from a sample of connections"
           if (wanted.join() === [...list.options].map(option => option.value).join()) return
           const was = list.value
-          list.replaceChildren(...wanted.map(value => new Option(value === "all" ? "all ports that it listens on" : value.replace("server", "port").replace("client", "to port"), value)))
+          list.replaceChildren(...wanted.map(value => new Option(value === "all" ? "all ports of this server" : value.replace("server", "port").replace("client", "to port"), value)))
           list.value = wanted.includes(was) ? was : "all"
         }
 

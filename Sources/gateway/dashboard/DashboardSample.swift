@@ -23,8 +23,8 @@ enum DashboardSample {
             "routes": .array(routes(figures.routes)),
             "loops": .array(figures.loops.map(loop)),
             "tls": tls(figures.loops),
-            "rtt": traced.map { pairs($0.filter { $0.side == .server }) } ?? roundTrips(figures.loops),
-            "tcp": .object(["source": .string(figures.tcpSource), "ports": .array(tcp(figures.tcp, traced ?? []))]),
+            "rtt": traced.map { pairs($0.filter { $0.side == .server && figures.listeningPorts.contains($0.number) }) } ?? roundTrips(figures.loops),
+            "tcp": .object(["source": .string(figures.tcpSource), "ports": .array(tcp(figures.tcp?.busiest(portsMax, own: figures.listeningPorts) ?? [], traced ?? []))]),
             "stalls": .array(figures.stalls.map { .object(["route": .string($0.route), "n": .integer($0.count), "max": .integer($0.maxNs), "last": .integer($0.lastMs)]) }),
             "upstreams": .array(figures.upstreams.map(upstream)),
             "breakers": .array(figures.breakers.map { .object(["group": .string($0.group), "state": .string($0.state.word), "dry": .boolean($0.isDryRun)]) }),
@@ -116,8 +116,8 @@ enum DashboardSample {
     /// Ports that a sample has at most.
     private static let portsMax = 12
 
-    private static func tcp(_ trace: TCPTrace?, _ traced: [TCPTrace.Port]) -> [JSONValue] {
-        (trace?.busiest(portsMax) ?? []).map { port in
+    private static func tcp(_ ports: [TCPTrace.Port], _ traced: [TCPTrace.Port]) -> [JSONValue] {
+        ports.map { port in
             let recent = traced.first { $0.side == port.side && $0.number == port.number }
             return .object([
                 "side": .string(port.side.rawValue), "port": .integer(UInt64(port.number)), "begun": .integer(port.begun), "established": .integer(port.established),

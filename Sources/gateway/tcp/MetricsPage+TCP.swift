@@ -12,7 +12,7 @@ extension MetricsPage {
         writer.begin("uringd_tcp_tracer", .gauge, help: "1 for where round trips come from: ebpf, tcp_info (a sample of connections) or off (the same, with the tracer not wanted).", to: &sink)
         for source in ["ebpf", "tcp_info", "off"] { writer.sample([Label("source", source)], figures.tcpSource == source ? 1 as UInt64 : 0, to: &sink) }
         guard let trace = figures.tcp else { return }
-        let ports = trace.busiest(Self.portsMax)
+        let ports = trace.busiest(Self.portsMax, own: figures.listeningPorts)
         let counters: [(StaticString, StaticString, (TCPTrace.Port) -> UInt64)] = [
             ("uringd_tcp_connections_begun", "SYN segments that processes of the cgroup have sent, or received and answered, by the server's port.", { $0.begun }),
             ("uringd_tcp_connections_established", "Connections that were established, by the server's port.", { $0.established }),
