@@ -95,7 +95,7 @@ let package = Package(
         .target(
             name: "UringGateway",
             dependencies: [
-                "UringBase", "UringTLS", "UringHTTP", "UringPolicy", "UringServer", "UringServerJWT", "UringJWT", "CUringBase", "CUringYAML",
+                "UringBase", "UringTLS", "UringHTTP", "UringPolicy", "UringServer", "UringServerCompression", "UringServerJWT", "UringJWT", "CUringBase", "CUringYAML",
                 .product(name: "Logging", package: "swift-log", condition: .when(traits: ["Uringd"])),
             ],
             path: "Sources/gateway", swiftSettings: swiftSettings),

@@ -63,7 +63,7 @@ enum Layers {
             system: platform),
         Layer(
             module: "UringGateway", directory: "gateway", level: 6,
-            imports: ["UringBase", "UringTLS", "UringHTTP", "UringPolicy", "UringServer", "UringServerJWT", "UringJWT"],
+            imports: ["UringBase", "UringTLS", "UringHTTP", "UringPolicy", "UringServer", "UringServerCompression", "UringServerJWT", "UringJWT"],
             foreign: ["CUringBase", "CUringYAML", "Logging"], system: platform),
         Layer(module: "UringLog", directory: "adapters/log", level: 5, imports: ["UringServer"], foreign: ["Logging"], system: platform),
         Layer(module: "UringMetrics", directory: "adapters/metrics", level: 5, imports: ["UringServer"], foreign: ["CoreMetrics"], system: platform),

@@ -44,6 +44,7 @@ package struct MetricsPage {
         writePhases(&sink)
         writeActivities(&sink)
         writeStalls(&sink)
+        writeFilters(&sink)
         writeKeySources(&sink)
         writeUpstreams(&sink)
         writeBreakers(&sink)
