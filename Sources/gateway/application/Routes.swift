@@ -36,7 +36,7 @@ package final class Routes: Sendable {
     package let hasProxies: Bool
     private let hasCORS: Bool
     /// Some route has a limit of its own for bodies.
-    package let limitsBodies: Bool
+    private let limitsBodies: Bool
     /// Requests of some routes are not in the access log.
     package let silencesSome: Bool
     /// The first route takes every request, so nothing needs to be compared.
@@ -129,9 +129,7 @@ package final class Routes: Sendable {
 
     /// A client of gRPC reads `grpc-status`, and makes of other statuses what its library likes.
     private func putForGRPC(_ request: borrowing Request, _ response: inout Response) {
-        // SAFETY: the request's bytes are readable during this call.
-        guard let type = request.headers["content-type"], unsafe type.span.withUnsafeBufferPointer({ unsafe $0.count > 0 && GRPC.isContentType($0.baseAddress!, $0.count) })
-        else { return }
+        guard isGRPC(request) else { return }
         let status = response.status
         response.restart(.ok)
         response.headers["content-type"] = "application/grpc"
@@ -164,8 +162,15 @@ package final class Routes: Sendable {
 
     /// The most bytes that the request's body may have, where its route says so. On a loop's thread.
     package func bodyLimit(_ request: borrowing Request) -> UInt64? {
-        guard let proxy = unsafe proxy(for: request) else { return nil }
-        return unsafe proxy._withUnsafeGuaranteedRef { $0.bodyBytesMax }
+        if limitsBodies, let proxy = unsafe proxy(for: request), let own = unsafe proxy._withUnsafeGuaranteedRef({ $0.bodyBytesMax }) { return own }
+        // A call of gRPC is a stream of messages, which may go on for days, and not a body: its server bounds a message.
+        return isGRPC(request) ? .max : nil
+    }
+
+    private func isGRPC(_ request: borrowing Request) -> Bool {
+        // SAFETY: the request's bytes are readable during this call.
+        guard let type = request.headers["content-type"] else { return false }
+        return unsafe type.span.withUnsafeBufferPointer { unsafe $0.count > 0 && GRPC.isContentType($0.baseAddress!, $0.count) }
     }
 
     /// SAFETY: this object retains what its entries point to, and the loop retains this object through its handler.

@@ -150,6 +150,8 @@ extension Loop {
             unsafe (progress.chunked, progress.remaining) = (true, limit)
         }
         if unsafe state.pointee.streamsBodies, unsafe wantsStream(stream, headText) {
+            // Who takes a stream counts for himself, unless the application says how much it may be.
+            if unsafe progress.chunked && !state.pointee.limitsBodies { unsafe progress.remaining = .max }
             unsafe progress.mode = .stream
             unsafe stream.pointee.body = unsafe progress
             unsafe beginStreamed(stream, headText)
