@@ -162,9 +162,13 @@ package final class Routes: Sendable {
 
     /// The most bytes that the request's body may have, where its route says so. On a loop's thread.
     package func bodyLimit(_ request: borrowing Request) -> UInt64? {
-        if limitsBodies, let proxy = unsafe proxy(for: request), let own = unsafe proxy._withUnsafeGuaranteedRef({ $0.bodyBytesMax }) { return own }
-        // A call of gRPC is a stream of messages, which may go on for days, and not a body: its server bounds a message.
-        return isGRPC(request) ? .max : nil
+        let isCall = isGRPC(request)
+        guard limitsBodies || isCall, let proxy = unsafe proxy(for: request) else { return nil }
+        return unsafe proxy._withUnsafeGuaranteedRef { route in
+            if let own = route.bodyBytesMax { return own }
+            // A call of gRPC is a stream of messages, which may go on for days, and not a body: its server bounds a message. Nothing of it is collected here.
+            return isCall && route.wantsStream(request) ? .max : nil
+        }
     }
 
     private func isGRPC(_ request: borrowing Request) -> Bool {
