@@ -60,6 +60,30 @@ import Testing
         #expect(upstream.requests.last?.body.count == 200_000)
     }
 
+    /// Calls of gRPC are streams without an end, where they are streams.
+    @Test func callsHaveTheirRoutesLimitAlone() throws {
+        let upstream = try RecordingServer { _, _ in [.answer(200, "ok")] }
+        let gateway = try RunningGateway(
+            """
+            limits: { body-bytes: 4KiB }
+            upstreams: { orders: { servers: ["127.0.0.1:\(upstream.port)"] } }
+            routes:
+              - { name: small, match: { path: /small }, proxy: { upstream: orders, body-bytes: 50KB } }
+              - { name: fixed, match: { path: /fixed }, respond: { status: 200 } }
+              - { name: other, match: {}, proxy: { upstream: orders } }
+            """)
+        func post(_ path: String, _ send: String) throws -> String {
+            try shell(
+                "head -c 100000 /dev/zero | curl -s --max-time 20 --http2-prior-knowledge -X POST -H 'content-type: application/grpc' \(send) -o /dev/null -w '%{http_code}' http://\(gateway.endpoint)\(path)")
+        }
+        for send in ["-T -", "--data-binary @-"] {
+            #expect(try post("/other", send) == "200")
+            #expect(try post("/small", send) == "413")
+            #expect(try post("/fixed", send) == "413")
+        }
+        #expect(upstream.requests.count == 2)
+    }
+
     /// curl sends no length with `-T -`.
     @Test(arguments: [("/small", 1000), ("/large", 100_000), ("/other", 4096)], [true, false]) func onHTTP2(_ route: (path: String, limit: Int), _ isAnnounced: Bool) throws {
         let (path, limit) = route
