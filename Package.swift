@@ -98,7 +98,7 @@ let package = Package(
         .target(
             name: "UringGateway",
             dependencies: [
-                "UringBase", "UringTLS", "UringHTTP", "UringHTTP1", "UringPolicy", "UringTCPTrace", "UringServer", "UringServerJWT", "UringJWT", "CUringBase", "CUringYAML",
+                "UringBase", "UringTLS", "UringHTTP", "UringHTTP1", "UringPolicy", "UringTCPTrace", "UringServer", "UringServerCompression", "UringServerJWT", "UringJWT", "CUringBase", "CUringYAML",
                 .product(name: "Logging", package: "swift-log", condition: .when(traits: ["Uringd"])),
             ],
             path: "Sources/gateway", swiftSettings: swiftSettings),

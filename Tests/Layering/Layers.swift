@@ -66,7 +66,7 @@ enum Layers {
         Layer(
             module: "UringGateway", directory: "gateway", level: 6,
             // UringHTTP1 reads what the administration answers, for commands.
-            imports: ["UringBase", "UringTLS", "UringHTTP", "UringHTTP1", "UringPolicy", "UringTCPTrace", "UringServer", "UringServerJWT", "UringJWT"],
+            imports: ["UringBase", "UringTLS", "UringHTTP", "UringHTTP1", "UringPolicy", "UringTCPTrace", "UringServer", "UringServerCompression", "UringServerJWT", "UringJWT"],
             foreign: ["CUringBase", "CUringYAML", "Logging"], system: platform),
         Layer(module: "UringLog", directory: "adapters/log", level: 5, imports: ["UringServer"], foreign: ["Logging"], system: platform),
         Layer(module: "UringMetrics", directory: "adapters/metrics", level: 5, imports: ["UringServer"], foreign: ["CoreMetrics"], system: platform),

@@ -15,10 +15,12 @@ let now = Int64(time(nil))
     let key: OpaquePointer
 
     /// - Parameters:
+    ///   - second: another common name.
+    ///   - alternativeNames: as openssl's configuration has them.
     ///   - issuer: nil for one that signs itself.
     ///   - days: validity, relative to now.
     init(
-        _ subject: String, names: [String] = [], kind: Kind = .p256, issuer: TestIdentity? = nil, isAuthority: Bool = false, days: ClosedRange<Int> = -1...30
+        _ subject: String, second: String? = nil, names: [String] = [], alternativeNames: String? = nil, kind: Kind = .p256, issuer: TestIdentity? = nil, isAuthority: Bool = false, days: ClosedRange<Int> = -1...30
     ) {
         unsafe key = kind == .p256 ? urtls_generate_p256() : urtls_generate_rsa(2048)
         unsafe certificate = X509_new()
@@ -28,9 +30,11 @@ let now = Int64(time(nil))
         unsafe X509_gmtime_adj(X509_getm_notAfter(certificate), days.upperBound * 86400)
         unsafe X509_set_pubkey(certificate, key)
         unsafe X509_NAME_add_entry_by_txt(X509_get_subject_name(certificate), "CN", MBSTRING_UTF8, subject, -1, -1, 0)
+        if let second { unsafe X509_NAME_add_entry_by_txt(X509_get_subject_name(certificate), "CN", MBSTRING_UTF8, second, -1, -1, 0) }
         unsafe X509_set_issuer_name(certificate, X509_get_subject_name(issuer?.certificate ?? certificate))
         if isAuthority { add(NID_basic_constraints, "critical,CA:TRUE") }
         if !names.isEmpty { add(NID_subject_alt_name, names.map { $0.hasPrefix("IP:") ? $0 : "DNS:" + $0 }.joined(separator: ",")) }
+        if let alternativeNames { add(NID_subject_alt_name, alternativeNames) }
         unsafe X509_sign(certificate, issuer?.key ?? key, EVP_sha256())
     }
 

@@ -63,6 +63,11 @@ static inline const ASN1_STRING *urtls_name_dns(GENERAL_NAMES *names, int index)
   const GENERAL_NAME *name = sk_GENERAL_NAME_value(names, index);
   return name->type == GEN_DNS ? name->d.dNSName : NULL;
 }
+// The text of a DNS name, a URI or a mail address; NULL for other kinds.
+static inline const ASN1_STRING *urtls_name_text(GENERAL_NAMES *names, int index) {
+  const GENERAL_NAME *name = sk_GENERAL_NAME_value(names, index);
+  return name->type == GEN_DNS || name->type == GEN_URI || name->type == GEN_EMAIL ? name->d.ia5 : NULL;
+}
 static inline void urtls_certificate_names_free(STACK_OF(X509_NAME) *names) { sk_X509_NAME_pop_free(names, X509_NAME_free); }
 static inline int urtls_certificate_names_push(STACK_OF(X509_NAME) *names, X509_NAME *name) { return sk_X509_NAME_push(names, name); }
 static inline STACK_OF(X509_NAME) *urtls_certificate_names_new(void) { return sk_X509_NAME_new_null(); }

@@ -24,6 +24,7 @@ extension Gateway {
         figures.stalls = reporter.stalls.all
         figures.upstreams = application.upstreams.map { $0.snapshot() }
         figures.breakers = application.filters.breakerFigures
+        figures.filters = application.filters.filterFigures
         figures.isSurging = application.filters.surge?.isSurging
         figures.backend = server.backend == .epoll ? "epoll" : "uring"
         figures.connectionsMax = server.connectionsMax

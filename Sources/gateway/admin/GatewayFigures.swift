@@ -20,6 +20,7 @@ package struct GatewayFigures: Sendable {
     package var connectionsMax = 0
     package var isReady = false
     package var reloads = ReloadCounters()
+    var filters: [FilterFigure] = []
     var keySources: [KeySource.Figures] = []
     /// Connections that listeners with `proxy-protocol` did not take.
     /// Where round trips come from, and what the tracer has counted; nil without one.

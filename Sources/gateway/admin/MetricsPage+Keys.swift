@@ -1,9 +1,17 @@
-// Figures of keys that are fetched (KeySource), for /metrics. Nothing without `jwt.keys` of a URL. Any thread but a serving loop's.
+// Figures of filters (FilterCounts), and of keys that are fetched (KeySource), for /metrics. Nothing without filters that count, and without `jwt.keys` of a URL. Any thread but a serving loop's.
 
 internal import UringBase
 internal import UringPolicy
 
 extension MetricsPage {
+    mutating func writeFilters(_ sink: inout ByteSink) {
+        guard !figures.filters.isEmpty else { return }
+        writer.begin("uringd_filter_results", .counter, help: "What filters of routes decided, by route, filter and result.", to: &sink)
+        for figure in figures.filters {
+            for (name, count) in figure.results { writer.sample([Label("route", figure.route), Label("filter", figure.filter), Label("result", name)], count, to: &sink) }
+        }
+    }
+
     mutating func writeKeySources(_ sink: inout ByteSink) {
         guard !figures.keySources.isEmpty else { return }
         writer.begin("uringd_jwt_keys", .gauge, help: "Keys from a URL that tokens are verified with, by URL; 0: requests that need one get 503.", to: &sink)

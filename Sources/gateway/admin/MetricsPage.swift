@@ -46,6 +46,7 @@ package struct MetricsPage {
         writeStalls(&sink)
         writeFlight(&sink)
         writeTCP(&sink)
+        writeFilters(&sink)
         writeKeySources(&sink)
         writeUpstreams(&sink)
         writeBreakers(&sink)

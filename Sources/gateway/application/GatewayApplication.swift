@@ -57,6 +57,7 @@ package struct GatewayApplication: Sendable {
             }
         }
         if routes.hasProxies { application.wantsStream = { request in routes.wantsStream(request) } }
+        if routes.hasProxies { application.bodyLimit = { request in routes.bodyLimit(request) } }
         if let gate { application.admits = { gate.admits($0) } }
         let (logs, meters, identity, silencesSome) = (logs, meters, identity, routes.silencesSome)
         if let meters {

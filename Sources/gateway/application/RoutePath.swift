@@ -3,6 +3,8 @@
 // Comparing the raw target would let `/a/../admin`, `/%61dmin` or `//admin` walk around a route for `/admin` and reach the file or upstream
 // behind a later route all the same.
 
+internal import UringServer
+
 package enum RoutePath {
     /// Whether a path is in its normal form already: the usual case. A path that does not begin with a slash (`*`, the empty path of
     /// CONNECT) has no other form.
@@ -52,6 +54,9 @@ package enum RoutePath {
         let bytes = [UInt8](capacity: path.count) { isWhole = normalize(path, into: &$0) }
         return isWhole ? bytes : nil
     }
+
+    /// A path as routes see it, as it stands in a request line.
+    static func target(_ path: ByteView) -> [UInt8] { isNormal(path.span) ? [UInt8](path) : encoded(normalized(path.span) ?? [slash]) }
 
     /// A normal form as it stands in a request line: what is no path character (RFC 3986 section 3.3) is escaped. `%` is the beginning of an escape already.
     package static func encoded(_ path: [UInt8]) -> [UInt8] {

@@ -35,6 +35,8 @@ package final class Routes: Sendable {
     /// Some route proxies: bodies may be handed on as they come.
     package let hasProxies: Bool
     private let hasCORS: Bool
+    /// Some route has a limit of its own for bodies.
+    private let limitsBodies: Bool
     /// Requests of some routes are not in the access log.
     package let silencesSome: Bool
     /// The first route takes every request, so nothing needs to be compared.
@@ -43,6 +45,7 @@ package final class Routes: Sendable {
     /// - Throws: when a directory cannot be opened any more, or a header cannot be sent.
     package init(_ routes: [RouteConfiguration], _ proxies: ProxyParts = ProxyParts(), _ filters: FilterParts = FilterParts()) throws {
         hasProxies = routes.contains { if case .proxy = $0.action { true } else { false } }
+        limitsBodies = routes.contains { if case .proxy(let proxy) = $0.action { proxy.bodyBytesMax != nil } else { false } }
         silencesSome = routes.contains { !$0.filters.writesAccessLog }
         hasCORS = routes.contains { $0.filters.cors != nil }
         table = RouteTable(routes.map(\.match))
@@ -85,7 +88,7 @@ package final class Routes: Sendable {
 
     private static func entry(_ route: RouteConfiguration, _ proxies: ProxyParts, _ filters: FilterParts, _ index: Int, _ place: RoutesPlace) throws -> Entry {
         // First, since it is released by itself when the answer cannot be made.
-        let chain = try filters.chain(route)
+        let chain = try filters.chain(route, proxies)
         let answer = try answer(route, proxies, chain?.breaker)
         let value = Array((route.hsts?.fieldValue ?? "").utf8)
         let hsts = UnsafeMutableBufferPointer<UInt8>.allocate(capacity: value.count)
@@ -126,9 +129,7 @@ package final class Routes: Sendable {
 
     /// A client of gRPC reads `grpc-status`, and makes of other statuses what its library likes.
     private func putForGRPC(_ request: borrowing Request, _ response: inout Response) {
-        // SAFETY: the request's bytes are readable during this call.
-        guard let type = request.headers["content-type"], unsafe type.span.withUnsafeBufferPointer({ unsafe $0.count > 0 && GRPC.isContentType($0.baseAddress!, $0.count) })
-        else { return }
+        guard isGRPC(request) else { return }
         let status = response.status
         response.restart(.ok)
         response.headers["content-type"] = "application/grpc"
@@ -155,15 +156,37 @@ package final class Routes: Sendable {
 
     /// Whether the request's body is handed on as it comes, and does not wait here until it is whole. On a loop's thread.
     package func wantsStream(_ request: borrowing Request) -> Bool {
-        guard request.method != .connect else { return false }
+        guard let proxy = unsafe proxy(for: request) else { return false }
+        return unsafe proxy._withUnsafeGuaranteedRef { $0.wantsStream(request) }
+    }
+
+    /// The most bytes that the request's body may have, where its route says so. On a loop's thread.
+    package func bodyLimit(_ request: borrowing Request) -> UInt64? {
+        let isCall = isGRPC(request)
+        guard limitsBodies || isCall, let proxy = unsafe proxy(for: request) else { return nil }
+        return unsafe proxy._withUnsafeGuaranteedRef { route in
+            if let own = route.bodyBytesMax { return own }
+            // A call of gRPC is a stream of messages, which may go on for days, and not a body: its server bounds a message. Nothing of it is collected here.
+            return isCall && route.wantsStream(request) ? .max : nil
+        }
+    }
+
+    private func isGRPC(_ request: borrowing Request) -> Bool {
+        // SAFETY: the request's bytes are readable during this call.
+        guard let type = request.headers["content-type"] else { return false }
+        return unsafe type.span.withUnsafeBufferPointer { unsafe $0.count > 0 && GRPC.isContentType($0.baseAddress!, $0.count) }
+    }
+
+    /// SAFETY: this object retains what its entries point to, and the loop retains this object through its handler.
+    @unsafe private func proxy(for request: borrowing Request) -> Unmanaged<ProxyRoute>? {
+        guard request.method != .connect else { return nil }
         let index: Int
         if takesAll { index = 0 } else {
-            guard case .route(let found) = match(request, request.path, request.methodName) else { return false }
+            guard case .route(let found) = match(request, request.path, request.methodName) else { return nil }
             index = found
         }
-        // SAFETY: as in `answer`.
-        guard case .proxy(let proxy) = unsafe entries[index].answer else { return false }
-        return unsafe proxy._withUnsafeGuaranteedRef { $0.wantsStream(request) }
+        guard case .proxy(let proxy) = unsafe entries[index].answer else { return nil }
+        return unsafe proxy
     }
 
     /// Whether a route, by its name, wants its requests out of the access log.
@@ -276,6 +299,7 @@ package final class Routes: Sendable {
             response.answer(error)
         }
         unsafe addHSTS(entries[index], request, &response)
+        if response.status.code >= 400 { putForGRPC(request, &response) }
     }
 
     /// A preflight belongs to the route of the request that it asks for, which need not take OPTIONS.

@@ -94,7 +94,7 @@ struct RouteExplainer {
         case .apiKeys: return filters.apiKeys.map { [step(kind, ["header: \($0.header)", "file: \($0.file)"], credentials(nil, $0.header))] } ?? []
         case .jwt: return filters.jwt.map { [step(kind, jwtSettings($0), credentials("Bearer", "authorization"))] } ?? []
         case .authRequest:
-            return filters.authRequest.map { [step(kind, ["\($0.method) \($0.path) at the upstream \($0.upstream)", "timeout: \(ConfigurationBuilder.time($0.timeoutNs))"], nil, nil)] } ?? []
+            return filters.authRequest.map { [step(kind, authSettings($0), nil, nil)] } ?? []
         case .rateLimitByClaim: return filters.rateLimits.filter(\.key.isClaim).map { step("rate-limit", rateSettings($0)) }
         case .breaker: return filters.breaker.map { [step(kind, breakerSettings($0), nil, nil)] } ?? []
         case .compression:
@@ -158,6 +158,13 @@ struct RouteExplainer {
         func line(_ name: String, _ values: [String]) -> String { "\(name): \(values.isEmpty ? "any" : values.joined(separator: ", "))" }
         return [keys, line("issuer", jwt.issuers), line("audience", jwt.audiences), line("algorithms", jwt.algorithms)]
             + jwt.claims.map { "claim \($0.name): \($0.values.joinedWithOr)" }
+    }
+
+    private func authSettings(_ auth: AuthRequestConfiguration) -> [String] {
+        let time = ConfigurationBuilder.time
+        var settings = ["\(auth.method) \(auth.path) at the upstream \(auth.upstream)", "timeout: \(time(auth.timeoutNs))", "fails \(auth.failsOpen ? "open" : "closed")"]
+        if auth.cacheNs > 0 { settings.append("remembers a good answer for \(time(auth.cacheNs))") }
+        return settings
     }
 
     private func breakerSettings(_ breaker: BreakerConfiguration) -> [String] {

@@ -15,8 +15,12 @@ package enum ConfigLint: String, Sendable, Hashable, CaseIterable {
     case trustsEverybody = "trusts-everybody"
     case bodyUnlimited = "body-unlimited"
     case corsAnyOrigin = "cors-any-origin"
+    /// Requests that pass while nobody can say whether they may.
+    case authFailsOpen = "auth-fails-open"
     /// Credentials of clients leave the machine in clear.
     case clearCredentials = "clear-credentials"
+    /// A pattern of certificates' names that takes more than it seems to.
+    case subjectPrefix = "subject-prefix"
     case catchAllFirst = "catch-all-first"
     /// A route that no request reaches.
     case routeUnreachable = "route-unreachable"

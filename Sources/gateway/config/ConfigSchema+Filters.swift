@@ -88,7 +88,7 @@ extension ConfigSchema {
 
     static let authRequest = ConfigGroup([
         ConfigOption("upstream", .text(.name), required: true, "A name below `upstreams`.", example: "auth"),
-        ConfigOption("path", .text(.requestTarget), required: true, "What is asked for. X-Forwarded-Method, -Host and -Uri say what for.", example: "/check"),
+        ConfigOption("path", .text(.requestTarget), required: true, "What is asked for. X-Forwarded-Method, -Proto, -Host, -Uri and -For say about which request.", example: "/check"),
         ConfigOption("method", .choice(["GET", "HEAD", "POST"]), default: "GET", "How it is asked; without a body.", example: "POST"),
         ConfigOption(
             "forward-headers", .list(.text(.headerName), counts: 0...ConfigLimits.headersMax), default: "[authorization, cookie]",
@@ -96,7 +96,13 @@ extension ConfigSchema {
         ConfigOption(
             "copy-headers", .list(.text(.headerName), counts: 0...ConfigLimits.headersMax), default: "[]",
             "Fields of a good answer that are set on the request to the upstream. What clients send under these names is removed.", example: "[x-user-id]"),
-        ConfigOption("timeout", .unit(.duration, ConfigRange(10 * ms, minute)), default: "5s", "How long the answer may take. Then 503.", example: "500ms"),
+        ConfigOption("timeout", .unit(.duration, ConfigRange(10 * ms, minute)), default: "5s", "How long the answer may take.", example: "500ms"),
+        ConfigOption(
+            "fail", .choice(["open", "closed"]), default: "closed", "Without an answer in time, or with a 5xx, `closed` answers 503 and `open` lets the request through.", example: "open"),
+        ConfigOption(
+            "cache", .unit(.duration, ConfigRange(100 * ms, hour, zeroIsOff: true)), default: "0",
+            "How long a 2xx holds for requests of which the same would be asked. The answer's Cache-Control may make it shorter.", example: "5s"),
+        ConfigOption("cache-entries", .integer(ConfigRange(2, 1_000_000)), default: "10000", "Answers that each loop remembers at most.", example: "1000"),
     ])
 
     static let rateLimit = ConfigGroup([

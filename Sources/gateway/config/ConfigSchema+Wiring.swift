@@ -7,8 +7,7 @@ extension ConfigSchema {
         "addresses.ban", "addresses.file", "addresses.redis", "deadline", "redis",
         "tracing",
         "upstreams.NAME.adaptive-concurrency", "upstreams.NAME.proxy-protocol", "upstreams.NAME.resolve",
-        "routes[].auth-request", "routes[].client-cert", "routes[].compression",
-        "routes[].proxy.body-bytes", "routes[].proxy.mirror",
+        "routes[].proxy.mirror",
         "routes[].rate-limit.redis",
     ]
 }

@@ -3,10 +3,7 @@
 extension ConfigurationBuilder {
     mutating func filters(_ table: ConfigTable, _ name: String) -> RouteFilters {
         var filters = RouteFilters()
-        filters.clientCertificate = table.group("client-cert").map {
-            ClientCertificateConfiguration(
-                subjects: $0.texts("subjects").compactMap { try? CertificateSubject.parse($0).get() }, forwardHeader: $0.text("forward"))
-        }
+        filters.clientCertificate = table.group("client-cert").map { clientCertificate($0) }
         filters.basic = table.group("basic").flatMap { basic($0) }
         filters.apiKeys = table.group("api-keys").flatMap { apiKeys($0) }
         filters.jwt = table.group("jwt").flatMap { jwt($0) }
@@ -25,6 +22,15 @@ extension ConfigurationBuilder {
     }
 
     // MARK: who may
+
+    private mutating func clientCertificate(_ table: ConfigTable) -> ClientCertificateConfiguration {
+        let subjects = table.texts("subjects").compactMap { try? CertificateSubject.parse($0).get() }
+        for subject in subjects where subject.isPrefix {
+            guard let other = subject.unexpected, let item = table["subjects"] else { continue }
+            diagnostics.lint(.subjectPrefix, item.position, "client-cert.subjects: `\(YAMLScalar.shown(subject.spelling))` takes `\(YAMLScalar.shown(other))` too")
+        }
+        return ClientCertificateConfiguration(subjects: subjects, forwardHeader: table.text("forward"))
+    }
 
     private mutating func basic(_ table: ConfigTable) -> BasicConfiguration? {
         path(table, "file", "basic", isSecret: true).map {
@@ -91,10 +97,41 @@ extension ConfigurationBuilder {
     private mutating func authRequest(_ table: ConfigTable) -> AuthRequestConfiguration? {
         guard let upstream = table.text("upstream"), let path = table.text("path") else { return nil }
         checkUpstream(table["upstream"], "auth-request.upstream")
+        let forwarded = authHeaders(table, "forward-headers")
+        lintAuthRequest(table, upstream, forwarded)
         return AuthRequestConfiguration(
-            upstream: upstream, path: path, method: table.text("method") ?? "GET",
-            forwardHeaders: table.texts("forward-headers").map { $0.lowercased() }, copyHeaders: table.texts("copy-headers").map { $0.lowercased() },
-            timeoutNs: table.number("timeout"))
+            upstream: upstream, path: path, method: table.text("method") ?? "GET", forwardHeaders: forwarded, copyHeaders: authHeaders(table, "copy-headers"),
+            timeoutNs: table.number("timeout"), failsOpen: table.text("fail") == "open", cacheNs: table.number("cache"), cacheEntriesMax: Int(clamping: table.number("cache-entries")))
+    }
+
+    /// What stands in a question beside what clients send.
+    private static let askedWith: Set<String> = ["x-forwarded-method", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-uri", "x-forwarded-for"]
+
+    /// In lower case, each once.
+    private mutating func authHeaders(_ table: ConfigTable, _ key: String) -> [String] {
+        let names = table.texts(key).map { $0.lowercased() }
+        for name in names {
+            guard let item = table[key] else { continue }
+            if let problem = HeaderSyntax.nameProblem(name, .request) {
+                diagnostics.error(item.position, "auth-request.\(key): `\(YAMLScalar.shown(name))`: \(name == "host" ? "the upstream's address is sent as the host" : problem)")
+            } else if key == "forward-headers", Self.askedWith.contains(name) {
+                diagnostics.error(item.position, "auth-request.\(key): `\(name)` is sent in any case, with what the gateway knows of the request")
+            }
+        }
+        return names.uniqued
+    }
+
+    private mutating func lintAuthRequest(_ table: ConfigTable, _ upstream: String, _ forwarded: [String]) {
+        if table.text("fail") == "open", let item = table["fail"] {
+            diagnostics.lint(.authFailsOpen, item.position, "auth-request.fail: whoever can make the upstream `\(upstream)` slow or silent passes without being asked about")
+        }
+        if table.number("cache") == 0, let position = table.given["cache-entries"] {
+            diagnostics.warning(position, "auth-request: `cache-entries` has no effect without `cache`")
+        }
+        guard let item = table["upstream"], let known = names.upstream(upstream), known.tls == nil, forwarded.contains(where: { $0 == "authorization" || $0 == "cookie" }),
+            let server = known.servers.first(where: { !$0.address.isPrivate })
+        else { return }
+        diagnostics.lint(.clearCredentials, item.position, "auth-request.upstream: the credentials of clients go to \(server.address) in clear; `upstreams.\(upstream).tls: on` hides them")
     }
 
     /// Two filters that read the same header cannot both be satisfied.
@@ -176,6 +213,22 @@ extension ConfigurationBuilder {
             diagnostics.lint(.corsAnyOrigin, item.position, "cors: with `origins: [\"*\"]` any page that a user visits reads here with the user's cookies; name the origins")
         }
         return cors
+    }
+}
+
+extension CertificateSubject {
+    /// What a prefix takes besides what was meant, as an example; nil where it ends at a boundary.
+    fileprivate var unexpected: String? {
+        switch kind {
+        // Hosts are told apart by their ends.
+        case .dns: return text.isEmpty ? nil : "\(kind.rawValue)\(text)\(text.hasSuffix(".") ? "" : ".")attacker.example"
+        case .email: return text.isEmpty ? nil : "\(kind.rawValue)\(text)\(text.contains("@") ? ".attacker.example" : "@attacker.example")"
+        // Behind `//` and a name, another name may go on: `spiffe://mesh*` is not below `mesh`.
+        case .uri:
+            guard let authority = text.firstRange(of: "://"), !text[authority.upperBound...].isEmpty, !text[authority.upperBound...].contains("/") else { return nil }
+            return "\(kind.rawValue)\(text).attacker.example/"
+        case .commonName: return nil
+        }
     }
 }
 

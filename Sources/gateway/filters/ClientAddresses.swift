@@ -24,17 +24,24 @@ final class ClientAddresses: Sendable {
         guard let local else { return request.peer.address }
         var walk = ForwardedWalk(peer: request.peer.address ?? local, trusted: trusted)
         guard walk.wantsMore else { return walk.client }
+        walk.take(request, trusted: trusted)
+        return walk.hops == 0 ? request.peer.address : walk.client
+    }
+}
+
+extension ForwardedWalk {
+    /// Goes along what a request says of its way: X-Forwarded-For, or Forwarded where there is none.
+    mutating func take(_ request: borrowing Request, trusted: PrefixSet) {
         let count = request.headers.count
         var isXForwarded = false
-        for index in stride(from: count - 1, through: 0, by: -1) where walk.wantsMore && request.headers.isField(.xForwardedFor, at: index) {
+        for index in stride(from: count - 1, through: 0, by: -1) where wantsMore && request.headers.isField(.xForwardedFor, at: index) {
             isXForwarded = true
-            walk.take(xForwardedFor: request.headers.value(at: index).span, trusted: trusted)
+            take(xForwardedFor: request.headers.value(at: index).span, trusted: trusted)
         }
-        if isXForwarded { return walk.client }
-        for index in stride(from: count - 1, through: 0, by: -1) where walk.wantsMore && request.headers.isField(.forwarded, at: index) {
-            walk.take(forwarded: request.headers.value(at: index).span, trusted: trusted)
+        if isXForwarded { return }
+        for index in stride(from: count - 1, through: 0, by: -1) where wantsMore && request.headers.isField(.forwarded, at: index) {
+            take(forwarded: request.headers.value(at: index).span, trusted: trusted)
         }
-        return walk.hops == 0 ? request.peer.address : walk.client
     }
 }
 

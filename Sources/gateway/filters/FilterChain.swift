@@ -11,18 +11,21 @@ final class FilterChain: Sendable {
         case surge(Unmanaged<SurgeFilter>)
         case cors(Unmanaged<CORSFilter>)
         case rateLimit(Unmanaged<RateLimitFilter>)
+        case clientCertificate(Unmanaged<ClientCertificateFilter>)
         case basic(Unmanaged<BasicFilter>)
         case apiKeys(Unmanaged<APIKeyFilter>)
         case jwt(Unmanaged<JWTFilter>)
+        case authRequest(Unmanaged<AuthRequestFilter>)
         case breaker(Unmanaged<BreakerFilter>)
         case headers(Unmanaged<HeaderFilter>)
         case timing(Unmanaged<TimingFilter>)
+        case compression(Unmanaged<CompressionFilter>)
 
         /// Whether its decision may have to be waited for (`FilterVerdict.waits`, `FilterChain.wait`).
         var mayWait: Bool {
             switch self {
-            case .basic: true
-            case .surge, .cors, .rateLimit, .apiKeys, .jwt, .breaker, .headers, .timing: false
+            case .basic, .authRequest: true
+            case .surge, .cors, .rateLimit, .clientCertificate, .apiKeys, .jwt, .breaker, .headers, .compression, .timing: false
             }
         }
     }
@@ -59,12 +62,15 @@ final class FilterChain: Sendable {
         case .surge(let filter): unsafe filter.release()
         case .cors(let filter): unsafe filter.release()
         case .rateLimit(let filter): unsafe filter.release()
+        case .clientCertificate(let filter): unsafe filter.release()
         case .basic(let filter): unsafe filter.release()
         case .apiKeys(let filter): unsafe filter.release()
         case .jwt(let filter): unsafe filter.release()
+        case .authRequest(let filter): unsafe filter.release()
         case .breaker(let filter): unsafe filter.release()
         case .headers(let filter): unsafe filter.release()
         case .timing(let filter): unsafe filter.release()
+        case .compression(let filter): unsafe filter.release()
         }
     }
 
@@ -94,7 +100,10 @@ final class FilterChain: Sendable {
             let waiting = unsafe filter.takeUnretainedValue()
             try await waiting.verify(request, &response)
             return true
-        case .surge, .cors, .rateLimit, .apiKeys, .jwt, .breaker, .headers, .timing: preconditionFailure("BUG: a filter that does not wait")
+        case .authRequest(let filter):
+            let waiting = unsafe filter.takeUnretainedValue()
+            return try await waiting.ask(request, &response)
+        case .surge, .cors, .rateLimit, .clientCertificate, .apiKeys, .jwt, .breaker, .headers, .compression, .timing: preconditionFailure("BUG: a filter that does not wait")
         }
     }
 
@@ -104,9 +113,10 @@ final class FilterChain: Sendable {
         for index in 0..<end {
             // SAFETY: as above.
             switch unsafe steps[index] {
+            case .clientCertificate(let filter): guard unsafe filter._withUnsafeGuaranteedRef({ $0.recall(request, &pass) }) else { return false }
             case .apiKeys(let filter): guard unsafe filter._withUnsafeGuaranteedRef({ $0.admits(request, &response, &pass) }) else { return false }
             case .jwt(let filter): guard unsafe filter._withUnsafeGuaranteedRef({ $0.admits(request, &response, &pass) }) else { return false }
-            case .surge, .cors, .rateLimit, .basic, .breaker, .headers, .timing: break
+            case .surge, .cors, .rateLimit, .basic, .authRequest, .breaker, .headers, .compression, .timing: break
             }
         }
         return true
@@ -119,15 +129,20 @@ final class FilterChain: Sendable {
         case .surge(let filter): goesOn = unsafe filter._withUnsafeGuaranteedRef { $0.admits(request, &response, pass) }
         case .cors(let filter): goesOn = unsafe filter._withUnsafeGuaranteedRef { $0.admits(request, &response) }
         case .rateLimit(let filter): goesOn = unsafe filter._withUnsafeGuaranteedRef { $0.admits(request, &response, pass) }
+        case .clientCertificate(let filter): goesOn = unsafe filter._withUnsafeGuaranteedRef { $0.admits(request, &response, &pass) }
         case .apiKeys(let filter): goesOn = unsafe filter._withUnsafeGuaranteedRef { $0.admits(request, &response, &pass) }
         case .jwt(let filter): goesOn = unsafe filter._withUnsafeGuaranteedRef { $0.admits(request, &response, &pass) }
         case .basic(let filter): return unsafe filter._withUnsafeGuaranteedRef { $0.judge(request, &response) }
+        case .authRequest(let filter): return unsafe filter._withUnsafeGuaranteedRef { $0.judge(request, &response) }
         case .breaker(let filter): return unsafe filter._withUnsafeGuaranteedRef { $0.judge(&response, &pass) }
         case .headers(let filter):
             unsafe filter._withUnsafeGuaranteedRef { $0.register(&response) }
             goesOn = true
         case .timing(let filter):
             unsafe filter._withUnsafeGuaranteedRef { $0.register(&response) }
+            goesOn = true
+        case .compression(let filter):
+            unsafe filter._withUnsafeGuaranteedRef { $0.register(request, &response) }
             goesOn = true
         }
         return goesOn ? .pass : .answered
@@ -150,14 +165,16 @@ final class FilterChain: Sendable {
     private static func folded(_ byte: UInt8) -> UInt8 { byte == 0x5f ? 0x2d : byte >= 0x41 && byte <= 0x5a ? byte | 0x20 : byte }
 
     /// Adds what the filters found out about the client.
-    func forward(_ request: borrowing Request, _ pass: FilterPass, to forwarded: ProxyRequest) {
+    func forward(_ request: borrowing Request, _ response: borrowing Response, _ pass: FilterPass, to forwarded: ProxyRequest) {
         for index in unsafe steps.indices {
             // SAFETY: as above.
             switch unsafe steps[index] {
             case .jwt(let filter): unsafe filter._withUnsafeGuaranteedRef { $0.forward(pass, to: forwarded) }
             case .apiKeys(let filter): unsafe filter._withUnsafeGuaranteedRef { $0.forward(pass, to: forwarded) }
             case .basic(let filter): unsafe filter._withUnsafeGuaranteedRef { $0.forward(request, to: forwarded) }
-            case .surge, .cors, .rateLimit, .breaker, .headers, .timing: break
+            case .authRequest(let filter): unsafe filter._withUnsafeGuaranteedRef { $0.forward(response, to: forwarded) }
+            case .clientCertificate(let filter): unsafe filter._withUnsafeGuaranteedRef { $0.forward(request, pass, to: forwarded) }
+            case .surge, .cors, .rateLimit, .breaker, .headers, .compression, .timing: break
             }
         }
     }

@@ -2,10 +2,15 @@
 // through the filters.
 
 internal import UringPolicy
+internal import UringServerCompression
 
 package struct FilterParts: Sendable {
     private let limits: [SharedLimit]
     private let breakers: [SharedBreaker]
+    /// Of filters that say why.
+    private let counts: [FilterCounts]
+    /// Of all routes: what a loop holds for compression does not grow with their number.
+    private let compressors = SharedCompressors()
     /// One for each URL that keys come from.
     let keySources: [KeySource]
     /// Nil: nothing is done about surges.
@@ -41,22 +46,51 @@ package struct FilterParts: Sendable {
             breakers.append(known ?? SharedBreaker(wanted, loops: loops, log: log))
         }
         self.breakers = breakers
+        counts = configuration.routes.flatMap { route in
+            Self.counted(route.filters).map { kind, results in
+                let known = previous?.counts.first { $0.route == route.name && $0.filter == kind && $0.loops == loops }
+                return known ?? FilterCounts(route.name, kind, results: results, loops: loops, log: log)
+            }
+        }
     }
+
+    /// The filters that count what they decide, with the words for it.
+    private static func counted(_ filters: RouteFilters) -> [(RouteFilterKind, [String])] {
+        var counted: [(RouteFilterKind, [String])] = []
+        if filters.clientCertificate != nil { counted.append((.clientCertificate, ClientCertificateFilter.results)) }
+        if filters.authRequest != nil { counted.append((.authRequest, AuthRequestFilter.results)) }
+        if filters.compression != nil { counted.append((.compression, CompressionFilter.results)) }
+        return counted
+    }
+
+    private func counter(_ route: RouteConfiguration, _ kind: RouteFilterKind) throws -> FilterCounts {
+        guard let found = counts.first(where: { $0.route == route.name && $0.filter == kind }) else {
+            throw GatewayError("BUG: nothing counts what \(kind.rawValue) of the route \(route.name) decides")
+        }
+        return found
+    }
+
+    /// What filters decided. Any thread.
+    var filterFigures: [FilterFigure] { counts.map(\.figure) }
 
     /// What the breakers are doing. Any thread.
     var breakerFigures: [BreakerFigure] { breakers.map { BreakerFigure(group: $0.group, state: $0.breaker.state, isDryRun: $0.policy.isDryRun) } }
 
     /// No filters: routes of tests and of quick commands.
     package init() {
-        (limits, breakers, keySources, surge, routes, clients, log) = ([], [], [], nil, [], ClientAddresses(trusted: []), nil)
+        (limits, breakers, counts, keySources, surge, routes, clients, log) = ([], [], [], [], nil, [], ClientAddresses(trusted: []), nil)
     }
 
     /// Nil: the route has none, and a request of it costs nothing here.
-    func chain(_ route: RouteConfiguration) throws -> FilterChain? {
+    func chain(_ route: RouteConfiguration, _ proxies: ProxyParts) throws -> FilterChain? {
         var (steps, removed): ([FilterChain.Step], [String]) = ([], [])
         var breaker: BreakerFilter?
         let filters = route.filters
-        // First of all, so that whatever answers is edited.
+        // First of all, so that whatever answers is edited, and compressed as it is behind the edits: what comes first is done last.
+        if let configuration = filters.compression, route.isCompressible(configuration) {
+            let filter = CompressionFilter(configuration, compressors, try counter(route, .compression))
+            steps.append(unsafe .compression(.passRetained(filter)))
+        }
         if !filters.responseHeaders.isEmpty { steps.append(unsafe .headers(.passRetained(HeaderFilter(filters.responseHeaders)))) }
         // Its step runs before that of the edits, which may take the field away.
         if filters.tellsTiming { steps.append(unsafe .timing(.passRetained(TimingFilter()))) }
@@ -65,6 +99,11 @@ package struct FilterParts: Sendable {
                 switch kind {
                 case .rateLimitByAddress: steps += rateLimits(route) { if case .claim = $0 { false } else { true } }
                 case .rateLimitByClaim: steps += rateLimits(route) { if case .claim = $0 { true } else { false } }
+                case .clientCertificate:
+                    guard let configuration = filters.clientCertificate else { continue }
+                    let filter = ClientCertificateFilter(configuration, try counter(route, kind))
+                    removed += filter.removed
+                    steps.append(unsafe .clientCertificate(.passRetained(filter)))
                 case .apiKeys:
                     guard let configuration = filters.apiKeys else { continue }
                     let filter = try APIKeyFilter(configuration, route: route.name)
@@ -89,7 +128,13 @@ package struct FilterParts: Sendable {
                 case .surge:
                     guard let surge, let filter = SurgeFilter(surge, isDegradable: filters.isDegradable, clients, log) else { continue }
                     steps.append(unsafe .surge(.passRetained(filter)))
-                case .headers, .clientCertificate, .authRequest, .compression: break
+                case .authRequest:
+                    guard let configuration = filters.authRequest else { continue }
+                    let upstream = try proxies.upstream(configuration.upstream, of: route)
+                    let filter = AuthRequestFilter(configuration, upstream, clients, proxies.trusted, try counter(route, kind))
+                    removed += filter.removed
+                    steps.append(unsafe .authRequest(.passRetained(filter)))
+                case .headers, .compression: break
                 }
             }
         } catch {
@@ -106,6 +151,17 @@ package struct FilterParts: Sendable {
     private func rateLimits(_ route: RouteConfiguration, _ isWanted: (RateLimitConfiguration.Key) -> Bool) -> [FilterChain.Step] {
         limits.filter { $0.route == route.name && isWanted($0.configuration.key) }.map {
             unsafe .rateLimit(.passRetained(RateLimitFilter($0, clients, log)))
+        }
+    }
+}
+
+extension RouteConfiguration {
+    /// Whether something that the route sends may be compressed.
+    fileprivate func isCompressible(_ compression: CompressionConfiguration) -> Bool {
+        switch action {
+        case .respond, .files: true
+        case .redirect: false
+        case .proxy: compression.compressesProxied
         }
     }
 }

@@ -7,6 +7,8 @@ internal import UringPolicy
 struct FilterPass {
     /// Of the token that was accepted. They lie in the loop's memory, which the next token overwrites: good until the handler returns.
     var claims: JWTClaims?
+    /// Which name of the client's certificate was wanted: its place in `Request.clientNames`.
+    var clientName: Range<Int>?
     /// Whose key it was, by the number in the filter's list.
     var apiKey: Int?
     /// Of the route's breaker, which waits for the outcome.

@@ -88,6 +88,30 @@ final class LoopUpstream: ProxyDirector {
         return made
     }
 
+    // MARK: requests of the gateway's own
+
+    /// A server for a request that is no client's, and its connections. Its time is up with `settle`, whatever came of it.
+    /// - Returns: nil: there is none besides those that were tried.
+    func lease(tried: TriedServers, now: UInt64) -> (server: Int, pool: UpstreamPool)? {
+        switch balancer.acquire(now: now, tried: tried, random: &random) {
+        case .server(let server):
+            upstream.counters.add(.requests, loop: loop, server: server)
+            if tried.count > 0 { upstream.counters.add(.retries, loop: loop) }
+            return (server, pools[server])
+        case .busy: upstream.counters.add(.busy, loop: loop)
+        case .unavailable: upstream.counters.add(.unavailable, loop: loop)
+        case .tried: break
+        }
+        return nil
+    }
+
+    func settle(_ server: Int, _ outcome: ProxyOutcome, nanoseconds: UInt64, now: UInt64) {
+        count(server, outcome, nanoseconds)
+        if let event = upstream.outlier?.record(server, UpstreamOutcome(outcome), shared: upstream.shared, now: now) { upstream.note(event) }
+        balancer.release(server)
+        upstream.counters.add(.ended, loop: loop, server: server)
+    }
+
     // MARK: decisions
 
     func choose(_ exchange: ProxyExchange) -> ProxyDecision {

@@ -5,7 +5,7 @@ internal import UringServer
 
 package struct ProxyParts {
     private let upstreams: [Upstream]
-    private let trusted: TrustedProxies
+    let trusted: TrustedProxies
     private let identity: RequestIdentity?
     private let tracing: TraceForwarding?
 
@@ -17,12 +17,16 @@ package struct ProxyParts {
         (self.upstreams, self.trusted, self.identity, self.tracing) = (upstreams, trusted, identity, tracing)
     }
 
-    func route(_ route: RouteConfiguration, _ proxy: ProxyConfiguration, _ breaker: BreakerFilter?) throws -> ProxyRoute {
-        guard let upstream = upstreams.first(where: { $0.configuration.name == proxy.upstream }) else {
-            throw GatewayError("the route \(route.name) proxies to the upstream \(proxy.upstream), which does not exist")
+    func upstream(_ name: String, of route: RouteConfiguration) throws -> Upstream {
+        guard let upstream = upstreams.first(where: { $0.configuration.name == name }) else {
+            throw GatewayError("the route \(route.name) needs the upstream \(name), which does not exist")
         }
-        return ProxyRoute(
-            proxy, upstream, trusted: trusted, identity, tracing, breaker: breaker, patterns: route.match.paths, wholeTimeoutNs: route.filters.deadlineNs)
+        return upstream
+    }
+
+    func route(_ route: RouteConfiguration, _ proxy: ProxyConfiguration, _ breaker: BreakerFilter?) throws -> ProxyRoute {
+        ProxyRoute(
+            proxy, try upstream(proxy.upstream, of: route), trusted: trusted, identity, tracing, breaker: breaker, patterns: route.match.paths, wholeTimeoutNs: route.filters.deadlineNs)
     }
 }
 
@@ -64,9 +68,7 @@ struct TrustedProxies: Sendable {
         guard let peer = request.peer.address else { return nil }
         guard contains(peer) else { return peer }
         var walk = ForwardedWalk(peer: peer, trusted: set)
-        for index in stride(from: request.headers.count - 1, through: 0, by: -1) where walk.wantsMore && request.headers.isField(.xForwardedFor, at: index) {
-            walk.take(xForwardedFor: request.headers.value(at: index).span, trusted: set)
-        }
+        walk.take(request, trusted: set)
         return walk.client
     }
 

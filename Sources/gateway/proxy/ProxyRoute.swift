@@ -76,7 +76,7 @@ final class ProxyRoute: Sendable {
         tracing?.forward(request, response, forwarded)
         for index in added.indices { forwarded.addField(added[index].name, added[index].value) }
         exchange.marks.0 = upstream.key.value(request, trusted: trusted)
-        filters?.forward(request, pass, to: forwarded)
+        filters?.forward(request, response, pass, to: forwarded)
         if let admission = pass.admission { exchange.marks.1 |= LoopUpstream.admissionMark(admission) }
         exchange.note = self
         // A call of gRPC has its own time, to its last trailer; it is shorter, never longer, than the route's.
@@ -229,6 +229,9 @@ final class ProxyRoute: Sendable {
         guard let length = request.announcedLength else { return true }
         return length > max(configuration.requestBufferBytes, Self.smallBodyBytes)
     }
+
+    /// The longest body of a request; nil: what the server says.
+    var bodyBytesMax: UInt64? { configuration.bodyBytesMax.map { $0 == 0 ? .max : $0 } }
 
     /// Bodies up to here are one receive as a rule, and can be sent again when they are whole.
     private static let smallBodyBytes: UInt64 = 16 * 1024

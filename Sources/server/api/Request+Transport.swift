@@ -69,7 +69,7 @@ extension Request {
     }
 
     @_lifetime(borrow self)
-    private func text(_ bytes: UnsafePointer<UInt8>?, _ count: Int) -> ByteView {
+    func text(_ bytes: UnsafePointer<UInt8>?, _ count: Int) -> ByteView {
         var (bytes, count) = unsafe (bytes, count)
         // An async handler may outlive its connection, and with it what OpenSSL says here: it gets a copy.
         if unsafe context.pointee.worker != nil, let original = unsafe bytes {

@@ -29,7 +29,11 @@ package enum ContentShape: Sendable, Equatable {
     case memory(bytes: Int)
     /// Made piece by piece while the client takes it.
     case produced
-    /// Of a file: leaves without passing through this program.
+    /// Comes of another server, in pieces unless it has come whole; nil: of unknown length.
+    case relayed(bytes: UInt64?)
+    /// All of a file: leaves without passing through this program.
+    case wholeFile(bytes: UInt64)
+    /// Parts of a file, or none of this response's own.
     case file
 }
 
@@ -39,8 +43,10 @@ extension Response {
         return switch unsafe state.pointee.content {
         case .written: unsafe .memory(bytes: state.pointee.body.count)
         case .shared(let bytes): .memory(bytes: bytes.count)
-        case .file, .tunnel: .file
-        case .produced, .relayed: .produced
+        case .file(let content): content.wholeBytes.map { .wholeFile(bytes: $0) } ?? .file
+        case .tunnel: .file
+        case .produced: .produced
+        case .relayed(let length, _): .relayed(bytes: length)
         }
     }
 
@@ -82,28 +88,40 @@ extension Response {
         }
     }
 
-    /// Has `encoder` encode the content, produced or in memory, while the client takes it. Its length is not known then.
-    /// - Returns: false, and nothing changes, for files and when there is no memory.
+    /// Has `encoder` encode the content while the client takes it, wherever it comes from. Its length is not known then.
+    /// - Returns: false, and nothing changes, for parts of files, for a file that would have to be waited for, and when there is no memory.
     package func encodeStream(_ encoder: any ContentEncoder) -> Bool {
         var length: UInt64?
         let source: ResponseProducer
         let content = unsafe state.pointee.hasSpecialContent ? state.pointee.content : .written
         switch content {
-        // What is relayed has been encoded where it comes from, or is not ours to encode.
-        case .file, .tunnel, .relayed: return false
+        case .tunnel: return refuse(encoder)
+        case .relayed(let length, _): return length != 0 && encodeRelayed(encoder) || refuse(encoder)
+        case .file(let content):
+            // SAFETY: the loop is the one that runs this, and outlives its producers.
+            guard let file = unsafe FileSource(content, context.pointee.loop) else { return refuse(encoder) }
+            (source, length) = (file.producer, content.length)
         case .produced(let producer, let announced): (source, length) = (producer, announced)
         case .shared(let bytes): source = MemorySource(bytes).producer
         case .written: source = unsafe MemorySource(SharedBytes(UnsafeBufferPointer(start: state.pointee.body.base, count: state.pointee.body.count))).producer
         }
-        guard encoder.begin(size: nil) else {
-            encoder.end()
-            return false
-        }
+        guard encoder.begin(size: nil) else { return refuse(encoder) }
         unsafe state.pointee.body.count = 0
         let stage = EncodingStage(source, encoder, length: length)
         unsafe state.pointee.content = .produced(ResponseProducer { writer in try stage.next(&writer) }, length: nil)
         unsafe state.pointee.hasSpecialContent = true
         if unsafe state.pointee.setFields.contains(.contentLength) { _ = headers.removeContentLength() }
+        return true
+    }
+
+    private func refuse(_ encoder: any ContentEncoder) -> Bool {
+        encoder.end()
+        return false
+    }
+
+    private func encodeRelayed(_ encoder: any ContentEncoder) -> Bool {
+        guard encoder.begin(size: nil) else { return false }
+        unsafe state.pointee.content = .relayed(length: nil, through: RelayEncoder(encoder))
         return true
     }
 

@@ -13,8 +13,8 @@ enum ResponseContent {
     case file(FileContent)
     /// Produced piece by piece while the connection takes it.
     case produced(ResponseProducer, length: UInt64?)
-    /// Comes by `ResponderLink.relay` while the connection takes it.
-    case relayed(length: UInt64?)
+    /// Comes by `ResponderLink.relay` while the connection takes it, through an encoder if there is one.
+    case relayed(length: UInt64?, through: RelayEncoder? = nil)
     /// None: the protocol changes behind the head.
     case tunnel(any Tunnel)
 }

@@ -89,7 +89,7 @@ extension Loop {
     func runSteps() {
         unsafe response.pointee.hasSteps = false
         // Steps are to see what will be sent: 1xx is no answer.
-        if unsafe response.pointee.status.code < 200, unsafe response.pointee.upgrade == nil { unsafe response.pointee.restart(.internalServerError) }
+        if unsafe response.pointee.status.code < 200, unsafe response.pointee.upgrade == nil && response.pointee.tunnel == nil { unsafe response.pointee.restart(.internalServerError) }
         while let (step, note) = unsafe response.pointee.steps.takeLast() {
             var response = unsafe Response(self.response, context)
             unsafe step._withUnsafeGuaranteedRef { $0.run(&response, note) }

@@ -15,6 +15,8 @@ final class Exchange {
     var responder: Responder?
     /// Its answer has begun, and its content comes by `relay`.
     var isRelayed = false
+    /// What that content goes through.
+    var relayEncoder: RelayEncoder?
     /// The body that it reads.
     var body: AsyncBodySource?
     /// Where an outgoing connection is going.
@@ -39,6 +41,7 @@ final class Exchange {
     /// responder), nothing of it is left. Tests instead of stores: nearly always there is nothing to release.
     func reuse() {
         (isRelayed, isChunked, remaining, suspendedBody) = (false, false, nil, (0, 0))
+        if relayEncoder != nil { relayEncoder = nil }
         if producer != nil { producer = nil }
         if receiver != nil { receiver = nil }
         if upgrade != nil { upgrade = nil }

@@ -77,6 +77,8 @@ package final class HandlerBox: Sendable {
     let reporter: (any ServerReporter)?
     /// Whether a peer may connect; nil: everybody.
     let admits: (@Sendable (RequestPeer) -> Bool)?
+    /// The longest body of a request in place of the server's limit, asked behind its head; nil, and a nil of it: the server's.
+    let bodyLimit: (@Sendable (borrowing Request) -> UInt64?)?
     /// Told of what connections and requests pass; nil costs nothing.
     let trace: TraceBox?
 
@@ -85,12 +87,12 @@ package final class HandlerBox: Sendable {
         observe: (@Sendable (borrowing Request, ExchangeRecord) -> Void)? = nil,
         observeHandshake: (@Sendable (HandshakeRecord) -> Void)? = nil,
         flush: (@Sendable (Int) -> Void)? = nil, flushNs: UInt64 = 1_000_000_000, reporter: (any ServerReporter)? = nil, trace: ServerTrace? = nil,
-        admits: (@Sendable (RequestPeer) -> Bool)? = nil
+        admits: (@Sendable (RequestPeer) -> Bool)? = nil, bodyLimit: (@Sendable (borrowing Request) -> UInt64?)? = nil
     ) {
         (self.handle, self.wantsStream, self.observe, self.reporter) = (handle, wantsStream, observe, reporter)
         self.observeHandshake = observeHandshake
         (self.flush, self.flushNs) = (flush, flushNs)
-        self.admits = admits
+        (self.admits, self.bodyLimit) = (admits, bodyLimit)
         self.trace = trace.map { TraceBox($0) }
     }
 
@@ -98,6 +100,6 @@ package final class HandlerBox: Sendable {
     package func traced(by trace: ServerTrace) -> HandlerBox {
         HandlerBox(
             handle: handle, wantsStream: wantsStream, observe: observe, observeHandshake: observeHandshake, flush: flush, flushNs: flushNs, reporter: reporter,
-            trace: trace, admits: admits)
+            trace: trace, admits: admits, bodyLimit: bodyLimit)
     }
 }

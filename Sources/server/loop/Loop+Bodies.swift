@@ -14,13 +14,14 @@ extension Loop {
         let count = available
         let policy = unsafe settings.pointee.policy
         var progress = unsafe BodyProgress()
+        let limit = unsafe bodyLimit(connection, base)
         switch unsafe head.pointee.framing {
         case .none: preconditionFailure("BUG: a body without framing")
         case .chunked:
             unsafe progress.chunked = true
-            unsafe progress.decoder = unsafe ChunkedDecoder(bodyBytesMax: settings.pointee.bodyBytesMax)
+            unsafe progress.decoder = ChunkedDecoder(bodyBytesMax: limit)
         case .length(let length):
-            guard unsafe length <= settings.pointee.bodyBytesMax else {
+            guard length <= limit else {
                 unsafe fault(connection, .bodyTooLarge)
                 return count
             }

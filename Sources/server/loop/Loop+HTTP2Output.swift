@@ -153,9 +153,10 @@ extension Loop {
             exchange.isChunked = false
             exchange.remaining = length
             ended = false
-        case .relayed(let length):
+        case .relayed(let length, let encoder):
             let exchange = unsafe makeExchange(stream)
             (exchange.isRelayed, exchange.isChunked, exchange.remaining) = (true, false, length)
+            if let encoder { exchange.relayEncoder = encoder }
             ended = false
         case .tunnel: preconditionFailure("BUG: a tunnel is no content")
         }

@@ -141,13 +141,17 @@ extension Loop {
     private func beginStreamBody(_ connection: UnsafeMutablePointer<Connection>, _ http2: UnsafeMutablePointer<HTTP2Transport>, _ slot: StreamSlot) {
         guard let stream = unsafe openStream(connection, http2, slot, hasBody: true) else { return }
         var progress = unsafe BodyProgress()
+        let limit = unsafe bodyLimit(stream, headText)
         if case .length(let length) = unsafe head.pointee.framing {
-            guard unsafe length <= settings.pointee.bodyBytesMax else { return unsafe fault(stream, .bodyTooLarge) }
+            guard length <= limit else { return unsafe fault(stream, .bodyTooLarge) }
             unsafe progress.remaining = length
         } else {
-            unsafe progress.chunked = true
+            // What may still come. A length that was said is kept by the engine.
+            unsafe (progress.chunked, progress.remaining) = (true, limit)
         }
         if unsafe state.pointee.streamsBodies, unsafe wantsStream(stream, headText) {
+            // Who takes a stream counts for himself, unless the application says how much it may be.
+            if unsafe progress.chunked && !state.pointee.limitsBodies { unsafe progress.remaining = .max }
             unsafe progress.mode = .stream
             unsafe stream.pointee.body = unsafe progress
             unsafe beginStreamed(stream, headText)
@@ -176,10 +180,17 @@ extension Loop {
             unsafe stream.pointee.machine.bodyBytes(UInt64(count), now: now, policy)
             unsafe http2.pointee.engine.consumed(slot, count)
             let held = unsafe stream.pointee.carryCount &- stream.pointee.body.headLength
-            guard unsafe UInt64(held &+ count) <= settings.pointee.bodyBytesMax else { return unsafe fault(stream, .bodyTooLarge) }
+            guard unsafe !stream.pointee.body.chunked || UInt64(held &+ count) <= stream.pointee.body.remaining else { return unsafe fault(stream, .bodyTooLarge) }
             if count > 0, unsafe !keep(stream, bytes, count) { return unsafe shed(stream) }
             if endStream { unsafe streamBodyComplete(stream, trailerBase: headText, 0) }
         case .stream:
+            if unsafe stream.pointee.body.chunked {
+                guard unsafe UInt64(count) <= stream.pointee.body.remaining else {
+                    unsafe http2.pointee.engine.consumed(slot, count)
+                    return unsafe fault(stream, .bodyTooLarge)
+                }
+                unsafe stream.pointee.body.remaining &-= UInt64(count)
+            }
             if endStream { unsafe stream.pointee.flags.insert(.endOfInput) }
             if unsafe stream.pointee.flags.contains(.bodyPaused) || stream.pointee.carryCount > 0 {
                 // Not used yet, so its window stays as it is: at most that much is ever held.

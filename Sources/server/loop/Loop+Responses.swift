@@ -124,11 +124,12 @@ extension Loop {
                 exchange.remaining = length
                 ended = false
             }
-        case .relayed(let length):
+        case .relayed(let length, let encoder):
             written = unsafe UInt64(writeHead(connection, plan.framing, persistence, following: 0))
             if plan.sendsBody, length != 0, written > 0 {
                 let exchange = unsafe makeExchange(connection)
                 (exchange.isRelayed, exchange.isChunked, exchange.remaining) = (true, plan.framing == .chunked, length)
+                if let encoder { exchange.relayEncoder = encoder }
                 ended = false
             }
         case .tunnel: written = unsafe UInt64(writeHead(connection, plan.framing, persistence, following: 0))
@@ -156,7 +157,7 @@ extension Loop {
             if unsafe response.pointee.setFields.contains(.contentLength) { _ = unsafe ResponseHeaders(response).removeContentLength() }
             length = UInt64(bytes.count)
         case .file(let file): length = file.length
-        case .produced(_, let announced), .relayed(let announced): length = announced
+        case .produced(_, let announced), .relayed(let announced, _): length = announced
         case .tunnel: return ResponsePlan(framing: .none, sendsBody: false, mustClose: false)
         }
         if unsafe response.pointee.upgrade != nil { return ResponsePlan(framing: .none, sendsBody: false, mustClose: false) }

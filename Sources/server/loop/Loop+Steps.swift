@@ -74,6 +74,7 @@ extension Loop {
 
     func resumeConnections() {
         feedStarved()
+        flushHeldRelays()
         resumePausedBodies()
         resumeAcceptingIfDue()
         let count = unsafe state.pointee.resuming.count

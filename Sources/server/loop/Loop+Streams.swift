@@ -16,6 +16,14 @@ extension Loop {
         return unsafe wants(Request(context))
     }
 
+    /// The most bytes that the body of the request that was just parsed may have.
+    func bodyLimit(_ connection: UnsafeMutablePointer<Connection>, _ base: UnsafeMutablePointer<UInt8>) -> UInt64 {
+        guard unsafe state.pointee.limitsBodies else { return unsafe settings.pointee.bodyBytesMax }
+        unsafe layOut(connection, base, body: base, 0)
+        let own = unsafe state.pointee.handler._withUnsafeGuaranteedRef { handler in unsafe handler.bodyLimit?(Request(context)) }
+        return unsafe own ?? settings.pointee.bodyBytesMax
+    }
+
     func beginStreamed(_ connection: UnsafeMutablePointer<Connection>, _ base: UnsafeMutablePointer<UInt8>) {
         unsafe context.pointee.isStreaming = true
         unsafe context.pointee.opensPatiently = true

@@ -78,6 +78,7 @@ extension Loop {
         }
         unsafe connection.pointee.tls = nil
         unsafe free(tls.pointee.clientSubject)
+        unsafe free(tls.pointee.clientNames)
         unsafe tls.pointee.session.destroy()
         let isLast = unsafe tls.pointee.context?.takeUnretainedValue().sessionCount == 0
         unsafe tls.pointee.context?.release()

@@ -115,6 +115,8 @@ struct LoopState {
     private(set) var flushNs = UInt64.max
     private(set) var reporter: (any ServerReporter)?
     private(set) var streamsBodies = false
+    /// Some requests have a limit of their own for their bodies.
+    private(set) var limitsBodies = false
     private(set) var stallTicks = UInt64.max
     /// For the loop's life: a reload keeps the counters.
     let addressLimiter: AddressLimiter?
@@ -153,6 +155,8 @@ struct LoopState {
     var parkedWorkers: [AsyncWorker] = []
     /// Bodies that responders have room for again: read on at the end of the turn.
     var pausedBodies: [Handle] = []
+    /// Encoders that hold bytes of what is relayed: they leave at the end of the turn.
+    var heldRelays: [Handle] = []
     /// The slot that the last census ended with.
     var censusPlace: UInt32 = 0
     var handledInTurn: UInt64 = 0
@@ -188,7 +192,7 @@ struct LoopState {
         unsafe handler = unsafe .passRetained(box)
         unsafe old.release()
         unsafe locals.removeAll()
-        unsafe (observes, reporter, streamsBodies) = (box.observe != nil || isRecorded, box.reporter, box.wantsStream != nil)
+        unsafe (observes, reporter, streamsBodies, limitsBodies) = (box.observe != nil || isRecorded, box.reporter, box.wantsStream != nil, box.bodyLimit != nil)
         unsafe observesHandshakes = box.observeHandshake != nil
         unsafe asksWhoConnects = box.admits != nil
         unsafe traces = box.trace != nil

@@ -259,7 +259,12 @@ extension Loop {
 
     fileprivate func relay(_ responder: Responder, _ connection: UnsafeMutablePointer<Connection>, _ bytes: UnsafePointer<UInt8>, _ count: Int) -> Bool {
         guard let exchange = unsafe connection.pointee.exchange?.takeUnretainedValue(), exchange.responder === responder, exchange.isRelayed else { return true }
-        guard unsafe queuePiece(connection, exchange, bytes, count) else {
+        if let encoder = exchange.relayEncoder {
+            guard unsafe encodeRelayed(encoder, connection, exchange, bytes, count, .part) else {
+                unsafe abort(responder, connection)
+                return true
+            }
+        } else if unsafe !queuePiece(connection, exchange, bytes, count) {
             // Longer than was announced.
             unsafe state.pointee.reporter?.lengthMismatch()
             unsafe abort(responder, connection)
@@ -274,6 +279,12 @@ extension Loop {
 
     fileprivate func endRelay(_ responder: Responder, _ connection: UnsafeMutablePointer<Connection>, _ trailers: RequestHeaders) {
         guard let exchange = unsafe connection.pointee.exchange?.takeUnretainedValue(), exchange.responder === responder, exchange.isRelayed else { return }
+        if let encoder = exchange.relayEncoder {
+            guard unsafe encodeRelayed(encoder, connection, exchange, nil, 0, .last) else { return unsafe abort(responder, connection) }
+            exchange.relayEncoder = nil
+            // No memory for the last of it: shed.
+            if unsafe connection.pointee.flags.contains(.closing) { return }
+        }
         unsafe trailerText.pointee.count = 0
         for index in 0..<trailers.count {
             let (name, value) = (trailers.name(at: index), trailers.value(at: index))
@@ -289,6 +300,12 @@ extension Loop {
         unsafe endBody(connection)
         unsafe endProduced(connection, exchange)
         if unsafe !connection.pointee.flags.contains(.closing) { unsafe armTimer(connection) }
+    }
+
+    /// The content cannot go on, and the responder does not know it.
+    func lost(_ responder: Responder, _ connection: UnsafeMutablePointer<Connection>) {
+        unsafe perform(connection, connection.pointee.machine.abort())
+        cancel(responder)
     }
 
     fileprivate func abort(_ responder: Responder, _ connection: UnsafeMutablePointer<Connection>) {

@@ -19,4 +19,8 @@ struct TLSTransport {
     /// The subject of the client's verified certificate; from malloc, freed with the connection. nil: it has none.
     var clientSubject: UnsafeMutablePointer<UInt8>?
     var clientSubjectCount = 0
+    /// The names in that certificate, read when a request first asks for them; `clientNames` as `TLSClientNames.texts` has them, from malloc, freed with the connection.
+    var clientNamesState: ClientNamesState?
+    var clientNames: UnsafeMutablePointer<UInt8>?
+    var clientNamesCount = 0
 }

@@ -109,6 +109,8 @@ public struct Application: Sendable {
 
     /// Asked on the loop's thread for each new connection, which is reset when the answer is no; nil lets everybody connect.
     package var admits: (@Sendable (RequestPeer) -> Bool)?
+    /// Asked on the loop's thread behind the head of a request with a body: the most bytes that it may have, in place of `ServerOptions.Limits.bodyBytes`; nil: those.
+    package var bodyLimit: (@Sendable (borrowing Request) -> UInt64?)?
 
     /// An application that answers by one handler.
     /// - Parameter handler: called on the loops' threads, by several at once.
@@ -117,7 +119,7 @@ public struct Application: Sendable {
     package var box: HandlerBox {
         HandlerBox(
             handle: handler, wantsStream: wantsStream, observe: observe, observeHandshake: observeHandshake, flush: flush, flushNs: ServerOptions.nanoseconds(flushInterval),
-            reporter: reporter ?? StandardErrorReporter.shared, trace: trace, admits: admits)
+            reporter: reporter ?? StandardErrorReporter.shared, trace: trace, admits: admits, bodyLimit: bodyLimit)
     }
 }
 

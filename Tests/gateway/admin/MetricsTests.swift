@@ -89,7 +89,7 @@ import TestSupport
             upstreams: { orders: { servers: ["127.0.0.1:1"] } }
             routes:
               - { name: keys, match: { path: /keys }, jwt: { keys: "http://127.0.0.1:1/jwks.json" }, respond: {} }
-              - { name: orders, match: { path: /* }, breaker: { error-rate: 5%, over: 2m }, proxy: { upstream: orders } }
+              - { name: orders, match: { path: /* }, breaker: { error-rate: 5%, over: 2m }, compression: {}, proxy: { upstream: orders } }
             """)
         #expect(try served.get("/keys", "Authorization: Bearer a.b.c\r\n").status == 503)
         served.gateway.reporter.stalls.add("orders", nanoseconds: 1_500_000_000, nowMs: 1)

@@ -43,11 +43,11 @@ import Testing
                              p95: 800ms for 3 periods of 30s
                              open for 30s, then 3 tries
                              answer: the route health
-                filter     compression
-                             gzip from 256 bytes
                 filter     headers
                              remove server
                              set x-frame-options: DENY
+                filter     compression
+                             gzip from 256 bytes
                 answer     the upstream orders
                 server     127.0.0.1:9001
                 server     127.0.0.1:9002, weight 2

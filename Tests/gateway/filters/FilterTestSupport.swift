@@ -3,17 +3,31 @@
 import Glibc
 import TestSupport
 import Testing
+import UringBase
 
 @testable import UringGateway
 
 /// Serves a configuration on a free port of the loopback until it goes.
 final class RunningGateway {
-    let gateway: Gateway
-    let endpoint: Endpoint
+    private final class Lines: Sendable {
+        let all = Locked<[String]>([])
+    }
 
-    init(_ lines: String) throws {
-        gateway = try Gateway(Self.configuration(lines), log: OperationalLog(level: .critical))
-        endpoint = try #require(gateway.listening.first.flatMap { Endpoint(line: $0) })
+    let gateway: Gateway
+    let endpoints: [Endpoint]
+    var endpoint: Endpoint { endpoints[0] }
+    private let lines: Lines
+    private let listen: String
+
+    /// Warnings of the operational log.
+    var log: [String] { lines.all.withLock { $0 } }
+
+    init(_ lines: String, listen: String = RunningGateway.listen) throws {
+        let written = Lines()
+        (self.lines, self.listen) = (written, listen)
+        gateway = try Gateway(Self.configuration(lines, listen: listen), log: OperationalLog(level: .warning) { line in written.all.withLock { $0.append(line) } })
+        endpoints = gateway.listening.compactMap { Endpoint(line: $0) }
+        try #require(!endpoints.isEmpty)
     }
 
     deinit {
@@ -22,12 +36,19 @@ final class RunningGateway {
     }
 
     /// - Parameter lines: the configuration but for loops and listeners.
-    static func configuration(_ lines: String) throws -> Configuration {
-        let result = load("loops: 1\nlisten: [{ address: \"127.0.0.1:0\" }]\n" + lines)
+    static func configuration(_ lines: String, listen: String = RunningGateway.listen) throws -> Configuration {
+        let result = load("loops: 1\n\(listen)\n" + lines)
         return try #require(result.configuration, "\(result.render())")
     }
 
-    func reload(_ lines: String) throws { _ = try gateway.reload(Self.configuration(lines)) }
+    static let listen = "listen: [{ address: \"127.0.0.1:0\" }]"
+
+    func reload(_ lines: String) throws { _ = try gateway.reload(Self.configuration(lines, listen: listen)) }
+
+    /// What a filter of a route has counted for a result; nil: nothing is counted.
+    func count(_ route: String, _ filter: String, _ result: String) -> UInt64? {
+        gateway.figures().filters.first { $0.route == route && $0.filter == filter }?.results.first { $0.name == result }?.count
+    }
 
     /// One request on a connection of its own.
     func ask(_ path: String = "/", method: String = "GET", _ fields: String...) throws -> RawResponse {
@@ -35,6 +56,14 @@ final class RunningGateway {
         try client.send("\(method) \(path) HTTP/1.1\r\nHost: a.example\r\n" + fields.map { $0 + "\r\n" }.joined() + "\r\n")
         return try client.readResponse(toHead: method == "HEAD")
     }
+}
+
+/// Runs a line of shell; answers everything it wrote to standard output.
+@discardableResult
+func shell(_ line: String) throws -> String {
+    let process = try ServerProcess(["-c", line], listeners: 0, binary: "/bin/sh")
+    try process.waitForExit()
+    return process.output
 }
 
 /// A file of a test, which removes it.

@@ -38,6 +38,11 @@ import UringServer
         let byAddress = try TestGateway(upstream)
         // Nobody here is believed about the clients behind him.
         #expect(try Set((0..<12).map { try byAddress.get("/\($0)", "X-Forwarded-For: 192.0.2.\($0)").bodyText }).count == 1)
+        let behind = try TestGateway(upstream, configure: { $0.trustedProxies = [try! AddressPrefix.parse("127.0.0.0/8").get()] })
+        #expect(try Set((0..<32).map { try behind.get("/\($0)", "X-Forwarded-For: 192.0.2.\($0)").bodyText }).count > 1)
+        #expect(try Set((0..<32).map { try behind.get("/\($0)", "Forwarded: for=192.0.2.\($0)").bodyText }).count > 1)
+        // With both, the one that a proxy is known to write.
+        #expect(try Set((0..<32).map { try behind.get("/\($0)", "X-Forwarded-For: 192.0.2.1", "Forwarded: for=192.0.2.\($0)").bodyText }).count == 1)
     }
 
     @Test func cookies() {

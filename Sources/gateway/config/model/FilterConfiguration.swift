@@ -28,7 +28,9 @@ package struct RouteFilters: Sendable, Equatable {
 package enum RouteFilterKind: String, Sendable, CaseIterable {
     // What costs least and lets fewest pass comes first; a preflight carries no credentials (Fetch 3.2.2), so CORS comes before who may.
     case surge, cors, rateLimitByAddress = "rate-limit (address, header)", clientCertificate = "client-cert", basic, apiKeys = "api-keys", jwt
-    case authRequest = "auth-request", rateLimitByClaim = "rate-limit (claim)", breaker, compression, headers
+    case authRequest = "auth-request", rateLimitByClaim = "rate-limit (claim)", breaker
+    // On the response: compressed is what the edits leave.
+    case headers, compression
 }
 
 package struct ClientCertificateConfiguration: Sendable, Equatable {
@@ -114,6 +116,11 @@ package struct AuthRequestConfiguration: Sendable, Equatable {
     /// Fields of a 2xx answer that are set on the request to the upstream, in lower case.
     package var copyHeaders: [String]
     package var timeoutNs: UInt64
+    /// Whether requests pass that nobody answers for.
+    package var failsOpen: Bool
+    /// 0: nothing is remembered.
+    package var cacheNs: UInt64
+    package var cacheEntriesMax: Int
 }
 
 package struct RateLimitConfiguration: Sendable, Equatable {
