@@ -20,6 +20,7 @@ extension Gateway {
         }
         figures.routes = rows.withLock { $0 }.merged
         figures.accessLog = lines.withLock { $0 }
+        figures.spans = current.tracing?.spans.export.figures
         figures.process = .current()
         figures.stalls = reporter.stalls.all
         figures.upstreams = application.upstreams.map { $0.snapshot() }

@@ -8,6 +8,8 @@ package struct GatewayFigures: Sendable {
     package var routes: [(label: String, row: RouteRow)] = []
     /// By loop; empty without an access log. Counted anew after each reload.
     package var accessLog: [AccessLogCounters] = []
+    /// nil: no spans are sent.
+    package var spans: SpanFigures?
     package var process = ProcessFigures()
     var stalls: [StallTable.Row] = []
     var upstreams: [UpstreamSnapshot] = []
@@ -22,6 +24,16 @@ package struct GatewayFigures: Sendable {
     var keySources: [KeySource.Figures] = []
     /// Connections that listeners with `proxy-protocol` did not take.
     var proxyRefusals: [(reason: String, count: UInt64)] = []
+}
+
+/// What became of spans, over all loops.
+package struct SpanFigures: Sendable {
+    package var exported: UInt64 = 0
+    /// By reason: the words of `SpanLoss`.
+    package var dropped: [(reason: String, count: UInt64)] = []
+    /// Requests to the collector that failed, those that were repeated included.
+    package var exportsFailed: UInt64 = 0
+    package var waiting: UInt64 = 0
 }
 
 /// What became of reloads, by SIGHUP and by the administration.

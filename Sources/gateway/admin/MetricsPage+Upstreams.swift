@@ -40,6 +40,7 @@ extension MetricsPage {
         counters("uringd_upstream_retries_over_budget", "Retries that were wanted and that the budget did not allow.", &sink, of: \.retriesOverBudget)
         counters("uringd_upstream_unavailable", "Requests that were answered 503 because no server was available.", &sink, of: \.unavailable)
         counters("uringd_upstream_busy", "Requests that were answered 503 because each server had as many as it may.", &sink, of: \.busy)
+        counters("uringd_upstream_expired", "Requests that were answered 504 because their time was over before they were sent.", &sink, of: \.expired)
     }
 
     mutating func writeBreakers(_ sink: inout ByteSink) {
@@ -97,7 +98,7 @@ extension UpstreamSnapshot {
         .object([
             "name": .string(name),
             "servers": .array(servers.map(\.page)),
-            "retries": .integer(retries), "retries-over-budget": .integer(retriesOverBudget), "unavailable": .integer(unavailable), "busy": .integer(busy),
+            "retries": .integer(retries), "retries-over-budget": .integer(retriesOverBudget), "unavailable": .integer(unavailable), "busy": .integer(busy), "expired": .integer(expired),
         ])
     }
 }

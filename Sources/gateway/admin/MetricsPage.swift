@@ -48,8 +48,20 @@ package struct MetricsPage {
         writeUpstreams(&sink)
         writeBreakers(&sink)
         writeAccessLog(&sink)
+        writeSpans(&sink)
         writeProcess(&sink)
         writer.finish(to: &sink)
+    }
+
+    private mutating func writeSpans(_ sink: inout ByteSink) {
+        guard let spans = figures.spans else { return }
+        writer.begin("uringd_spans_exported", .counter, help: "Spans that the collector has taken.", to: &sink)
+        writer.sample([], spans.exported, to: &sink)
+        writer.begin("uringd_spans_dropped", .counter, help: "Spans that the collector has not got, by reason.", to: &sink)
+        for (reason, count) in spans.dropped { writer.sample([Label("reason", reason)], count, to: &sink) }
+        writer.begin("uringd_span_exports_failed", .counter, help: "Requests to the collector that failed, those that were repeated included.", to: &sink)
+        writer.sample([], spans.exportsFailed, to: &sink)
+        gauge("uringd_spans_waiting", spans.waiting, "Spans that wait to be sent, or are being sent.", &sink)
     }
 
     // MARK: the gateway

@@ -251,10 +251,12 @@ package final class Routes: Sendable {
     private func goOn(_ index: Int, _ request: borrowing Request, _ response: inout Response) async throws {
         // SAFETY: as above.
         guard let chain = unsafe entries[index].filters?.takeUnretainedValue(), var next = chain.firstWaiting else { return }
+        let began = response.monotonicNanoseconds
         do {
             while true {
                 // Anew behind each wait: what filters leave lies in memory of the loop, which others have used meanwhile.
                 var pass = FilterPass()
+                pass.began = began
                 guard chain.recall(request, &response, &pass, upTo: next) else { break }
                 switch chain.judge(request, &response, &pass, from: next) {
                 case .waits(let place):

@@ -8,13 +8,16 @@ package struct ProxyParts {
     private let trusted: TrustedProxies
     private let identity: RequestIdentity?
     private let tracing: TraceForwarding?
+    private let deadline: DeadlineConfiguration?
 
     package init(_ upstreams: [Upstream] = [], trusted: [AddressPrefix] = []) {
         self.init(upstreams, TrustedProxies(trusted))
     }
 
-    init(_ upstreams: [Upstream], _ trusted: TrustedProxies, _ identity: RequestIdentity? = nil, _ tracing: TraceForwarding? = nil) {
-        (self.upstreams, self.trusted, self.identity, self.tracing) = (upstreams, trusted, identity, tracing)
+    init(
+        _ upstreams: [Upstream], _ trusted: TrustedProxies, _ identity: RequestIdentity? = nil, _ tracing: TraceForwarding? = nil, _ deadline: DeadlineConfiguration? = nil
+    ) {
+        (self.upstreams, self.trusted, self.identity, self.tracing, self.deadline) = (upstreams, trusted, identity, tracing, deadline)
     }
 
     func route(_ route: RouteConfiguration, _ proxy: ProxyConfiguration, _ breaker: BreakerFilter?) throws -> ProxyRoute {
@@ -22,7 +25,8 @@ package struct ProxyParts {
             throw GatewayError("the route \(route.name) proxies to the upstream \(proxy.upstream), which does not exist")
         }
         return ProxyRoute(
-            proxy, upstream, trusted: trusted, identity, tracing, breaker: breaker, patterns: route.match.paths, wholeTimeoutNs: route.filters.deadlineNs)
+            proxy, upstream, trusted: trusted, identity, tracing, breaker: breaker, patterns: route.match.paths, wholeTimeoutNs: route.filters.deadlineNs,
+            deadline: deadline)
     }
 }
 

@@ -16,6 +16,8 @@ package struct UpstreamSnapshot: Sendable, Equatable {
     package var unavailable: UInt64 = 0
     /// Requests that were answered 503 because each server had as many as it may.
     package var busy: UInt64 = 0
+    /// Requests that were answered 504 because their time was over before they were sent.
+    package var expired: UInt64 = 0
 
     package struct Server: Sendable, Equatable {
         /// As in the configuration.
@@ -65,6 +67,7 @@ extension Upstream {
         snapshot.retriesOverBudget = counters.sum(.retriesOverBudget)
         snapshot.unavailable = counters.sum(.unavailable)
         snapshot.busy = counters.sum(.busy)
+        snapshot.expired = counters.sum(.expired)
         return snapshot
     }
 

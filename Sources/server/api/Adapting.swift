@@ -34,6 +34,12 @@ extension Response {
         nonmutating set { unsafe state.pointee.mark = newValue }
     }
 
+    /// Where the request stands in a trace, for whoever observes the exchange. Kept by `restart`.
+    package var exchangeTrace: ExchangeTrace {
+        get { unsafe state.pointee.trace }
+        nonmutating set { unsafe state.pointee.trace = newValue }
+    }
+
     /// The name of the route, when the handler has set one.
     package var routeName: RouteName? { unsafe state.pointee.routeName }
 }

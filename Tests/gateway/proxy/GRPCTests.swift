@@ -61,7 +61,10 @@ import UringServer
         let answer = try FrameClient(gateway.endpoint).ask(1, "POST", "/a.Service/Call", fields + [("grpc-timeout", "50m")])
         #expect(answer.status == 200)
         #expect(answer.has("grpc-status", "4"))
-        #expect(server.requests[0].values("grpc-timeout") == ["50m"])
+        // What is left of it.
+        let sent = try #require(server.requests[0].values("grpc-timeout").first)
+        #expect(sent.hasSuffix("n") && UInt64(sent.dropLast()).map { $0 > 0 && $0 <= 50_000_000 } == true, "\(sent)")
+        #expect(server.requests[0].values("grpc-timeout").count == 1)
         #expect(gateway.eventually { $0.snapshot.servers[0].active == 0 })
     }
 
@@ -73,5 +76,16 @@ import UringServer
         let answer = try FrameClient(gateway.endpoint).ask(1, "POST", "/a.Service/Call", fields + [("grpc-timeout", text)])
         #expect(answer.status == 200)
         #expect(answer.bodyText == "x")
+        #expect(server.requests[0].values("grpc-timeout") == [text])
+    }
+
+    /// Over before it is sent: nobody is asked, and no server is to blame.
+    @Test func aCallWithoutTimeIsNotSent() throws {
+        let server = try RecordingServer { _, _ in [.answer(200, "x")] }
+        let gateway = try TestGateway(UpstreamConfiguration(ports: [server.port]))
+        let answer = try FrameClient(gateway.endpoint).ask(1, "POST", "/a.Service/Call", fields + [("grpc-timeout", "0n")])
+        #expect(answer.status == 200 && answer.has("grpc-status", "4"))
+        #expect(server.requests.isEmpty && gateway.snapshot.expired == 1)
+        #expect(gateway.snapshot.servers[0].failures.allSatisfy { $0 == 0 })
     }
 }
