@@ -8,6 +8,7 @@ package struct GatewayFigures: Sendable {
     package var routes: [(label: String, row: RouteRow)] = []
     /// By loop; empty without an access log. Counted anew after each reload.
     package var accessLog: [AccessLogCounters] = []
+    package var refusals: [RefusalFigure] = []
     /// nil: no spans are sent.
     package var spans: SpanFigures?
     package var process = ProcessFigures()

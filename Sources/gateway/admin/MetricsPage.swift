@@ -1,6 +1,7 @@
 // MetricsPage: the answer to /metrics: figures as Prometheus reads them. docs/operators/metrics.md lists the names; a test compares. Any thread but a serving loop's.
 
 internal import UringBase
+internal import UringHTTP
 internal import UringPolicy
 internal import UringServer
 
@@ -47,6 +48,7 @@ package struct MetricsPage {
         writeKeySources(&sink)
         writeUpstreams(&sink)
         writeBreakers(&sink)
+        writeRefusals(&sink)
         writeAccessLog(&sink)
         writeSpans(&sink)
         writeProcess(&sink)
@@ -104,6 +106,10 @@ package struct MetricsPage {
         }
         writer.begin("uringd_http_response_bytes", .counter, unit: "bytes", help: "Bytes of responses, heads included, by route.", to: &sink)
         for (label, row) in figures.routes { writer.sample([Label("route", label)], row.bytes, to: &sink) }
+        writer.begin("uringd_grpc_responses", .counter, help: "Calls of gRPC that were answered, by route and grpc-status.", to: &sink)
+        for (label, row) in figures.routes {
+            for (number, count) in row.grpcCounts.enumerated() where count > 0 { writer.sample([Label("route", label), Label("code", "\(GRPC.statusNames[number])")], count, to: &sink) }
+        }
     }
 
     // MARK: loops

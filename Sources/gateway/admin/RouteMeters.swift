@@ -4,6 +4,7 @@
 // Counting takes no lock and no atomic: a loop's table is its own memory, and whoever wants the figures has the loop copy them between two requests.
 
 internal import UringBase
+internal import UringHTTP
 package import UringServer
 
 @safe
@@ -52,6 +53,8 @@ package struct RouteRow: Sendable {
     /// Stays at its maximum instead of wrapping; so below.
     private(set) var sumNs: UInt64 = 0
     private(set) var bytes: UInt64 = 0
+    /// Calls of gRPC, by `GRPC.statusNames`.
+    private(set) var grpc = InlineArray<19, UInt64>(repeating: 0)
 
     init(_ name: RouteName?, isOther: Bool = false) { (self.name, self.isOther) = (name, isOther) }
 
@@ -61,7 +64,10 @@ package struct RouteRow: Sendable {
     package var counts: [UInt64] { (0..<18).map { buckets[$0] } }
     package func requests(class number: Int) -> UInt64 { classes[number - 1] }
 
+    package var grpcCounts: [UInt64] { (0..<19).map { grpc[$0] } }
+
     mutating func add(_ record: ExchangeRecord) {
+        if record.grpcStatus != GRPC.statusNone { grpc[min(Int(record.grpcStatus), 18)] &+= 1 }
         classes[min(max(Int(record.status) / 100, 1), 5) &- 1] &+= 1
         buckets[Self.bucket(of: record.nanoseconds)] &+= 1
         sumNs = Self.sum(sumNs, record.nanoseconds)
@@ -71,6 +77,7 @@ package struct RouteRow: Sendable {
     mutating func merge(_ other: RouteRow) {
         for index in 0..<5 { classes[index] &+= other.classes[index] }
         for index in 0..<18 { buckets[index] &+= other.buckets[index] }
+        for index in 0..<19 { grpc[index] &+= other.grpc[index] }
         sumNs = Self.sum(sumNs, other.sumNs)
         bytes = Self.sum(bytes, other.bytes)
     }
@@ -94,7 +101,7 @@ package struct RouteRow: Sendable {
 /// A loop's rows, found by the address of the route's name: names live as long as the process, each at its own address.
 @unsafe
 private struct RouteRows {
-    /// Rows of routes; the requests of routes beyond are counted together. A row is 240 bytes, and some 20 lines for whoever scrapes.
+    /// Rows of routes; the requests of routes beyond are counted together. A row is 400 bytes, and some 20 lines for whoever scrapes.
     private static let rowsMax = 1024
     /// A power of two above twice the rows: a search ends after few steps.
     private static let places = 4096

@@ -132,7 +132,9 @@ package final class Routes: Sendable {
         let status = response.status
         response.restart(.ok)
         response.headers["content-type"] = "application/grpc"
-        response.headers["grpc-status"] = "\(GRPC.code(for: status).rawValue)"
+        let code = GRPC.code(for: status)
+        response.grpcStatus = code.rawValue
+        response.headers["grpc-status"] = "\(code.rawValue)"
         response.headers["grpc-message"] = "\(status.code) \(status.reasonPhrase)"
     }
 
@@ -252,6 +254,7 @@ package final class Routes: Sendable {
         // SAFETY: as above.
         guard let chain = unsafe entries[index].filters?.takeUnretainedValue(), var next = chain.firstWaiting else { return }
         let began = response.monotonicNanoseconds
+        var waited: Int?
         do {
             while true {
                 // Anew behind each wait: what filters leave lies in memory of the loop, which others have used meanwhile.
@@ -260,8 +263,9 @@ package final class Routes: Sendable {
                 guard chain.recall(request, &response, &pass, upTo: next) else { break }
                 switch chain.judge(request, &response, &pass, from: next) {
                 case .waits(let place):
+                    waited = place
                     try await chain.wait(at: place, request, &response)
-                    next = place + 1
+                    (next, waited) = (place + 1, nil)
                     continue
                 case .pass: unsafe answer(entries[index], request, &response, chain, pass)
                 case .fallback(let other): unsafe answer(entries[other], request, &response)
@@ -271,6 +275,7 @@ package final class Routes: Sendable {
             }
         } catch let error where !(error is CancellationError) {
             response.answer(error)
+            if let waited { chain.noteWaited(at: waited, response) }
         }
         unsafe addHSTS(entries[index], request, &response)
     }

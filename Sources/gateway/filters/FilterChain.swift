@@ -25,13 +25,15 @@ final class FilterChain: Sendable {
     let removed: [[UInt8]]
     /// Nil: none waits for the outcome.
     let breaker: BreakerFilter?
+    private let refusals: RefusalCounters?
     /// Preflights for the route's methods are the route's.
     let answersPreflights: Bool
     /// The first that may have to wait; nil: none does.
     let firstWaiting: Int?
 
     /// Takes over the steps' references.
-    init(_ made: [Step], removed: [String], breaker: BreakerFilter?) {
+    init(_ made: [Step], removed: [String], breaker: BreakerFilter?, refusals: RefusalCounters? = nil) {
+        self.refusals = refusals
         self.removed = removed.map { Array($0.utf8) }
         self.breaker = breaker
         firstWaiting = made.firstIndex { if case .basic = $0 { true } else { false } }
@@ -67,11 +69,22 @@ final class FilterChain: Sendable {
             switch verdict {
             case .pass: break
             case .waits: return .waits(index)
-            case .answered, .fallback: return verdict
+            case .answered, .fallback:
+                unsafe note(steps[index], response)
+                return verdict
             }
         }
         return .pass
     }
+
+    /// A step has not let a request pass. What answers a preflight is no refusal.
+    private func note(_ step: Step, _ response: borrowing Response) {
+        guard let refusals, response.status.code >= 400 || step.kind == .breaker else { return }
+        refusals.count(step.kind, status: response.status.code, loop: response.loopIndex)
+    }
+
+    /// The same of one that had to wait, when its answer is there.
+    func noteWaited(at index: Int, _ response: borrowing Response) { unsafe note(steps[index], response) }
 
     /// Waits for the decision of the filter that said so. In an async handler, on the loop.
     /// - Throws: what the client is to be told.
@@ -86,11 +99,16 @@ final class FilterChain: Sendable {
     /// - Returns: false when it is answered: a token has expired meanwhile.
     func recall(_ request: borrowing Request, _ response: inout Response, _ pass: inout FilterPass, upTo end: Int) -> Bool {
         for index in 0..<end {
+            let holds: Bool
             // SAFETY: as above.
             switch unsafe steps[index] {
-            case .apiKeys(let filter): guard unsafe filter._withUnsafeGuaranteedRef({ $0.admits(request, &response, &pass) }) else { return false }
-            case .jwt(let filter): guard unsafe filter._withUnsafeGuaranteedRef({ $0.admits(request, &response, &pass) }) else { return false }
-            case .surge, .cors, .rateLimit, .basic, .breaker, .headers: break
+            case .apiKeys(let filter): holds = unsafe filter._withUnsafeGuaranteedRef { $0.admits(request, &response, &pass) }
+            case .jwt(let filter): holds = unsafe filter._withUnsafeGuaranteedRef { $0.admits(request, &response, &pass) }
+            case .surge, .cors, .rateLimit, .basic, .breaker, .headers: holds = true
+            }
+            guard holds else {
+                unsafe note(steps[index], response)
+                return false
             }
         }
         return true
@@ -140,6 +158,22 @@ final class FilterChain: Sendable {
             case .basic(let filter): unsafe filter._withUnsafeGuaranteedRef { $0.forward(request, to: forwarded) }
             case .surge, .cors, .rateLimit, .breaker, .headers: break
             }
+        }
+    }
+}
+
+extension FilterChain.Step {
+    /// For counting: both kinds of rate limits are one.
+    var kind: RouteFilterKind {
+        switch self {
+        case .surge: .surge
+        case .cors: .cors
+        case .rateLimit: .rateLimitByAddress
+        case .basic: .basic
+        case .apiKeys: .apiKeys
+        case .jwt: .jwt
+        case .breaker: .breaker
+        case .headers: .headers
         }
     }
 }

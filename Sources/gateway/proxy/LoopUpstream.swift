@@ -80,6 +80,15 @@ final class LoopUpstream: ProxyDirector {
         for pool in upgradePools { pool?.retire() }
     }
 
+    var poolFigures: [UpstreamPoolFigures] {
+        pools.indices.map { server in
+            var figures = UpstreamPoolFigures()
+            figures.add(pools[server])
+            if let beside = upgradePools[server] { figures.add(beside) }
+            return figures
+        }
+    }
+
     private func pool(_ server: Int, for exchange: ProxyExchange) -> UpstreamPool {
         guard exchange.request.asksUpgrade, upstream.maySpeakHTTP2 else { return pools[server] }
         if let known = upgradePools[server] { return known }

@@ -32,6 +32,8 @@ package struct UpstreamSnapshot: Sendable, Equatable {
         package var ejectedForNs: UInt64
         /// Attempts under way.
         package var active: UInt64 = 0
+        /// Of all loops together. Zero where no loop was asked.
+        package var pool = UpstreamPoolFigures()
         /// Attempts that were begun.
         package var requests: UInt64 = 0
         /// Response heads that came, by the first digit of the status: `responses[0]` of 1xx to `responses[4]` of 5xx.
@@ -53,6 +55,26 @@ package struct UpstreamSnapshot: Sendable, Equatable {
         package var healthTransitions: UInt64 = 0
 
         package func failures(_ failure: ProxyFailure) -> UInt64 { failures[ProxyFailure.allCases.firstIndex(of: failure) ?? 0] }
+    }
+}
+
+/// Connections to a server.
+package struct UpstreamPoolFigures: Sendable, Equatable {
+    /// That stand, idle ones among them.
+    package var open = 0
+    /// On which nothing is under way.
+    package var idle = 0
+    /// That are being made.
+    package var connecting = 0
+    /// Requests that wait for one.
+    package var waiting = 0
+
+    mutating func add(_ other: UpstreamPoolFigures) {
+        (open, idle, connecting, waiting) = (open + other.open, idle + other.idle, connecting + other.connecting, waiting + other.waiting)
+    }
+
+    mutating func add(_ pool: UpstreamPool) {
+        add(UpstreamPoolFigures(open: pool.openCount, idle: pool.idleCount, connecting: pool.connectingCount, waiting: pool.pendingCount))
     }
 }
 

@@ -50,6 +50,8 @@ struct ResponseState {
     var mark: (UInt64, UInt64) = (0, 0)
     /// Where the request stands in a trace.
     var trace = ExchangeTrace()
+    /// Of a call of gRPC, for whoever observes the exchange.
+    var grpcStatus = GRPC.statusNone
     /// Of the head that was written last, for the access log.
     var headBytes: UInt64 = 0
     /// A file that the handler needs and that would have to be waited for.
@@ -103,6 +105,7 @@ struct ResponseState {
         unsafe routeName = nil
         unsafe mark = (0, 0)
         unsafe trace.clear()
+        unsafe grpcStatus = GRPC.statusNone
         if unsafe needsColdFile { unsafe (needsColdFile, coldPath) = (false, nil) }
         if unsafe receiver != nil { unsafe receiver = nil }
         if unsafe upgrade != nil { unsafe upgrade = nil }

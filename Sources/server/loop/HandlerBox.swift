@@ -25,6 +25,8 @@ public struct ExchangeRecord: Sendable {
     package var mark: (UInt64, UInt64) = (0, 0)
     /// Where the request stands in a trace (`Response.exchangeTrace`).
     package var trace = ExchangeTrace()
+    /// Of a call of gRPC, by `GRPC.statusNames`.
+    package var grpcStatus = GRPC.statusNone
 }
 
 /// Where a request stands in a trace (www.w3.org/TR/trace-context). Numbers; what they mean is its handler's business. `high` and `low` are 0 when it has none.

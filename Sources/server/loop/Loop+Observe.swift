@@ -19,6 +19,7 @@ final class LoggedExchange {
     var route: RouteName?
     var mark: (UInt64, UInt64)
     var trace: ExchangeTrace
+    var grpcStatus: UInt8
     private(set) var began: UInt64
     private(set) var sentBefore: UInt64
     var headBytes: UInt64
@@ -35,6 +36,7 @@ final class LoggedExchange {
         route = unsafe response.pointee.routeName
         mark = unsafe response.pointee.mark
         trace = unsafe response.pointee.trace
+        grpcStatus = unsafe response.pointee.grpcStatus
         sentBefore = unsafe context.pointee.connection.pointee.bytesSent
         headBytes = unsafe response.pointee.headBytes
         self.began = began
@@ -48,6 +50,7 @@ final class LoggedExchange {
         route = unsafe response.pointee.routeName
         mark = unsafe response.pointee.mark
         trace = unsafe response.pointee.trace
+        grpcStatus = unsafe response.pointee.grpcStatus
         sentBefore = unsafe context.pointee.connection.pointee.bytesSent
         headBytes = unsafe response.pointee.headBytes
         self.began = began
@@ -168,6 +171,7 @@ extension Loop {
             logged.route = unsafe response.pointee.routeName
             logged.mark = unsafe response.pointee.mark
             logged.trace = unsafe response.pointee.trace
+            logged.grpcStatus = unsafe response.pointee.grpcStatus
             logged.headBytes = unsafe response.pointee.headBytes
             if ended { unsafe observe(logged, connection) }
         } else if unsafe connection.pointee.exchange?.takeUnretainedValue().responder != nil {
@@ -184,6 +188,7 @@ extension Loop {
         var record = unsafe record(
             response.pointee.status.code, bytes, head: response.pointee.headBytes, kernel.nanoseconds(ticks: elapsed), response.pointee.routeName, response.pointee.mark)
         record.trace = unsafe response.pointee.trace
+        record.grpcStatus = unsafe response.pointee.grpcStatus
         unsafe tell(Request(context), record)
     }
 
@@ -192,6 +197,7 @@ extension Loop {
         let bytes = unsafe connection.pointee.bytesSent &+ connection.pointee.machine.pendingBytes &- logged.sentBefore
         var record = unsafe record(logged.status, bytes, head: logged.headBytes, state.pointee.now &- logged.began, logged.route, logged.mark)
         record.trace = logged.trace
+        record.grpcStatus = logged.grpcStatus
         var head = logged.head
         unsafe logged.bytes.withUnsafeBufferPointer { bytes in
             unsafe logged.fields.withUnsafeBufferPointer { fields in

@@ -334,6 +334,7 @@ package final class ProxyExchange: Responder {
 
     /// A response of trailers alone (gRPC over HTTP/2, "Responses").
     private func writeGRPC(_ code: GRPC.Code, _ reason: StaticString) {
+        unsafe state.pointee.grpcStatus = code.rawValue
         unsafe state.pointee.fields.append("content-type: application/grpc\r\ngrpc-status: ")
         unsafe state.pointee.fields.appendDecimal(UInt64(code.rawValue))
         unsafe state.pointee.fields.append("\r\ngrpc-message: ")
