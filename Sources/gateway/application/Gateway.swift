@@ -205,7 +205,8 @@ package final class Gateway: Sendable {
         guard let old else { return }
         server.onEachLoop { old.queues[$0].retire() }
         // Not here: the collector may take its time.
-        Task.detached { old.finish() }
+        guard let loop = server.serverLoop(0) else { return old.finish() }
+        Task(executorPreference: loop.taskExecutor) { try? await loop.offload { old.finish() } }
     }
 
     /// What a reload cannot change.

@@ -15,6 +15,8 @@ final class SpanExport: Sendable {
     private let handoff: SpanHandoff
     private let log: OperationalLog?
     private let state = Locked(State())
+    /// The task is over.
+    private let ended = Answer<Bool>()
 
     private struct State {
         var server: RunningServer?
@@ -83,7 +85,10 @@ final class SpanExport: Sendable {
                 let running = try server.start()
                 guard let loop = running.serverLoop(0) else { throw GatewayError("its loop has ended") }
                 state.server = running
-                state.task = Task(executorPreference: loop.taskExecutor) { [self] in await run(loop) }
+                state.task = Task(executorPreference: loop.taskExecutor) { [self] in
+                    await run(loop)
+                    ended.send(true)
+                }
             } catch {
                 log?.error("tracing: no spans are sent, there is no loop for it: \(error)")
             }
@@ -98,11 +103,6 @@ final class SpanExport: Sendable {
         }
         handoff.end()
         if let task {
-            let ended = Answer<Bool>()
-            Task.detached {
-                await task.value
-                ended.send(true)
-            }
             if ended.wait(milliseconds: Int32(clamping: configuration.timeoutNs / 1_000_000)) == nil {
                 task.cancel()
                 // What it was about is counted before the loop goes.

@@ -75,5 +75,7 @@ import Testing
         #expect(served.sample("uringd_upstream_connections{\(name)}", in: page) == 1 && served.sample("uringd_upstream_connections_idle{\(name)}", in: page) == 0)
         let upstreams = try served.ask("/upstreams").bodyText.filter { !" \n".contains($0) }
         #expect(upstreams.contains(#""connections":{"open":1,"idle":0,"pending":0},"pending":2"#), "\(upstreams)")
+        // Its requests go with it.
+        withExtendedLifetime(client) {}
     }
 }

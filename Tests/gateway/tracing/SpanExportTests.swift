@@ -91,7 +91,7 @@ private struct Span {
     private func configuration(_ collector: RecordingServer, _ ports: [UInt16], _ edit: (inout TracingConfiguration) -> Void = { _ in }) throws -> Configuration {
         var upstream = UpstreamConfiguration(ports: ports)
         upstream.outlier = nil
-        var configuration = TestGateway.configuration([upstream])
+        var configuration = TestGateway.configuration([upstream]) { $0.retry.reasons = [.connectFailure, .status(503)] }
         configuration.routes[0].match = RouteMatchRule(paths: [try PathPattern.parse("/v1/*").get()])
         var respond = RespondConfiguration(status: 200)
         respond.body = Array("ok".utf8)
@@ -118,9 +118,7 @@ private struct Span {
     @Test func aRequestAndItsAttemptsAreSpans() throws {
         let collector = try RecordingServer { _, _ in [.answer(200, "")] }
         let server = try RecordingServer { request, number in [number == 0 ? .answer(503, "later") : .answer(200, "x")] }
-        var configuration = try configuration(collector, [server.port])
-        configuration.upstreams[0].retry.reasons = [.status(503)]
-        let (gateway, endpoint) = try start(configuration)
+        let (gateway, endpoint) = try start(try configuration(collector, [server.port]))
         #expect(try get(endpoint, "/v1/orders/7?secret=1", "traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\nUser-Agent: test\r\n").status == 200)
         #expect(try get(endpoint, "/healthz").status == 200)
         #expect(try get(endpoint, "/none").status == 404)
@@ -254,6 +252,7 @@ private struct Span {
         _ = try gateway.reload(try configuration(second, [1]) { $0.batch = 1 })
         #expect(try get(endpoint, "/healthz").status == 200)
         let figures = try settled(gateway) { $0.exported == 2 }
+        #expect(figures.exported == 2)
         #expect(figures.dropped.allSatisfy { $0.count == 0 })
         #expect(first.requests.count == 1 && second.requests.count == 1)
         // And to none.
