@@ -12,6 +12,31 @@ package enum GRPC {
         case unauthenticated = 16
     }
 
+    /// What a call came to, for whoever counts: a number of `statusNames`.
+    package static var statusOther: UInt8 { 17 }
+    /// The response had no `grpc-status`.
+    package static var statusMissing: UInt8 { 18 }
+    /// No call of gRPC.
+    package static var statusNone: UInt8 { 255 }
+
+    /// By number, as the specification spells them.
+    package static let statusNames: [StaticString] = [
+        "OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED",
+        "OUT_OF_RANGE", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED", "other", "missing",
+    ]
+
+    /// Reads `grpc-status`: digits, without sign.
+    package static func status(_ value: Span<UInt8>) -> UInt8 {
+        guard (1...2).contains(value.count) else { return statusOther }
+        var number: UInt8 = 0
+        for at in value.indices {
+            let digit = value[at] &- UInt8(ascii: "0")
+            guard digit < 10 else { return statusOther }
+            number = number * 10 + digit
+        }
+        return number <= 16 ? number : statusOther
+    }
+
     /// Whether a request with this content type is a gRPC client's: `application/grpc`, alone or with `+proto` and the like. gRPC-Web is another protocol, whose clients read the HTTP status.
     package static func isContentType(_ value: UnsafePointer<UInt8>, _ count: Int) -> Bool {
         let name: StaticString = "application/grpc"

@@ -60,10 +60,12 @@ package final class RecordingServer: Sendable {
 
     package let port: UInt16
     private let door: Door
-    private let state = Locked<(requests: [RecordedRequest], connections: Int)>(([], 0))
+    private let state = Locked<(requests: [RecordedRequest], connections: Int, ended: Int)>(([], 0, 0))
 
     package var requests: [RecordedRequest] { state.withLock { $0.requests } }
     package var connections: Int { state.withLock { $0.connections } }
+    /// Connections that have ended, by either side.
+    package var ended: Int { state.withLock { $0.ended } }
 
     /// - Parameter script: what to do with a request and its number, from 0, of all connections.
     package init(port: UInt16 = 0, _ script: @escaping Script) throws {
@@ -110,6 +112,8 @@ package final class RecordingServer: Sendable {
 
     /// Takes no further connections.
     package func stop() { door.shut() }
+
+    fileprivate func end() { state.withLock { $0.ended += 1 } }
 
     fileprivate func record(_ request: RecordedRequest) -> Int {
         state.withLock { state in
@@ -170,6 +174,7 @@ private final class Peer {
             for act in script(request, count) where isOpen { isOpen = perform(act) }
         }
         if isOpen { close(fd) }
+        server?.end()
     }
 
     private func perform(_ act: ServerAct) -> Bool {

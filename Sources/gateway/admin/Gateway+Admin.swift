@@ -20,9 +20,11 @@ extension Gateway {
         }
         figures.routes = rows.withLock { $0 }.merged
         figures.accessLog = lines.withLock { $0 }
+        figures.refusals = application.filters.refusals?.figures ?? []
+        figures.spans = current.tracing?.spans.export.figures
         figures.process = .current()
         figures.stalls = reporter.stalls.all
-        figures.upstreams = application.upstreams.map { $0.snapshot() }
+        figures.upstreams = upstreamSnapshots(application)
         figures.breakers = application.filters.breakerFigures
         figures.filters = application.filters.filterFigures
         figures.isSurging = application.filters.surge?.isSurging
@@ -51,7 +53,26 @@ extension Gateway {
     /// Without secrets.
     var configurationPage: JSONValue { configuration.redacted }
 
-    var upstreamsPage: JSONValue { .object(["upstreams": .array(current.upstreams.map { $0.snapshot().page })]) }
+    var upstreamsPage: JSONValue { .object(["upstreams": .array(upstreamSnapshots(current).map(\.page))]) }
+
+    /// With each loop's connections. Waits for each loop's turn to end.
+    private func upstreamSnapshots(_ application: GatewayApplication) -> [UpstreamSnapshot] {
+        let upstreams = application.upstreams
+        let pools = Locked(upstreams.map { $0.configuration.servers.map { _ in UpstreamPoolFigures() } })
+        server.onEachLoop { loop in
+            for (number, upstream) in upstreams.enumerated() {
+                let counts = upstream.pools(loop: loop)
+                pools.withLock { for (server, count) in counts.enumerated() { $0[number][server].add(count) } }
+            }
+        }
+        return pools.withLock { pools in
+            zip(upstreams, pools).map { upstream, pools in
+                var snapshot = upstream.snapshot()
+                for (server, count) in pools.enumerated() { snapshot.servers[server].pool = count }
+                return snapshot
+            }
+        }
+    }
 
     // MARK: reload
 

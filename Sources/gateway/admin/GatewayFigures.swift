@@ -9,6 +9,9 @@ package struct GatewayFigures: Sendable {
     package var routes: [(label: String, row: RouteRow)] = []
     /// By loop; empty without an access log. Counted anew after each reload.
     package var accessLog: [AccessLogCounters] = []
+    package var refusals: [RefusalFigure] = []
+    /// nil: no spans are sent.
+    package var spans: SpanFigures?
     package var process = ProcessFigures()
     var stalls: [StallTable.Row] = []
     var upstreams: [UpstreamSnapshot] = []
@@ -32,6 +35,16 @@ package struct GatewayFigures: Sendable {
     /// Events that recorders ever wrote.
     var flightEvents: UInt64 = 0
     var proxyRefusals: [(reason: String, count: UInt64)] = []
+}
+
+/// What became of spans, over all loops.
+package struct SpanFigures: Sendable {
+    package var exported: UInt64 = 0
+    /// By reason: the words of `SpanLoss`.
+    package var dropped: [(reason: String, count: UInt64)] = []
+    /// Requests to the collector that failed, those that were repeated included.
+    package var exportsFailed: UInt64 = 0
+    package var waiting: UInt64 = 0
 }
 
 /// What became of reloads, by SIGHUP and by the administration.

@@ -12,6 +12,10 @@ extension MetricsPage {
         gauges("uringd_upstream_ejected", "Whether the outlier detector keeps the server out.", &sink) { $0.isEjected ? 1 : 0 }
         gauges("uringd_upstream_draining", "Whether the server gets no new requests because a reload removes it.", &sink) { $0.isDraining ? 1 : 0 }
         gauges("uringd_upstream_requests_active", "Attempts that are under way.", &sink) { $0.active }
+        gauges("uringd_upstream_connections", "Connections that stand, idle ones among them.", &sink) { UInt64($0.pool.open) }
+        gauges("uringd_upstream_connections_idle", "Connections on which nothing is under way.", &sink) { UInt64($0.pool.idle) }
+        gauges("uringd_upstream_connections_pending", "Connections that are being made.", &sink) { UInt64($0.pool.connecting) }
+        gauges("uringd_upstream_requests_pending", "Requests that wait for a connection.", &sink) { UInt64($0.pool.waiting) }
         counters("uringd_upstream_requests", "Attempts that were begun; a retry is one more.", &sink) { $0.requests }
         writer.begin("uringd_upstream_responses", .counter, help: "Responses of servers, by class of the status.", to: &sink)
         for upstream in figures.upstreams {
@@ -40,6 +44,12 @@ extension MetricsPage {
         counters("uringd_upstream_retries_over_budget", "Retries that were wanted and that the budget did not allow.", &sink, of: \.retriesOverBudget)
         counters("uringd_upstream_unavailable", "Requests that were answered 503 because no server was available.", &sink, of: \.unavailable)
         counters("uringd_upstream_busy", "Requests that were answered 503 because each server had as many as it may.", &sink, of: \.busy)
+        counters("uringd_upstream_expired", "Requests that were answered 504 because their time was over before they were sent.", &sink, of: \.expired)
+    }
+
+    mutating func writeRefusals(_ sink: inout ByteSink) {
+        writer.begin("uringd_filter_refusals", .counter, help: "Requests that a filter of their route did not let pass, by filter and reason.", to: &sink)
+        for refusal in figures.refusals { writer.sample([Label("filter", refusal.filter), Label("reason", refusal.reason)], refusal.count, to: &sink) }
     }
 
     mutating func writeBreakers(_ sink: inout ByteSink) {
@@ -97,7 +107,7 @@ extension UpstreamSnapshot {
         .object([
             "name": .string(name),
             "servers": .array(servers.map(\.page)),
-            "retries": .integer(retries), "retries-over-budget": .integer(retriesOverBudget), "unavailable": .integer(unavailable), "busy": .integer(busy),
+            "retries": .integer(retries), "retries-over-budget": .integer(retriesOverBudget), "unavailable": .integer(unavailable), "busy": .integer(busy), "expired": .integer(expired),
         ])
     }
 }
@@ -110,6 +120,10 @@ extension UpstreamSnapshot.Server {
         .object([
             "address": .string(address), "weight": .integer(UInt64(max(0, weight))), "backup": .boolean(isBackup), "state": .string(state),
             "ejected-for-ms": isEjected ? .integer(ejectedForNs / 1_000_000) : nil,
+            "connections": .object([
+                "open": .integer(UInt64(pool.open)), "idle": .integer(UInt64(pool.idle)), "pending": .integer(UInt64(pool.connecting)),
+            ]),
+            "pending": .integer(UInt64(pool.waiting)),
             "active": .integer(active), "requests": .integer(requests),
             "responses": .object(responses.enumerated().map { .init(name: "\($0 + 1)xx", value: .integer($1)) }),
             "failures": .object(ProxyFailure.allCases.map { .init(name: "\($0.word)", value: .integer(failures($0))) }),

@@ -1,6 +1,7 @@
 // MetricsPage: the answer to /metrics: figures as Prometheus reads them. docs/operators/metrics.md lists the names; a test compares. Any thread but a serving loop's.
 
 internal import UringBase
+internal import UringHTTP
 internal import UringPolicy
 internal import UringServer
 
@@ -50,9 +51,22 @@ package struct MetricsPage {
         writeKeySources(&sink)
         writeUpstreams(&sink)
         writeBreakers(&sink)
+        writeRefusals(&sink)
         writeAccessLog(&sink)
+        writeSpans(&sink)
         writeProcess(&sink)
         writer.finish(to: &sink)
+    }
+
+    private mutating func writeSpans(_ sink: inout ByteSink) {
+        guard let spans = figures.spans else { return }
+        writer.begin("uringd_spans_exported", .counter, help: "Spans that the collector has taken.", to: &sink)
+        writer.sample([], spans.exported, to: &sink)
+        writer.begin("uringd_spans_dropped", .counter, help: "Spans that the collector has not got, by reason.", to: &sink)
+        for (reason, count) in spans.dropped { writer.sample([Label("reason", reason)], count, to: &sink) }
+        writer.begin("uringd_span_exports_failed", .counter, help: "Requests to the collector that failed, those that were repeated included.", to: &sink)
+        writer.sample([], spans.exportsFailed, to: &sink)
+        gauge("uringd_spans_waiting", spans.waiting, "Spans that wait to be sent, or are being sent.", &sink)
     }
 
     // MARK: the gateway
@@ -95,6 +109,10 @@ package struct MetricsPage {
         }
         writer.begin("uringd_http_response_bytes", .counter, unit: "bytes", help: "Bytes of responses, heads included, by route.", to: &sink)
         for (label, row) in figures.routes { writer.sample([Label("route", label)], row.bytes, to: &sink) }
+        writer.begin("uringd_grpc_responses", .counter, help: "Calls of gRPC that were answered, by route and grpc-status.", to: &sink)
+        for (label, row) in figures.routes {
+            for (number, count) in row.grpcCounts.enumerated() where count > 0 { writer.sample([Label("route", label), Label("code", "\(GRPC.statusNames[number])")], count, to: &sink) }
+        }
     }
 
     // MARK: loops

@@ -4,6 +4,7 @@
 // Counting takes no lock and no atomic: a loop's table is its own memory, and whoever wants the figures has the loop copy them between two requests.
 
 internal import UringBase
+internal import UringHTTP
 internal import UringPolicy
 package import UringServer
 
@@ -55,6 +56,8 @@ package struct RouteRow: Sendable {
     /// Stays at its maximum instead of wrapping; so below.
     private(set) var sumNs: UInt64 = 0
     private(set) var bytes: UInt64 = 0
+    /// Calls of gRPC, by `GRPC.statusNames`.
+    private(set) var grpc = InlineArray<19, UInt64>(repeating: 0)
 
     init(_ name: RouteName?, isOther: Bool = false) { (self.name, self.isOther) = (name, isOther) }
 
@@ -70,7 +73,10 @@ package struct RouteRow: Sendable {
     }
     package func requests(class number: Int) -> UInt64 { classes[number - 1] }
 
+    package var grpcCounts: [UInt64] { (0..<19).map { grpc[$0] } }
+
     mutating func add(_ record: ExchangeRecord) {
+        if record.grpcStatus != GRPC.statusNone { grpc[min(Int(record.grpcStatus), 18)] &+= 1 }
         classes[min(max(Int(record.status) / 100, 1), 5) &- 1] &+= 1
         buckets[Self.bucket(of: record.nanoseconds)] &+= 1
         nativeCounts[NativeScale.place(nanoseconds: record.nanoseconds)] &+= 1
@@ -82,6 +88,7 @@ package struct RouteRow: Sendable {
         for index in 0..<5 { classes[index] &+= other.classes[index] }
         for index in 0..<18 { buckets[index] &+= other.buckets[index] }
         for index in 0..<NativeScale.places { nativeCounts[index] &+= other.nativeCounts[index] }
+        for index in 0..<19 { grpc[index] &+= other.grpc[index] }
         sumNs = Self.sum(sumNs, other.sumNs)
         bytes = Self.sum(bytes, other.bytes)
     }

@@ -77,12 +77,13 @@ package final class AccessLogs: @unchecked Sendable {
     }
 
     private func write(_ request: borrowing Request, _ record: ExchangeRecord, requestID: Span<UInt8>) {
-        let entry = AccessLogEntry(
+        var entry = AccessLogEntry(
             peer: PeerAddress(request.peer), wallNs: Self.wallNs() &- record.nanoseconds, durationNs: record.nanoseconds,
             status: record.status, bytes: record.bodyBytes, version: request.versionNumbers,
             method: request.methodName.span, target: request.target.span, host: request.authority.span,
             userAgent: Self.field("user-agent", request), referer: Self.field("referer", request),
             route: Self.route(record), requestID: requestID, tls: .of(request))
+        entry.trace = (record.trace.high, record.trace.low)
         // SAFETY: as in withWriter.
         unsafe writers[record.loop]._withUnsafeGuaranteedRef { $0.append(entry) }
     }

@@ -77,6 +77,7 @@ package final class Gateway: Sendable {
             sample(&state)
             trace(&state)
         }
+        application.tracing?.spans.export.start(backend)
         readiness.current = .serving
     }
 
@@ -195,6 +196,7 @@ package final class Gateway: Sendable {
             for upstream in gone { upstream.stopWatching() }
             for source in state.application.filters.keySources where !application.filters.keySources.contains(where: { $0 === source }) { source.stop() }
             Self.watch(application, server)
+            goOver(from: state.application.tracing?.spans.export, to: application.tracing?.spans.export)
             if !gone.isEmpty {
                 let current = application.upstreams
                 server.onEachServerLoop { index, loop in
@@ -213,6 +215,17 @@ package final class Gateway: Sendable {
             if let oldAdmin { Task.detached { oldAdmin.stop(within: Self.adminDrain) } }
             return change.added.map { server.summary(of: $0) } + (keepsAdmin ? [] : admin.map(Self.lines) ?? [])
         }
+    }
+
+    /// Loops are with the new application by now, or will be before what is posted here.
+    private func goOver(from old: SpanExport?, to new: SpanExport?) {
+        guard old !== new else { return }
+        new?.start(server.backend)
+        guard let old else { return }
+        server.onEachLoop { old.queues[$0].retire() }
+        // Not here: the collector may take its time.
+        guard let loop = server.serverLoop(0) else { return old.finish() }
+        Task(executorPreference: loop.taskExecutor) { try? await loop.offload { old.finish() } }
     }
 
     /// What a reload cannot change.
@@ -301,6 +314,8 @@ package final class Gateway: Sendable {
         state.withLock { $0.watch }?.end()
         state.withLock { $0.sampler }?.end()
         server.stop(limit: state.withLock { $0.configuration.drainLimit }, patience: patience)
+        // Behind the last response, which has a span too.
+        state.withLock { $0.application.tracing }?.spans.export.finish()
         if let line = HandshakeSummary(server.lastFigures).line { log.info(line) }
         state.withLock { $0.admin }?.stop(within: Self.adminDrain)
     }

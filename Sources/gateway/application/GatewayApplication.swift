@@ -15,6 +15,8 @@ package struct GatewayApplication: Sendable {
     package let logs: AccessLogs?
     /// nil: nobody can ask for them.
     private let meters: RouteMeters?
+    /// nil: traces pass through.
+    let tracing: TraceForwarding?
     /// nil: requests have no id.
     private let identity: RequestIdentity?
 
@@ -37,22 +39,30 @@ package struct GatewayApplication: Sendable {
         filters = try FilterParts(configuration, loops: loops, previous: previous?.filters, log: log)
         let trusted = TrustedProxies(configuration.trustedProxies)
         identity = configuration.requestID.map { RequestIdentity($0, trusted: trusted, loops: loops) }
-        let tracing = configuration.tracing.map { TraceForwarding($0, trusted: trusted, loops: loops) }
-        routes = try Routes(configuration.routes, ProxyParts(upstreams, trusted, identity, tracing), filters)
+        tracing = configuration.tracing.map { wanted in
+            let known = previous?.tracing?.spans.export
+            let export = known.flatMap { $0.configuration == wanted ? $0 : nil } ?? SpanExport(wanted, loops: loops, counters: known?.counters, log: log?.log)
+            return TraceForwarding(wanted, RequestSpans(export, routes: configuration.routes, trusted: trusted), trusted: trusted, loops: loops)
+        }
+        routes = try Routes(configuration.routes, ProxyParts(upstreams, trusted, identity, tracing, configuration.deadline), filters)
         logs = try configuration.accessLog.map { log throws in
             do throws(TextProblem) { return try AccessLogs(log, loops: loops) } catch { throw GatewayError(error.reason) }
         }
     }
 
-    private static let never = Duration.seconds(86_400 * 365)
+    /// Nothing to flush, and so no reason to wake a loop.
+    private static let never = UInt64(86_400 * 365) * 1_000_000_000
 
     /// What the loops get.
     package func application(reporter: any ServerReporter) -> Application {
         let routes = routes
         var application = Application { request, response in routes.respond(to: request, &response) }
-        if let identity {
+        let tracing = tracing
+        if identity != nil || tracing != nil {
+            let identity = identity
             application.handler = { request, response in
-                identity.begin(request, response)
+                identity?.begin(request, response)
+                tracing?.begin(request, response)
                 routes.respond(to: request, &response)
             }
         }
@@ -63,21 +73,25 @@ package struct GatewayApplication: Sendable {
         if let meters {
             application.observe = { request, record in
                 meters.record(record)
+                if record.trace.isKept { tracing?.spans.ended(request, record) }
                 if silencesSome, routes.silences(record.route) { return }
                 logs?.record(request, record, identity)
             }
-            // Nothing to flush, and so no reason to wake a loop.
-            application.flushInterval = Self.never
         } else if let logs {
             application.observe = { request, record in
+                if record.trace.isKept { tracing?.spans.ended(request, record) }
                 if silencesSome, routes.silences(record.route) { return }
                 logs.record(request, record, identity)
             }
+        } else if let tracing {
+            application.observe = { request, record in if record.trace.isKept { tracing.spans.ended(request, record) } }
         }
-        if let logs {
-            application.flush = { loop in logs.flush(loop) }
-            application.flushInterval = .nanoseconds(Int64(clamping: logs.flushNs))
+        let export = tracing?.spans.export
+        application.flush = { loop in
+            logs?.flush(loop)
+            export?.queues[loop].seal()
         }
+        application.flushInterval = .nanoseconds(Int64(clamping: min(logs?.flushNs ?? Self.never, export?.configuration.flushNs ?? Self.never)))
         application.reporter = reporter
         return application
     }

@@ -133,7 +133,9 @@ package final class Routes: Sendable {
         let status = response.status
         response.restart(.ok)
         response.headers["content-type"] = "application/grpc"
-        response.headers["grpc-status"] = "\(GRPC.code(for: status).rawValue)"
+        let code = GRPC.code(for: status)
+        response.grpcStatus = code.rawValue
+        response.headers["grpc-status"] = "\(code.rawValue)"
         response.headers["grpc-message"] = "\(status.code) \(status.reasonPhrase)"
     }
 
@@ -278,12 +280,21 @@ package final class Routes: Sendable {
     private func goOn(_ index: Int, _ request: borrowing Request, _ response: inout Response) async throws {
         // SAFETY: as above.
         guard let chain = unsafe entries[index].filters?.takeUnretainedValue(), var place = response[Self.waitsAt] else { return }
+        let began = response.monotonicNanoseconds
+        var waited: Int?
         do {
             while true {
                 // Anew for each wait, and behind it: what filters leave lies in memory of the loop, which others use meanwhile.
                 var before = FilterPass()
-                guard chain.recall(request, &response, &before, upTo: place), try await chain.wait(at: place, request, &response, before) else { break }
+                guard chain.recall(request, &response, &before, upTo: place) else { break }
+                waited = place
+                guard try await chain.wait(at: place, request, &response, before) else {
+                    chain.noteWaited(at: place, response)
+                    break
+                }
+                waited = nil
                 var pass = FilterPass()
+                pass.began = began
                 guard chain.recall(request, &response, &pass, upTo: place + 1) else { break }
                 switch chain.judge(request, &response, &pass, from: place + 1) {
                 case .waits(let next):
@@ -297,6 +308,7 @@ package final class Routes: Sendable {
             }
         } catch let error where !(error is CancellationError) {
             response.answer(error)
+            if let waited { chain.noteWaited(at: waited, response) }
         }
         unsafe addHSTS(entries[index], request, &response)
         if response.status.code >= 400 { putForGRPC(request, &response) }

@@ -182,6 +182,7 @@ extension DashboardPage {
           ], rows, "no request yet")
           table("upstreams", [
             ["server", row => row.upstream + row.address, row => `${row.upstream}  ${row.address}`], ["state", row => row.state, null, row => row.state === "healthy" ? "good" : "bad"],
+            ["connections", row => row.open, row => number(row.open)], ["waiting", row => row.waiting, row => number(row.waiting), row => row.waiting > 0 && "bad"],
             ["under way", row => row.active, row => number(row.active)], ["requests / s", row => row.rate, row => number(row.rate)], ["mean", row => row.mean ?? -1, row => duration(row.mean)],
             ["5xx", row => row.errors, row => row.heads ? (100 * row.errors / row.heads).toFixed(0) + " %" : "–"], ["failures / s", row => row.failed, row => number(row.failed), row => row.failed > 0 && "bad"], ["retries / s", row => row.retries, row => number(row.retries)],
           ], last.upstreams.flatMap(upstream => upstream.servers.map(server => ({ ...server, upstream: upstream.name, retries: upstream.retries }))), "no upstream is configured")

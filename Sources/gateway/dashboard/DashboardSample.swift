@@ -134,6 +134,7 @@ enum DashboardSample {
                 upstream.servers.prefix(upstreamServersMax).map { server in
                     .object([
                         "address": .string(server.address), "state": .string(server.state),
+                        "open": .integer(UInt64(server.pool.open)), "waiting": .integer(UInt64(server.pool.waiting)),
                         "active": .integer(server.active), "requests": .integer(server.requests), "c": numbers(server.responses),
                         "failures": .integer(server.failures.reduce(0, &+)), "ns": .integer(server.headNs),
                     ])

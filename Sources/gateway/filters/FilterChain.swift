@@ -37,13 +37,15 @@ final class FilterChain: Sendable {
     let removed: [[UInt8]]
     /// Nil: none waits for the outcome.
     let breaker: BreakerFilter?
+    private let refusals: RefusalCounters?
     /// Preflights for the route's methods are the route's.
     let answersPreflights: Bool
     /// Whether a request of the route may have to wait for a filter.
     let mayWait: Bool
 
     /// Takes over the steps' references.
-    init(_ made: [Step], removed: [String], breaker: BreakerFilter?) {
+    init(_ made: [Step], removed: [String], breaker: BreakerFilter?, refusals: RefusalCounters? = nil) {
+        self.refusals = refusals
         self.removed = removed.map { Array($0.utf8) }
         self.breaker = breaker
         mayWait = made.contains(where: \.mayWait)
@@ -83,11 +85,22 @@ final class FilterChain: Sendable {
             switch verdict {
             case .pass: break
             case .waits: return .waits(index)
-            case .answered, .fallback: return verdict
+            case .answered, .fallback:
+                unsafe note(steps[index], response)
+                return verdict
             }
         }
         return .pass
     }
+
+    /// A step has not let a request pass. What answers a preflight is no refusal.
+    private func note(_ step: Step, _ response: borrowing Response) {
+        guard let refusals, response.status.code >= 400 || step.kind == .breaker else { return }
+        refusals.count(step.kind, status: response.status.code, loop: response.loopIndex)
+    }
+
+    /// The same of one that had to wait, when its answer is there.
+    func noteWaited(at index: Int, _ response: borrowing Response) { unsafe note(steps[index], response) }
 
     /// Waits for the decision of the filter that said so. In an async handler, on the loop. What the filter finds out it keeps in values of the response, or finds again in `recall`.
     /// - Parameter pass: what the filters before it found out; good until the first suspension.
@@ -111,12 +124,17 @@ final class FilterChain: Sendable {
     /// - Returns: false when it is answered: a token has expired meanwhile.
     func recall(_ request: borrowing Request, _ response: inout Response, _ pass: inout FilterPass, upTo end: Int) -> Bool {
         for index in 0..<end {
+            let holds: Bool
             // SAFETY: as above.
             switch unsafe steps[index] {
-            case .clientCertificate(let filter): guard unsafe filter._withUnsafeGuaranteedRef({ $0.recall(request, &pass) }) else { return false }
-            case .apiKeys(let filter): guard unsafe filter._withUnsafeGuaranteedRef({ $0.admits(request, &response, &pass) }) else { return false }
-            case .jwt(let filter): guard unsafe filter._withUnsafeGuaranteedRef({ $0.admits(request, &response, &pass) }) else { return false }
-            case .surge, .cors, .rateLimit, .basic, .authRequest, .breaker, .headers, .compression, .timing: break
+            case .clientCertificate(let filter): holds = unsafe filter._withUnsafeGuaranteedRef { $0.recall(request, &pass) }
+            case .apiKeys(let filter): holds = unsafe filter._withUnsafeGuaranteedRef { $0.admits(request, &response, &pass) }
+            case .jwt(let filter): holds = unsafe filter._withUnsafeGuaranteedRef { $0.admits(request, &response, &pass) }
+            case .surge, .cors, .rateLimit, .basic, .authRequest, .breaker, .headers, .compression, .timing: holds = true
+            }
+            guard holds else {
+                unsafe note(steps[index], response)
+                return false
             }
         }
         return true
@@ -176,6 +194,25 @@ final class FilterChain: Sendable {
             case .clientCertificate(let filter): unsafe filter._withUnsafeGuaranteedRef { $0.forward(request, pass, to: forwarded) }
             case .surge, .cors, .rateLimit, .breaker, .headers, .compression, .timing: break
             }
+        }
+    }
+}
+
+extension FilterChain.Step {
+    /// For counting: both kinds of rate limits are one.
+    var kind: RouteFilterKind {
+        switch self {
+        case .surge: .surge
+        case .cors: .cors
+        case .rateLimit: .rateLimitByAddress
+        case .basic: .basic
+        case .apiKeys: .apiKeys
+        case .jwt: .jwt
+        case .breaker: .breaker
+        case .clientCertificate: .clientCertificate
+        case .authRequest: .authRequest
+        case .compression: .compression
+        case .headers, .timing: .headers
         }
     }
 }

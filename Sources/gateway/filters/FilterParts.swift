@@ -19,12 +19,15 @@ package struct FilterParts: Sendable {
     private let routes: [String]
     private let clients: ClientAddresses
     private let log: LogReporter?
+    /// Nil: nobody counts.
+    let refusals: RefusalCounters?
 
     /// - Parameter previous: what goes on counting where its configuration is the same.
     package init(_ configuration: Configuration, loops: Int, previous: FilterParts? = nil, log: LogReporter? = nil) throws {
         clients = ClientAddresses(trusted: configuration.trustedProxies)
         routes = configuration.routes.map(\.name)
         self.log = log
+        refusals = previous?.refusals ?? RefusalCounters(loops: loops)
         limits = try configuration.routes.flatMap { route in
             try route.filters.rateLimits.enumerated().map { index, wanted in
                 try previous?.limits.first { $0.isFor(route.name, index) && $0.configuration == wanted } ?? SharedLimit(wanted, route: route.name, index: index)
@@ -78,7 +81,7 @@ package struct FilterParts: Sendable {
 
     /// No filters: routes of tests and of quick commands.
     package init() {
-        (limits, breakers, counts, keySources, surge, routes, clients, log) = ([], [], [], [], nil, [], ClientAddresses(trusted: []), nil)
+        (limits, breakers, counts, keySources, surge, routes, clients, log, refusals) = ([], [], [], [], nil, [], ClientAddresses(trusted: []), nil, nil)
     }
 
     /// Nil: the route has none, and a request of it costs nothing here.
@@ -141,7 +144,7 @@ package struct FilterParts: Sendable {
             for step in steps { FilterChain.release(step) }
             throw error
         }
-        return steps.isEmpty ? nil : FilterChain(steps, removed: removed, breaker: breaker)
+        return steps.isEmpty ? nil : FilterChain(steps, removed: removed, breaker: breaker, refusals: refusals)
     }
 
     private func source(_ jwt: JWTConfiguration) -> KeySource? {

@@ -13,6 +13,8 @@ struct FilterPass {
     var apiKey: Int?
     /// Of the route's breaker, which waits for the outcome.
     var admission: BreakerAdmission?
+    /// When a filter began to wait, ns on the loop's clock: the request's time goes on meanwhile. 0: none did.
+    var began: UInt64 = 0
 }
 
 /// What becomes of a request at its filters.

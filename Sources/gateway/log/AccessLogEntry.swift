@@ -36,6 +36,8 @@ package struct AccessLogEntry: ~Escapable {
     package var status: UInt16
     /// Major and minor of the request's version: (1, 1).
     package var version: (major: UInt8, minor: UInt8)
+    /// The W3C trace id's halves; 0 and 0: there is none.
+    package var trace: (UInt64, UInt64) = (0, 0)
     package let method: Span<UInt8>
     /// As received: not decoded, not normalised.
     package let target: Span<UInt8>

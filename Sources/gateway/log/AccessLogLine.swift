@@ -58,6 +58,12 @@ package enum AccessLogLine {
         isCut = member(#","tls_client":""#, entry.tls.clientSubject, clientSubjectBytesMax, &output) || isCut
         isCut = member(#","route":""#, entry.route, routeBytesMax, &output) || isCut
         isCut = member(#","request_id":""#, entry.requestID, requestIDBytesMax, &output) || isCut
+        if entry.trace != (0, 0) {
+            output.text(#","trace_id":""#)
+            output.hex(entry.trace.0)
+            output.hex(entry.trace.1)
+            output.byte(UInt8(ascii: "\""))
+        }
         isCut = member(#","user_agent":""#, entry.userAgent, userAgentBytesMax, &output) || isCut
         isCut = member(#","referer":""#, entry.referer, refererBytesMax, &output) || isCut
         if isCut { output.text(#","cut":true"#) }

@@ -36,6 +36,15 @@
         count &+= source.count
     }
 
+    /// Sixteen hexadecimal digits.
+    @_lifetime(self: copy self)
+    mutating func hex(_ value: UInt64) {
+        for digit in 0..<16 {
+            let nibble = UInt8(truncatingIfNeeded: value >> UInt64(60 &- 4 &* digit)) & 15
+            byte(nibble < 10 ? UInt8(ascii: "0") &+ nibble : UInt8(ascii: "a") &+ nibble &- 10)
+        }
+    }
+
     /// Exactly `places` decimal digits, leading zeros included. Divides by a constant, which the compiler multiplies.
     @_lifetime(self: copy self)
     private mutating func digits(_ value: UInt64, places: Int) {

@@ -80,6 +80,15 @@ final class LoopUpstream: ProxyDirector {
         for pool in upgradePools { pool?.retire() }
     }
 
+    var poolFigures: [UpstreamPoolFigures] {
+        pools.indices.map { server in
+            var figures = UpstreamPoolFigures()
+            figures.add(pools[server])
+            if let beside = upgradePools[server] { figures.add(beside) }
+            return figures
+        }
+    }
+
     private func pool(_ server: Int, for exchange: ProxyExchange) -> UpstreamPool {
         guard exchange.request.asksUpgrade, upstream.maySpeakHTTP2 else { return pools[server] }
         if let known = upgradePools[server] { return known }
@@ -124,6 +133,7 @@ final class LoopUpstream: ProxyDirector {
         case .server(let server):
             if exchange.marks.1 & Self.takesServersAuthority != 0 { exchange.request.setAuthority(upstream.authorities[server]) }
             count(exchange, server)
+            if exchange.span.isKept { (exchange.note as? ProxyRoute)?.tracing?.begin(exchange, loop: loop) }
             return .to(ProxyChoice(pool(server, for: exchange), server: server))
         case .busy:
             upstream.counters.add(.busy, loop: loop)
@@ -175,6 +185,7 @@ final class LoopUpstream: ProxyDirector {
 
     func attempted(_ exchange: ProxyExchange, _ outcome: ProxyOutcome, nanoseconds: UInt64) {
         guard exchange.server != .max else { return }
+        if exchange.span.isKept { exchange.span.note(outcome) }
         count(exchange.server, outcome, nanoseconds)
         if case .failed(let failure) = outcome { tell(failure, exchange, nanoseconds) }
         if let outlier = upstream.outlier {
@@ -184,8 +195,13 @@ final class LoopUpstream: ProxyDirector {
 
     func released(_ exchange: ProxyExchange, server: Int) {
         balancer.release(server)
+        if exchange.span.isKept { (exchange.note as? ProxyRoute)?.tracing?.spans.end(exchange, upstream: upstream, server: server, loop: loop) }
         upstream.counters.add(.ended, loop: loop, server: server)
     }
+
+    func starts(_ exchange: ProxyExchange) { (exchange.note as? ProxyRoute)?.tellTime(exchange) }
+
+    func expired(_ exchange: ProxyExchange) { upstream.counters.add(.expired, loop: loop) }
 
     func retry(_ exchange: ProxyExchange, _ outcome: ProxyOutcome, _ progress: ProxyProgress) -> UInt64? {
         guard let cause = RetryCause(outcome) else { return nil }

@@ -8,13 +8,16 @@ package struct ProxyParts {
     let trusted: TrustedProxies
     private let identity: RequestIdentity?
     private let tracing: TraceForwarding?
+    private let deadline: DeadlineConfiguration?
 
     package init(_ upstreams: [Upstream] = [], trusted: [AddressPrefix] = []) {
         self.init(upstreams, TrustedProxies(trusted))
     }
 
-    init(_ upstreams: [Upstream], _ trusted: TrustedProxies, _ identity: RequestIdentity? = nil, _ tracing: TraceForwarding? = nil) {
-        (self.upstreams, self.trusted, self.identity, self.tracing) = (upstreams, trusted, identity, tracing)
+    init(
+        _ upstreams: [Upstream], _ trusted: TrustedProxies, _ identity: RequestIdentity? = nil, _ tracing: TraceForwarding? = nil, _ deadline: DeadlineConfiguration? = nil
+    ) {
+        (self.upstreams, self.trusted, self.identity, self.tracing, self.deadline) = (upstreams, trusted, identity, tracing, deadline)
     }
 
     func upstream(_ name: String, of route: RouteConfiguration) throws -> Upstream {
@@ -26,7 +29,8 @@ package struct ProxyParts {
 
     func route(_ route: RouteConfiguration, _ proxy: ProxyConfiguration, _ breaker: BreakerFilter?) throws -> ProxyRoute {
         ProxyRoute(
-            proxy, try upstream(proxy.upstream, of: route), trusted: trusted, identity, tracing, breaker: breaker, patterns: route.match.paths, wholeTimeoutNs: route.filters.deadlineNs)
+            proxy, try upstream(proxy.upstream, of: route), trusted: trusted, identity, tracing, breaker: breaker, patterns: route.match.paths, wholeTimeoutNs: route.filters.deadlineNs,
+            deadline: deadline)
     }
 }
 

@@ -24,14 +24,16 @@ final class ProxyRoute: Sendable {
     private let trusted: TrustedProxies
     /// nil: requests have no id, traces only pass through.
     private let identity: RequestIdentity?
-    private let tracing: TraceForwarding?
+    let tracing: TraceForwarding?
+    private let time: RequestTime
     /// Of the route, for templates.
     private let patterns: [PathPattern]
 
     init(
         _ configuration: ProxyConfiguration, _ upstream: Upstream, trusted: TrustedProxies, _ identity: RequestIdentity? = nil, _ tracing: TraceForwarding? = nil,
-        breaker: BreakerFilter? = nil, patterns: [PathPattern] = [], wholeTimeoutNs: UInt64 = 0
+        breaker: BreakerFilter? = nil, patterns: [PathPattern] = [], wholeTimeoutNs: UInt64 = 0, deadline: DeadlineConfiguration? = nil
     ) {
+        time = RequestTime(deadline, trusted)
         self.wholeTimeoutNs = wholeTimeoutNs == 0 ? .max : wholeTimeoutNs
         self.patterns = patterns
         (self.identity, self.tracing, self.breaker) = (identity, tracing, breaker)
@@ -68,21 +70,26 @@ final class ProxyRoute: Sendable {
         case .upstream: exchange.marks.1 |= LoopUpstream.takesServersAuthority
         }
         let trusts = trusted.contains(request.peer)
+        var saysTime = false
         forwarded.copyFields(of: request, upgrades: configuration.webSocket) { known, name in
-            drops(known, name, trusts: trusts) || (filters?.drops(name) ?? false)
+            if time.isField(name) {
+                saysTime = true
+                return true
+            }
+            return drops(known, name, trusts: trusts) || (filters?.drops(name) ?? false)
         }
         addForwarded(request, forwarded, trusts: trusts)
         identity?.forward(request, response, forwarded)
-        tracing?.forward(request, response, forwarded)
+        tracing?.forward(request, response, exchange)
+        // Behind the filters' waiting it may be over.
+        let clientsTime = saysTime ? time.taken(from: request, forwarded) : .max
         for index in added.indices { forwarded.addField(added[index].name, added[index].value) }
         exchange.marks.0 = upstream.key.value(request, trusted: trusted)
         filters?.forward(request, response, pass, to: forwarded)
         if let admission = pass.admission { exchange.marks.1 |= LoopUpstream.admissionMark(admission) }
         exchange.note = self
-        // A call of gRPC has its own time, to its last trailer; it is shorter, never longer, than the route's.
-        var call = UInt64.max
-        if forwarded.isGRPC, let time = request.headers["grpc-timeout"] { call = RequestDeadline.parseGRPC(time.span) ?? .max }
-        exchange.forward(response, by: here, timeoutNs: min(timeoutNs, call), attemptTimeoutNs: .max, wholeTimeoutNs: min(wholeTimeoutNs, call))
+        exchange.forward(
+            response, by: here, timeoutNs: timeoutNs, attemptTimeoutNs: .max, wholeTimeoutNs: wholeTimeoutNs, clientsTimeNs: clientsTime, since: pass.began)
     }
 
     // MARK: path
@@ -239,8 +246,13 @@ final class ProxyRoute: Sendable {
     /// The outcome is there: the response that the client gets.
     func settle(_ exchange: ProxyExchange, _ response: borrowing Response) {
         guard let admission = LoopUpstream.takeAdmission(exchange) else { return }
+        // No fault of those behind the breaker: its client wanted it sooner.
+        if exchange.hasClientsTime, exchange.now >= exchange.abortsAt { return breaker?.abandon(admission) ?? () }
         breaker?.record(admission, status: response.status, latencyNs: exchange.elapsedNs, loop: response.loopIndex, now: exchange.now)
     }
+
+    /// An attempt is about to be sent: what is left of its time.
+    func tellTime(_ exchange: ProxyExchange) { time.tell(exchange) }
 
     /// There is none: the client left.
     func abandon(_ exchange: ProxyExchange) {

@@ -94,6 +94,12 @@ package final class Upstream: Sendable {
         return made
     }
 
+    /// A loop's connections, by server; empty when it has asked none yet. On the loop's thread.
+    func pools(loop index: Int) -> [UpstreamPoolFigures] {
+        guard index < loops, let here = unsafe places[index] else { return [] }
+        return here.poolFigures
+    }
+
     /// The upstream is no part of the configuration any more: the loop's idle connections go, and busy ones behind their exchange. Requests to servers that the successor does not
     /// have get `drain` to finish. On the loop's thread.
     func retire(loop index: Int, _ loop: ServerLoop, successor: Upstream?) {

@@ -19,7 +19,7 @@ final class UpstreamCounters: Sendable {
     }
 
     /// Of a loop.
-    enum LoopWord: Int { case retries, retriesOverBudget, unavailable, busy }
+    enum LoopWord: Int { case retries, retriesOverBudget, unavailable, busy, expired }
 
     /// Of a server.
     enum EventWord: Int { case ejections, spared, checks, failedChecks, healthTransitions }

@@ -16,6 +16,8 @@ package struct UpstreamSnapshot: Sendable, Equatable {
     package var unavailable: UInt64 = 0
     /// Requests that were answered 503 because each server had as many as it may.
     package var busy: UInt64 = 0
+    /// Requests that were answered 504 because their time was over before they were sent.
+    package var expired: UInt64 = 0
 
     package struct Server: Sendable, Equatable {
         /// As in the configuration.
@@ -30,6 +32,8 @@ package struct UpstreamSnapshot: Sendable, Equatable {
         package var ejectedForNs: UInt64
         /// Attempts under way.
         package var active: UInt64 = 0
+        /// Of all loops together. Zero where no loop was asked.
+        package var pool = UpstreamPoolFigures()
         /// Attempts that were begun.
         package var requests: UInt64 = 0
         /// Response heads that came, by the first digit of the status: `responses[0]` of 1xx to `responses[4]` of 5xx.
@@ -54,6 +58,26 @@ package struct UpstreamSnapshot: Sendable, Equatable {
     }
 }
 
+/// Connections to a server.
+package struct UpstreamPoolFigures: Sendable, Equatable {
+    /// That stand, idle ones among them.
+    package var open = 0
+    /// On which nothing is under way.
+    package var idle = 0
+    /// That are being made.
+    package var connecting = 0
+    /// Requests that wait for one.
+    package var waiting = 0
+
+    mutating func add(_ other: UpstreamPoolFigures) {
+        (open, idle, connecting, waiting) = (open + other.open, idle + other.idle, connecting + other.connecting, waiting + other.waiting)
+    }
+
+    mutating func add(_ pool: UpstreamPool) {
+        add(UpstreamPoolFigures(open: pool.openCount, idle: pool.idleCount, connecting: pool.connectingCount, waiting: pool.pendingCount))
+    }
+}
+
 extension Upstream {
     /// The upstream's figures now. Any thread; sums over loops are not of one moment.
     package func snapshot() -> UpstreamSnapshot { snapshot(now: MonotonicClock.now) }
@@ -65,6 +89,7 @@ extension Upstream {
         snapshot.retriesOverBudget = counters.sum(.retriesOverBudget)
         snapshot.unavailable = counters.sum(.unavailable)
         snapshot.busy = counters.sum(.busy)
+        snapshot.expired = counters.sum(.expired)
         return snapshot
     }
 

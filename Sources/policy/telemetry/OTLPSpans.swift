@@ -126,6 +126,8 @@ package struct SpanAttributes: ~Copyable {
         sink.append(value)
     }
 
+    package mutating func add(_ name: StaticString, _ value: [UInt8]) { add(name, value.span) }
+
     package mutating func add(_ name: StaticString, _ value: Int64) {
         key(name, value: 11)
         sink.append(0x18)

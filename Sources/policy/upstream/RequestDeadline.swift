@@ -71,6 +71,9 @@ package struct TimeoutText: Sendable {
     private var bytes = InlineArray<20, UInt8>(repeating: 0)
     private var start = 20
 
+    /// `1`.
+    package static var one: TimeoutText { decimal(1) }
+
     private init() {}
 
     package var span: Span<UInt8> { bytes.span.extracting(start..<20) }

@@ -34,6 +34,18 @@ extension Response {
         nonmutating set { unsafe state.pointee.mark = newValue }
     }
 
+    /// Where the request stands in a trace, for whoever observes the exchange. Kept by `restart`.
+    package var exchangeTrace: ExchangeTrace {
+        get { unsafe state.pointee.trace }
+        nonmutating set { unsafe state.pointee.trace = newValue }
+    }
+
+    /// What a call of gRPC came to, by `GRPC.statusNames`, for whoever observes the exchange.
+    package var grpcStatus: UInt8 {
+        get { unsafe state.pointee.grpcStatus }
+        nonmutating set { unsafe state.pointee.grpcStatus = newValue }
+    }
+
     /// The name of the route, when the handler has set one.
     package var routeName: RouteName? { unsafe state.pointee.routeName }
 }

@@ -48,6 +48,10 @@ struct ResponseState {
     var routeName: RouteName?
     /// Numbers for whoever observes the exchange.
     var mark: (UInt64, UInt64) = (0, 0)
+    /// Where the request stands in a trace.
+    var trace = ExchangeTrace()
+    /// Of a call of gRPC, for whoever observes the exchange.
+    var grpcStatus = GRPC.statusNone
     /// Of the head that was written last, for the access log.
     var headBytes: UInt64 = 0
     /// A file that the handler needs and that would have to be waited for.
@@ -100,6 +104,8 @@ struct ResponseState {
         unsafe requestIsStreaming = streaming
         unsafe routeName = nil
         unsafe mark = (0, 0)
+        unsafe trace.clear()
+        unsafe grpcStatus = GRPC.statusNone
         if unsafe needsColdFile { unsafe (needsColdFile, coldPath) = (false, nil) }
         if unsafe receiver != nil { unsafe receiver = nil }
         if unsafe upgrade != nil { unsafe upgrade = nil }
@@ -114,9 +120,9 @@ struct ResponseState {
 
     /// An empty response with this status: what a handler wrote so far is forgotten; `Connection: close`, and what middleware left here, are not.
     mutating func restart(_ status: HTTPStatus) {
-        let (closes, head, route, mark) = unsafe (closesConnection, isHead, routeName, mark)
+        let (closes, head, route, mark, trace) = unsafe (closesConnection, isHead, routeName, mark, trace)
         unsafe clear(isHead: head, streaming: requestIsStreaming)
-        unsafe (closesConnection, routeName, self.status, self.mark) = (closes, route, status, mark)
+        unsafe (closesConnection, routeName, self.status, self.mark, self.trace) = (closes, route, status, mark, trace)
     }
 
     /// Lets go of what a response holds beside its bytes, and of memory that only a large one needs.

@@ -23,6 +23,33 @@ public struct ExchangeRecord: Sendable {
     public var loop: Int
     /// What the handler left for whoever observes (`Response.exchangeMark`); 0 and 0 when nothing.
     package var mark: (UInt64, UInt64) = (0, 0)
+    /// Where the request stands in a trace (`Response.exchangeTrace`).
+    package var trace = ExchangeTrace()
+    /// Of a call of gRPC, by `GRPC.statusNames`.
+    package var grpcStatus = GRPC.statusNone
+}
+
+/// Where a request stands in a trace (www.w3.org/TR/trace-context). Numbers; what they mean is its handler's business. `high` and `low` are 0 when it has none.
+package struct ExchangeTrace: Sendable, BitwiseCopyable {
+    package var high: UInt64 = 0
+    package var low: UInt64 = 0
+    /// Of the request itself.
+    package var span: UInt64 = 0
+    /// Of whoever sent it; 0: nobody's.
+    package var parent: UInt64 = 0
+    package var flags: UInt8 = 0
+    /// Spans of it are wanted.
+    package var isKept = false
+
+    package init() {}
+
+    package init(high: UInt64, low: UInt64, span: UInt64, parent: UInt64, flags: UInt8, isKept: Bool) {
+        (self.high, self.low, self.span, self.parent, self.flags, self.isKept) = (high, low, span, parent, flags, isKept)
+    }
+
+    /// What tells that there is none.
+    @inline(__always)
+    mutating func clear() { (high, low, isKept) = (0, 0, false) }
 }
 
 /// A handler that held its loop longer than the threshold.

@@ -18,6 +18,8 @@ final class LoggedExchange {
     var status: UInt16
     var route: RouteName?
     var mark: (UInt64, UInt64)
+    var trace: ExchangeTrace
+    var grpcStatus: UInt8
     private(set) var began: UInt64
     private(set) var sentBefore: UInt64
     var headBytes: UInt64
@@ -33,6 +35,8 @@ final class LoggedExchange {
         status = unsafe response.pointee.status.code
         route = unsafe response.pointee.routeName
         mark = unsafe response.pointee.mark
+        trace = unsafe response.pointee.trace
+        grpcStatus = unsafe response.pointee.grpcStatus
         sentBefore = unsafe context.pointee.connection.pointee.bytesSent
         headBytes = unsafe response.pointee.headBytes
         self.began = began
@@ -45,6 +49,8 @@ final class LoggedExchange {
         status = unsafe response.pointee.status.code
         route = unsafe response.pointee.routeName
         mark = unsafe response.pointee.mark
+        trace = unsafe response.pointee.trace
+        grpcStatus = unsafe response.pointee.grpcStatus
         sentBefore = unsafe context.pointee.connection.pointee.bytesSent
         headBytes = unsafe response.pointee.headBytes
         self.began = began
@@ -169,6 +175,8 @@ extension Loop {
             logged.status = unsafe response.pointee.status.code
             logged.route = unsafe response.pointee.routeName
             logged.mark = unsafe response.pointee.mark
+            logged.trace = unsafe response.pointee.trace
+            logged.grpcStatus = unsafe response.pointee.grpcStatus
             logged.headBytes = unsafe response.pointee.headBytes
             if ended { unsafe observe(logged, connection) }
         } else if unsafe connection.pointee.exchange?.takeUnretainedValue().responder != nil {
@@ -182,15 +190,19 @@ extension Loop {
 
     /// The exchange that `context` describes is complete.
     func observe(_ bytes: UInt64, _ elapsed: UInt64) {
-        let record = unsafe record(
+        var record = unsafe record(
             response.pointee.status.code, bytes, head: response.pointee.headBytes, kernel.nanoseconds(ticks: elapsed), response.pointee.routeName, response.pointee.mark)
+        record.trace = unsafe response.pointee.trace
+        record.grpcStatus = unsafe response.pointee.grpcStatus
         unsafe tell(Request(context), record)
     }
 
     /// A produced response is complete; its request is a copy.
     func observe(_ logged: LoggedExchange, _ connection: UnsafeMutablePointer<Connection>) {
         let bytes = unsafe connection.pointee.bytesSent &+ connection.pointee.machine.pendingBytes &- logged.sentBefore
-        let record = unsafe record(logged.status, bytes, head: logged.headBytes, state.pointee.now &- logged.began, logged.route, logged.mark)
+        var record = unsafe record(logged.status, bytes, head: logged.headBytes, state.pointee.now &- logged.began, logged.route, logged.mark)
+        record.trace = logged.trace
+        record.grpcStatus = logged.grpcStatus
         var head = logged.head
         unsafe logged.bytes.withUnsafeBufferPointer { bytes in
             unsafe logged.fields.withUnsafeBufferPointer { fields in

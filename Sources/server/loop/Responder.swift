@@ -111,6 +111,9 @@ struct ResponderLink {
     /// The content cannot be completed: the connection, or stream, is cut, so that the client sees it (RFC 9112 section 8).
     func abort(_ responder: Responder) { unsafe loop._withUnsafeGuaranteedRef { unsafe $0.abort(responder, connection) } }
 
+    /// What a call of gRPC came to, for whoever observes the exchange: behind the head, when trailers say so.
+    func note(grpcStatus: UInt8) { unsafe connection.pointee.exchange?.takeUnretainedValue().logged?.grpcStatus = grpcStatus }
+
     /// Takes more of the request's body.
     func resumeBody() {
         guard unsafe connection.pointee.flags.contains(.bodyPaused) else { return }

@@ -83,6 +83,10 @@ package protocol ProxyDirector: AnyObject {
     func attempted(_ exchange: ProxyExchange, _ outcome: ProxyOutcome, nanoseconds: UInt64)
     /// The attempt's server is done with: its response has ended, or nothing more will come of it.
     func released(_ exchange: ProxyExchange, server: Int)
+    /// The request of an exchange that has to be over some time (`ProxyExchange.abortsAt`) is about to be sent: for what is to be said of that time.
+    func starts(_ exchange: ProxyExchange)
+    /// Its time was over before it was sent: it is answered 504.
+    func expired(_ exchange: ProxyExchange)
     /// Whether to try again: because there was no response, or because another server may do better than this status. The exchange itself has seen to it that it may: nothing of the request is lost, and nothing has gone to the client.
     /// - Returns: when, ns on the loop's clock; nil: not at all.
     func retry(_ exchange: ProxyExchange, _ outcome: ProxyOutcome, _ progress: ProxyProgress) -> UInt64?
@@ -90,4 +94,9 @@ package protocol ProxyDirector: AnyObject {
     func finished(_ exchange: ProxyExchange)
     /// Edits the response before it goes to the client: its status and fields are there.
     func edit(_ exchange: ProxyExchange, _ response: inout Response)
+}
+
+extension ProxyDirector {
+    package func starts(_ exchange: ProxyExchange) {}
+    package func expired(_ exchange: ProxyExchange) {}
 }

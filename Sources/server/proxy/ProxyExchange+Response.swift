@@ -56,13 +56,21 @@ extension ProxyExchange: ClientConsumer {
             unsafe state.pointee.body.count = 0
             beginRelay(nil)
             guard phase == .relaying else { return finish() }
+            noteGRPC(trailers, link)
             _ = unsafe content.withUnsafeBufferPointer { unsafe $0.count > 0 ? link.relay(self, $0.baseAddress!, $0.count) : true }
             link.endRelay(self, trailers)
         case .held: link.answer(self)
-        case .relaying: link.endRelay(self, trailers)
+        case .relaying:
+            noteGRPC(trailers, link)
+            link.endRelay(self, trailers)
         case .free, .begun, .waiting, .awaiting: break
         }
         finish()
+    }
+
+    private func noteGRPC(_ trailers: RequestHeaders, _ link: ResponderLink) {
+        guard request.isGRPC, let status = trailers["grpc-status"] else { return }
+        link.note(grpcStatus: GRPC.status(status.span))
     }
 
     package func failed(_ failure: ClientExchangeFailure) {
@@ -102,6 +110,11 @@ extension ProxyExchange: ClientConsumer {
     /// Writes status and fields of the response for the client, without what is of the server's connection only (RFC 9110 section 7.6.1).
     func take(_ head: ClientResponseHead, switches: Bool, _ headers: RequestHeaders) {
         unsafe state.pointee.status = head.status
+        // A response of trailers alone has it here.
+        if request.isGRPC {
+            unsafe state.pointee.grpcStatus = GRPC.statusMissing
+            if let status = headers["grpc-status"] { unsafe state.pointee.grpcStatus = GRPC.status(status.span) }
+        }
         let (base, slots, count) = unsafe (headers.base, headers.fields, headers.count)
         let listed = unsafe ConnectionOptions(base, slots, count)
         for index in 0..<count {

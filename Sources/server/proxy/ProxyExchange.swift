@@ -32,6 +32,8 @@ package final class ProxyExchange: Responder {
     package var note: AnyObject?
     /// Numbers of the gateway's, 0 when the exchange begins.
     package var marks: (UInt64, UInt64) = (0, 0)
+    /// Of a request that is traced.
+    package var span = ProxySpan()
     /// Attempts so far.
     package private(set) var attempts = 0
     /// Servers that were tried, by the director's numbers.
@@ -41,7 +43,9 @@ package final class ProxyExchange: Responder {
     /// When it is answered 504 at the latest, if no response has begun; `.max`: never.
     package private(set) var deadline: UInt64 = .max
     /// When the whole must be over, the response's end included; `.max`: never.
-    private(set) var abortsAt: UInt64 = .max
+    package private(set) var abortsAt: UInt64 = .max
+    /// The client gives it less time than this server would: when that is over nobody else is at fault.
+    package private(set) var hasClientsTime = false
     /// Of the attempt under way: `.max` when there is none.
     package private(set) var server = Int.max
 
@@ -99,7 +103,12 @@ package final class ProxyExchange: Responder {
     ///   - timeoutNs: to the head of the response, all attempts together.
     ///   - attemptTimeoutNs: the same for each attempt.
     ///   - wholeTimeoutNs: to the end of the response, which is cut then; `.max`: none.
-    package func forward(_ response: borrowing Response, by director: any ProxyDirector, timeoutNs: UInt64, attemptTimeoutNs: UInt64, wholeTimeoutNs: UInt64 = .max) {
+    ///   - clientsTimeNs: the same, as the client wants it; `.max`: it has not said.
+    ///   - since: when the last two began, ns on the loop's clock; 0: now.
+    package func forward(
+        _ response: borrowing Response, by director: any ProxyDirector, timeoutNs: UInt64, attemptTimeoutNs: UInt64, wholeTimeoutNs: UInt64 = .max, clientsTimeNs: UInt64 = .max,
+        since: UInt64 = 0
+    ) {
         precondition(phase == .free && isFree, "BUG: a proxied exchange is used twice")
         self.director = director
         (attempts, server, staleConnections) = (0, .max, 0)
@@ -107,7 +116,8 @@ package final class ProxyExchange: Responder {
         (holdsBody, bodyEnded, dropsBody, bodyIsGone, holdsServer) = (false, false, false, false, false)
         retryAt = .max
         beganAt = now
-        abortsAt = Self.sum(now, wholeTimeoutNs)
+        abortsAt = Self.sum(since == 0 ? now : since, min(wholeTimeoutNs, clientsTimeNs))
+        hasClientsTime = clientsTimeNs < wholeTimeoutNs && abortsAt <= Self.sum(now, timeoutNs)
         deadline = min(Self.sum(now, timeoutNs), abortsAt)
         self.attemptTimeoutNs = attemptTimeoutNs
         phase = .begun
@@ -175,9 +185,11 @@ package final class ProxyExchange: Responder {
     private var attemptDeadline: UInt64 { server == .max || phase == .held ? .max : Self.sum(attemptBegan, attemptTimeoutNs) }
 
     private func timedOut(_ link: ResponderLink) {
-        let wasTrying = server != .max
+        let (wasTrying, isSent) = (server != .max, phase == .awaiting)
         giveUpAttempt()
-        if wasTrying { director?.attempted(self, .failed(.timeout), nanoseconds: now &- attemptBegan) }
+        // The server is not to blame for what it never got, nor for the time of a client.
+        if wasTrying { director?.attempted(self, isSent && !hasClientsTime ? .failed(.timeout) : .cancelled, nanoseconds: now &- attemptBegan) }
+        if !isSent { director?.expired(self) }
         release()
         fail(.gatewayTimeout, "the server did not answer in time", .deadlineExceeded)
     }
@@ -216,6 +228,7 @@ package final class ProxyExchange: Responder {
 
     private func attempt() {
         guard let director else { return }
+        if now >= deadline, let link = loop.link(self) { return timedOut(link) }
         (retryAt, fault) = (.max, nil)
         switch director.choose(self) {
         case .answer(let status, let reason): fail(status, reason)
@@ -321,6 +334,7 @@ package final class ProxyExchange: Responder {
 
     /// A response of trailers alone (gRPC over HTTP/2, "Responses").
     private func writeGRPC(_ code: GRPC.Code, _ reason: StaticString) {
+        unsafe state.pointee.grpcStatus = code.rawValue
         unsafe state.pointee.fields.append("content-type: application/grpc\r\ngrpc-status: ")
         unsafe state.pointee.fields.appendDecimal(UInt64(code.rawValue))
         unsafe state.pointee.fields.append("\r\ngrpc-message: ")
@@ -360,6 +374,7 @@ package final class ProxyExchange: Responder {
         guard phase == .free else { return }
         note = nil
         marks = (0, 0)
+        if span.isKept { span = ProxySpan() }
     }
 }
 
@@ -368,6 +383,13 @@ package final class ProxyExchange: Responder {
 extension ProxyExchange: ClientWaiter {
     package func granted(_ connection: ClientConnection) {
         guard phase == .waiting else { return connection.giveBack() }
+        if now >= deadline, let link = loop.link(self) {
+            // Nobody waits any more for what would be sent.
+            connection.giveBack()
+            phase = .begun
+            return timedOut(link)
+        }
+        if abortsAt != .max { director?.starts(self) }
         phase = .awaiting
         switch start(on: connection) {
         case .started: break

@@ -38,6 +38,9 @@ package final class ProxyRequest {
     /// `TE: trailers` (RFC 9110 section 10.1.4): the client takes trailers, which gRPC needs.
     private(set) var takesTrailers = false
 
+    /// Where the field of the attempt begins, behind all others; nil: there is none.
+    private var lastField: Int?
+
     init() {
         func make(_ capacity: Int) -> UnsafeMutablePointer<GrowingBytes> {
             let made = UnsafeMutablePointer<GrowingBytes>.allocate(capacity: 1)
@@ -71,7 +74,7 @@ package final class ProxyRequest {
             unsafe target.pointee.append(query)
         }
         unsafe authority.pointee.append(request.authority)
-        (asksUpgrade, takesTrailers, isGRPC) = (false, false, false)
+        (asksUpgrade, takesTrailers, isGRPC, lastField) = (false, false, false, nil)
         takeContent(request)
     }
 
@@ -91,6 +94,22 @@ package final class ProxyRequest {
             framing = RequestEncoder.framing(method: method, hasBody: announced != .none, bodyLength: UInt64(request.body.count))
         }
     }
+
+    /// How many bytes of fields there are: where the next one begins.
+    package var fieldBytes: Int { unsafe fields.pointee.count }
+
+    /// Writes sixteen hexadecimal digits over bytes of the fields.
+    package func overwriteHex(at place: Int, _ value: UInt64) {
+        guard place >= 0, unsafe place + 16 <= fields.pointee.count else { return }
+        for digit in 0..<16 {
+            let nibble = UInt8(truncatingIfNeeded: value >> UInt64(60 - 4 * digit)) & 15
+            unsafe fields.pointee.base[place + digit] = nibble < 10 ? 0x30 + nibble : 0x57 + nibble
+        }
+    }
+
+    /// The method's name, and the path without its query; copies.
+    package var methodText: [UInt8] { unsafe Array(UnsafeBufferPointer(start: methodName.pointee.base, count: methodName.pointee.count)) }
+    package var pathText: [UInt8] { unsafe Array(UnsafeBufferPointer(start: target.pointee.base, count: target.pointee.count).prefix { $0 != 0x3f }) }
 
     // MARK: edits
 
@@ -125,6 +144,12 @@ package final class ProxyRequest {
 
     @discardableResult
     package func addField(_ name: [UInt8], _ value: [UInt8]) -> Bool { addField(name.span, value.span) }
+
+    /// Adds a field in place of the one that was added so before: what is another for each attempt. Behind all other fields.
+    package func setLastField(_ name: Span<UInt8>, _ value: Span<UInt8>) {
+        if let lastField { unsafe fields.pointee.count = lastField } else { lastField = unsafe fields.pointee.count }
+        addField(name, value)
+    }
 
     private func appendField(_ name: UnsafePointer<UInt8>, _ nameCount: Int, _ value: UnsafePointer<UInt8>?, _ valueCount: Int) {
         unsafe fields.pointee.append(name, nameCount)

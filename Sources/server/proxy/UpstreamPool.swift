@@ -37,6 +37,12 @@ package final class UpstreamPool {
     /// No other has it.
     package static func makeClient() -> UInt64 { HTTPClient.nextNumber() }
 
+    /// As `ClientPool` has them.
+    package var openCount: Int { pool.openCount }
+    package var idleCount: Int { pool.idleCount }
+    package var connectingCount: Int { pool.connectingCount }
+    package var pendingCount: Int { pool.pendingCount }
+
     /// Idle connections go now, others behind what is under way on them.
     package func retire() { pool.retireAll() }
 }

@@ -5,14 +5,14 @@ internal import Glibc
 /// A value that one thread waits for and another sends, once. Takes no descriptor: it must work when a server has none left, or the signal
 /// that should end it in order would be its death.
 @safe
-final class Answer<Value: Sendable>: @unchecked Sendable {
+package final class Answer<Value: Sendable>: @unchecked Sendable {
     // Touched under the lock only.
     private var value: Value?
     // Freed in deinit, when nobody can wait or send any more: both hold a reference.
     private let lock = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
     private let changed = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
 
-    init() {
+    package init() {
         unsafe lock.initialize(to: pthread_mutex_t())
         unsafe changed.initialize(to: pthread_cond_t())
         unsafe pthread_mutex_init(lock, nil)
@@ -31,21 +31,21 @@ final class Answer<Value: Sendable>: @unchecked Sendable {
         unsafe lock.deallocate()
     }
 
-    func send(_ sent: Value) {
+    package func send(_ sent: Value) {
         unsafe pthread_mutex_lock(lock)
         value = sent
         unsafe pthread_cond_broadcast(changed)
         unsafe pthread_mutex_unlock(lock)
     }
 
-    func wait() -> Value {
+    package func wait() -> Value {
         while true {
             if let value = wait(milliseconds: -1) { return value }
         }
     }
 
     /// nil when the time passed first; negative waits without limit.
-    func wait(milliseconds: Int32) -> Value? {
+    package func wait(milliseconds: Int32) -> Value? {
         var deadline = timespec()
         unsafe clock_gettime(CLOCK_MONOTONIC, &deadline)
         let nanoseconds = deadline.tv_nsec + Int(max(0, milliseconds) % 1000) * 1_000_000

@@ -41,7 +41,7 @@ public final class RunningServer: Sendable {
             (backend, backendNote) = (kernels.backend, kernels.note)
             let mailbox = try LoopMailbox(backend)
             let loops = plan.cores.count
-            guard !server.listeners.isEmpty else { throw ServerError("no address to listen on") }
+            guard !server.listeners.isEmpty || server.listensNowhere else { throw ServerError("no address to listen on") }
             // Before anything listens: who cannot serve must not take clients away from who can.
             let loaded = try server.listeners.map { try materials.load($0) }
             for listener in loaded { opened.append(try OpenListener.open(listener, loops: loops, server.options, besides: opened)) }

@@ -17,6 +17,8 @@ public struct Server: Sendable {
     /// Limits, timeouts and placement. Read by `start` and `run`.
     public var options: ServerOptions
     let application: Application
+    /// Without listeners: its loops are there for tasks, and nobody can connect.
+    package var listensNowhere = false
 
     /// - Parameters:
     ///   - listen: `HOST:PORT`, `[V6]:PORT`, `*:PORT`, `unix:PATH`. Port 0 takes a free one (`RunningServer.addresses`).

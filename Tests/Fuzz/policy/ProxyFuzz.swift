@@ -1,4 +1,4 @@
-// Fuzz target: what a proxy says of a request: PROXY protocol, Forwarded, X-Forwarded-For, traceparent, tracestate. A property that fails traps, which the fuzzer reports with the input.
+// Fuzz target: what a proxy says of a request: PROXY protocol, Forwarded, X-Forwarded-For, traceparent, tracestate; what a collector of spans answers. A property that fails traps, which the fuzzer reports with the input.
 //
 // 1. No crash, no read outside the input.
 // 2. A header that is complete is complete with the same meaning when more follows, and needs more at every byte before its end.
@@ -60,6 +60,8 @@ public func fuzz(_ data: UnsafePointer<UInt8>?, _ size: Int) -> Int32 {
         let text = written { context.append(to: &$0) }
         check(exactly(text[...]) { TraceContext($0) }?.trace == context.trace, "a trace reads differently")
     }
+    let answer = exactly(bytes[...]) { OTLPAnswer($0) }
+    check(answer.message.count <= size && exactly(bytes[...], { OTLPAnswer.statusMessage($0) }).map { $0.count <= size } ?? true, "a message longer than its answer")
     var members = 0
     _ = exactly(bytes[...]) { TraceState.isValid($0, members: &members) }
     check(members <= TraceState.membersMax, "too many members")

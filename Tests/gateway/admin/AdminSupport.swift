@@ -45,10 +45,7 @@ final class AdminGateway {
         var whole = "listen: [{ address: \"127.0.0.1:0\" }]\nloops: 2\nlog: { level: critical }\n" + text
         if !text.contains("admin:") { whole += "\nadmin: { address: \"127.0.0.1:0\" }" }
         if !text.contains("routes:") { whole += "\nroutes: [{ name: hello, match: { path: /hello }, respond: { body: hello } }]" }
-        var options = ConfigLoadOptions()
-        // What this version does not serve as a whole, and these tests look at in part.
-        options.unwired.remove("tracing")
-        return ConfigLoader.load(bytes: Array(whole.utf8), file: "test.yaml", directory: directory + "/", options)
+        return ConfigLoader.load(bytes: Array(whole.utf8), file: "test.yaml", directory: directory + "/")
     }
 
     /// A path within a directory of the test's own.

@@ -85,7 +85,7 @@ import TestSupport
 
     private static let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
-    /// Without the exporter: `tracing` is not served from a file yet.
+    /// Nobody listens where spans are sent.
     private func forwarding(_ trust: String) throws -> (RecordingServer, AdminGateway) {
         let server = try RecordingServer { _, _ in [.answer(200, "up")] }
         let text = "tracing: { endpoint: \"http://127.0.0.1:1/v1/traces\", trust: \(trust), sample: 100% }"

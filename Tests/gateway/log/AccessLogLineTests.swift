@@ -24,13 +24,15 @@ struct LogFixture {
     var cipher: [UInt8] = []
     var serverName: [UInt8] = []
     var clientSubject: [UInt8] = []
+    var trace: (UInt64, UInt64) = (0, 0)
 
     func withEntry<R>(_ body: (borrowing AccessLogEntry) -> R) -> R {
-        let entry = AccessLogEntry(
+        var entry = AccessLogEntry(
             peer: peer, wallNs: wallNs, durationNs: durationNs, status: status, bytes: bytes, version: version, method: method.span,
             target: target.span, host: host.span, userAgent: userAgent.span, referer: referer.span, route: route.span,
             requestID: requestID.span,
             tls: AccessLogTLS(version: tlsVersion.span, cipher: cipher.span, serverName: serverName.span, clientSubject: clientSubject.span))
+        entry.trace = trace
         return body(entry)
     }
 
@@ -52,6 +54,12 @@ struct LogFixture {
             LogFixture().text(.json)
                 == #"{"time":"2026-11-23T12:45:46.123456Z","peer":"127.0.0.1:50123","method":"GET","target":"/healthz?a=b","version":"HTTP/1.1","status":200,"bytes":15,"duration_ms":1.234,"host":"example.com","route":"health","request_id":"4711","user_agent":"curl/8","referer":"https://example.com/"}"#
                 + "\n")
+    }
+
+    @Test func aTraceHasItsID() {
+        var fixture = LogFixture()
+        fixture.trace = (0x0af7_6519_16cd_43dd, 0x8448_eb21_1c80_319c)
+        #expect(fixture.text(.json).contains(#""request_id":"4711","trace_id":"0af7651916cd43dd8448eb211c80319c","user_agent""#))
     }
 
     @Test func aCombinedLine() {
@@ -122,6 +130,7 @@ struct LogFixture {
         (fixture.tlsVersion, fixture.cipher, fixture.serverName, fixture.clientSubject) = (long, long, long, long)
         (fixture.wallNs, fixture.durationNs, fixture.bytes, fixture.status) = (.max, .max, .max, .max)
         fixture.version = (255, 255)
+        fixture.trace = (.max, .max)
         fixture.peer = .ipv6(high: 0x1111_1111_1111_1111, low: .max, port: .max)
         #expect(fixture.line(.json).count <= AccessLogLine.bytesMax)
         #expect(fixture.line(.combined).count <= AccessLogLine.bytesMax)

@@ -1,5 +1,5 @@
-// TraceForwarding: the W3C trace context of requests that go to an upstream (`tracing`): the client's trace continued, where it is believed, or a new one begun. Made
-// when an application is, immutable; runs on the request's loop.
+// TraceForwarding: the W3C trace context of requests (`tracing`): the client's trace continued, where it is believed, or a new one begun, and told to the upstream. Made when an application is,
+// immutable; runs on the request's loop.
 
 internal import UringHTTP
 internal import UringPolicy
@@ -10,8 +10,10 @@ final class TraceForwarding: Sendable {
     private let trust: Trust
     private let trusted: TrustedProxies
     private let random: LoopRandom
+    let spans: RequestSpans
 
-    init(_ configuration: TracingConfiguration, trusted: TrustedProxies, loops: Int) {
+    init(_ configuration: TracingConfiguration, _ spans: RequestSpans, trusted: TrustedProxies, loops: Int) {
+        self.spans = spans
         sampler = TraceSampler(ratio: configuration.sample.fraction)
         (trust, self.trusted, random) = (configuration.trust, trusted, LoopRandom(loops: loops))
     }
@@ -21,19 +23,30 @@ final class TraceForwarding: Sendable {
         (name.count == 11 && name.equalsIgnoringCase("traceparent")) || (name.count == 10 && name.equalsIgnoringCase("tracestate"))
     }
 
-    /// Adds traceparent, and tracestate where the trace goes on.
-    /// - Returns: the context of the span that the upstream's is a child of.
-    @discardableResult
-    func forward(_ request: borrowing Request, _ response: borrowing Response, _ forwarded: ProxyRequest) -> TraceContext {
+    /// Before the request is answered: its place in the trace that it belongs to, or in a new one.
+    func begin(_ request: borrowing Request, _ response: borrowing Response) {
         let parent = trusted.believes(request.peer, trust) ? Self.parent(request) : nil
         let context = random.with(response.loopIndex) { sampler.context(parent: parent, random: &$0) }
+        response.exchangeTrace = ExchangeTrace(
+            high: context.trace.high, low: context.trace.low, span: context.span, parent: parent?.span ?? 0, flags: context.flags, isKept: context.isSampled)
+    }
+
+    /// Adds traceparent, and tracestate where the trace goes on. Of a trace that is kept each attempt has a span of its own, whose number is written in later (`ProxyExchange.span`).
+    func forward(_ request: borrowing Request, _ response: borrowing Response, _ exchange: ProxyExchange) {
+        let (trace, forwarded) = (response.exchangeTrace, exchange.request)
+        guard let context = trace.context else { return }
+        let before = forwarded.fieldBytes
         Self.withText { text in
             context.append(to: &text)
             Self.add("traceparent", text, forwarded)
         }
-        if parent != nil { Self.forwardState(request, forwarded) }
-        return context
+        // `traceparent: 00-` 32 `-` is before the number.
+        if trace.isKept { exchange.span = ProxySpan(trace, place: before + 49) }
+        if trace.parent != 0 { Self.forwardState(request, forwarded) }
     }
+
+    /// An attempt begins.
+    func begin(_ exchange: ProxyExchange, loop: Int) { random.with(loop) { spans.begin(exchange, &$0) } }
 
     private static func parent(_ request: borrowing Request) -> TraceContext? {
         var found: TraceContext?
