@@ -6,7 +6,7 @@ extension ConfigSchema {
     package static let unwired: Set<String> = [
         "addresses.ban", "addresses.file", "addresses.redis", "deadline", "redis",
         "tracing",
-        "upstreams.NAME.adaptive-concurrency", "upstreams.NAME.proxy-protocol", "upstreams.NAME.resolve",
+        "upstreams.NAME.adaptive-concurrency", "upstreams.NAME.proxy-protocol",
         "routes[].auth-request", "routes[].client-cert", "routes[].compression",
         "routes[].proxy.body-bytes", "routes[].proxy.mirror",
         "routes[].rate-limit.redis",
