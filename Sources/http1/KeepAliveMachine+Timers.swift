@@ -118,6 +118,7 @@ extension KeepAliveMachine {
         case .drained:
             return exchangeClock(isDrained: true)
         case .pending(_, let pauseDeadline, let rateDeadline):
+            if flags.contains(.outputUntimed), case .responding = writing { return exchangeClock(isDrained: false) }
             let peer = earlier((pauseDeadline, .write), (rateDeadline, .writeRate))
             return earlier(exchangeClock(isDrained: false), peer)
         }

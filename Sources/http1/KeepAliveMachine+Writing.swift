@@ -57,6 +57,12 @@ extension KeepAliveMachine {
         writing = .handling(deadline: now.deadline(after: policy.handlerTimeoutNs))
     }
 
+    /// Event **outputTimed**: whether the clocks of output run while a response is being written. Where they do not, whoever writes has clocks of its own; what is left of the output when the
+    /// response is complete is watched as ever.
+    @inlinable package mutating func outputTimed(_ isTimed: Bool) {
+        if isTimed { flags.remove(.outputUntimed) } else { flags.insert(.outputUntimed) }
+    }
+
     /// Event **handlerUntimed**: this request has no handler timeout (event streams, long polls).
     @inlinable package mutating func handlerUntimed() {
         switch writing {

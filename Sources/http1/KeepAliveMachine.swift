@@ -157,6 +157,8 @@ package struct KeepAliveMachine: Sendable, BitwiseCopyable {
         @inlinable package static var peerEnded: Flags { Flags(rawValue: 4) }
         /// The handler of this request has no timeout.
         @inlinable package static var handlerUntimed: Flags { Flags(rawValue: 8) }
+        /// Whoever writes the response watches the time in which the peer takes nothing.
+        @inlinable package static var outputUntimed: Flags { Flags(rawValue: 16) }
         /// Any of the reasons to close.
         @inlinable package static var closes: Flags { Flags(rawValue: 7) }
     }

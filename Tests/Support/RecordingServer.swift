@@ -67,8 +67,10 @@ package final class RecordingServer: Sendable {
     /// Connections that have ended, by either side.
     package var ended: Int { state.withLock { $0.ended } }
 
-    /// - Parameter script: what to do with a request and its number, from 0, of all connections.
-    package init(port: UInt16 = 0, _ script: @escaping Script) throws {
+    /// - Parameters:
+    ///   - script: what to do with a request and its number, from 0, of all connections.
+    ///   - address: of the loopback, host order.
+    package init(port: UInt16 = 0, address host: UInt32 = 0x7f00_0001, _ script: @escaping Script) throws {
         let listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
         let door = Door(listener)
         self.door = door
@@ -77,7 +79,7 @@ package final class RecordingServer: Sendable {
         var address = sockaddr_in()
         address.sin_family = sa_family_t(AF_INET)
         address.sin_port = port.bigEndian
-        address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
+        address.sin_addr.s_addr = host.bigEndian
         var length = socklen_t(MemoryLayout<sockaddr_in>.size)
         // The address is the calls' own.
         let bound = unsafe withUnsafeMutablePointer(to: &address) { pointer in

@@ -245,6 +245,23 @@ private let seconds: UInt64 = 1_000_000_000
         expect(.expired(.write, .abort), after: 30 * seconds, connection)
     }
 
+    /// Whoever writes may have clocks of its own; behind the last byte of the response, and when it gives them up, the machine's hold.
+    @Test func outputOfWhoWatchesItself() {
+        for endsItself in [true, false] {
+            var connection = withoutRates()
+            connection.makeResponding(keepAlive: false)
+            connection.machine.handlerUntimed()
+            connection.machine.outputTimed(false)
+            connection.queue(10)
+            #expect(connection.machine.nextDeadline == .max)
+            connection.advance(100 * seconds)
+            #expect(connection.timer() == .unarmed)
+            #expect(connection.sent(1) == .wait)
+            if endsItself { _ = connection.ended() } else { connection.machine.outputTimed(true) }
+            expect(.expired(.write, .abort), after: 30 * seconds, connection)
+        }
+    }
+
     @Test func writeClockRunsWhileTheLastResponseLeaves() {
         var connection = withoutRates()
         _ = connection.exchanged(.closedByServer)

@@ -43,6 +43,9 @@ extension MetricsPage {
         counters("uringd_upstream_retries", "Attempts after a request's first.", &sink, of: \.retries)
         counters("uringd_upstream_retries_over_budget", "Retries that were wanted and that the budget did not allow.", &sink, of: \.retriesOverBudget)
         counters("uringd_upstream_unavailable", "Requests that were answered 503 because no server was available.", &sink, of: \.unavailable)
+        counters("uringd_upstream_lookups", "Questions after the addresses of servers that are given by name.", &sink, of: \.lookups)
+        counters("uringd_upstream_lookups_failed", "Those without an answer: the addresses stayed as they were.", &sink, of: \.failedLookups)
+        counters("uringd_upstream_address_changes", "Answers by which there were other servers than before.", &sink, of: \.addressChanges)
         counters("uringd_upstream_busy", "Requests that were answered 503 because each server had as many as it may.", &sink, of: \.busy)
         counters("uringd_upstream_expired", "Requests that were answered 504 because their time was over before they were sent.", &sink, of: \.expired)
     }
@@ -108,6 +111,7 @@ extension UpstreamSnapshot {
             "name": .string(name),
             "servers": .array(servers.map(\.page)),
             "retries": .integer(retries), "retries-over-budget": .integer(retriesOverBudget), "unavailable": .integer(unavailable), "busy": .integer(busy), "expired": .integer(expired),
+            "lookups": .integer(lookups), "lookups-failed": .integer(failedLookups), "address-changes": .integer(addressChanges),
         ])
     }
 }
@@ -118,7 +122,7 @@ extension UpstreamSnapshot.Server {
 
     fileprivate var page: JSONValue {
         .object([
-            "address": .string(address), "weight": .integer(UInt64(max(0, weight))), "backup": .boolean(isBackup), "state": .string(state),
+            "address": .string(address), "name": name.map { .string($0) }, "weight": .integer(UInt64(max(0, weight))), "backup": .boolean(isBackup), "state": .string(state),
             "ejected-for-ms": isEjected ? .integer(ejectedForNs / 1_000_000) : nil,
             "connections": .object([
                 "open": .integer(UInt64(pool.open)), "idle": .integer(UInt64(pool.idle)), "pending": .integer(UInt64(pool.connecting)),

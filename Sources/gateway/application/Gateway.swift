@@ -27,6 +27,7 @@ package final class Gateway: Sendable {
     let reloading = Locked<Void>(())
     let reporter: LogReporter
     let door: ProxyDoor
+    private let lookup: NameLookup
     /// The last minutes, for the dashboard.
     let history = DashboardHistory()
     private let adminContext: AdminContext
@@ -38,16 +39,18 @@ package final class Gateway: Sendable {
     private static let adminConnectionsMax = 256
 
     /// Starts to serve.
-    /// - Parameter source: where the configuration is read again from when the administration asks for it.
+    /// - Parameters:
+    ///   - source: where the configuration is read again from when the administration asks for it.
+    ///   - lookup: whom names of upstreams' servers are looked up by.
     /// - Throws: when an address is in use, a file cannot be opened, io_uring is demanded and forbidden: a sentence with the remedy.
-    package init(_ configuration: Configuration, log: OperationalLog, backend: ServerOptions.Backend = .automatic, source: ConfigurationSource? = nil) throws {
+    package init(_ configuration: Configuration, log: OperationalLog, backend: ServerOptions.Backend = .automatic, source: ConfigurationSource? = nil, lookup: NameLookup = .system) throws {
         let readiness = Readiness()
         let reporter = LogReporter(log)
         var options = configuration.serverOptions
         options.backend = backend
         let loops = try Self.plan(options.loops).cores.count
         let meters = RouteMeters(loops: loops)
-        let application = try GatewayApplication(configuration, loops: loops, meters: meters, log: reporter)
+        let application = try GatewayApplication(configuration, loops: loops, meters: meters, log: reporter, lookup: lookup)
         let door = ProxyDoor(log)
         let listeners = try configuration.serverListeners(door)
         // First, so that probes see "starting" instead of a refused connection.
@@ -63,7 +66,7 @@ package final class Gateway: Sendable {
             throw error
         }
         (self.readiness, self.log, self.reporter, self.meters, self.source, adminContext) = (readiness, log, reporter, meters, source, context)
-        self.door = door
+        (self.door, self.lookup) = (door, lookup)
         var reloads = ReloadCounters()
         reloads.loadedNs = Self.wallNs()
         self.reloads = Locked(reloads)
@@ -83,12 +86,11 @@ package final class Gateway: Sendable {
 
     /// Health checks and the like begin, where they are not under way. Each upstream's belong to one loop, not all to the same.
     private static func watch(_ application: GatewayApplication, _ server: RunningServer) {
-        for (number, upstream) in application.upstreams.enumerated() {
-            if let loop = server.serverLoop(number % server.plan.cores.count) { upstream.startWatching(on: loop) }
-        }
-        for (number, source) in application.filters.keySources.enumerated() {
-            if let loop = server.serverLoop(number % server.plan.cores.count) { source.start(on: loop) }
-        }
+        let loops = server.plan.cores.indices.compactMap { server.serverLoop($0) }
+        // A server that is stopping.
+        guard loops.count == server.plan.cores.count else { return }
+        for (number, upstream) in application.upstreams.enumerated() { upstream.startWatching(on: number % loops.count, of: loops) }
+        for (number, source) in application.filters.keySources.enumerated() { source.start(on: loops[number % loops.count]) }
     }
 
     /// nil: nothing is done about surges.
@@ -176,7 +178,7 @@ package final class Gateway: Sendable {
     /// - Throws: what cannot be opened; then the old configuration goes on as it was.
     package func reload(_ new: Configuration) throws -> [String] {
         try state.withLock { state in
-            let application = try GatewayApplication(new, loops: server.plan.cores.count, previous: state.application, meters: meters, log: reporter)
+            let application = try GatewayApplication(new, loops: server.plan.cores.count, previous: state.application, meters: meters, log: reporter, lookup: lookup)
             let listeners = try new.serverListeners(door)
             // Who may ask is looked up for each request.
             let keepsAdmin = new.admin?.address == state.configuration.admin?.address

@@ -23,17 +23,16 @@ package struct GatewayApplication: Sendable {
     /// - Throws: what cannot be opened: a directory of `files`, the access log.
     /// - Parameters:
     ///   - previous: what goes on with the same connections where its configuration is the same.
+    ///   - lookup: whom names of upstreams' servers are looked up by.
     ///   - meters: where requests are counted, if there is an administration that can be asked.
     package init(
-        _ configuration: Configuration, loops: Int, previous: GatewayApplication? = nil, meters: RouteMeters? = nil, log: LogReporter? = nil
+        _ configuration: Configuration, loops: Int, previous: GatewayApplication? = nil, meters: RouteMeters? = nil, log: LogReporter? = nil, lookup: NameLookup = .system
     ) throws {
         self.meters = configuration.admin == nil ? nil : meters
         upstreams = try configuration.upstreams.map { wanted in
             let old = previous?.upstreams.first { $0.configuration.name == wanted.name }
             if let old, try old.goesOn(as: wanted, loops: loops) { return old }
-            let made = try Upstream(wanted, loops: loops, log: log)
-            if let old { made.inherit(from: old) }
-            return made
+            return try Upstream(wanted, loops: loops, log: log, after: old, lookup: lookup)
         }
         gate = AddressGate(configuration.addresses)
         filters = try FilterParts(configuration, loops: loops, previous: previous?.filters, log: log)

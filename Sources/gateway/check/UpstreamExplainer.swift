@@ -101,10 +101,23 @@ struct UpstreamExplainer {
             "timeouts: response \(response == 0 ? "without limit" : time(response)), body \(time(upstream.timeouts.bodyNs)), write \(time(upstream.timeouts.writeNs))",
             "retry: \(retry(proxy.retry))",
         ]
+        if upstream.servers.contains(where: \.address.isName) { lines.append("names: \(names(upstream))") }
         if let health = upstream.health { lines.append("health: \(health.method) \(health.path) every \(time(health.intervalNs))") }
         if upstream.outlier != nil { lines.append("outliers are ejected") }
         if let mirror = proxy.mirror { lines.append("mirrored to \(mirror.upstream), \(ConfigUnit.percent.format(UInt64(mirror.share.hundredths)))") }
         return lines
+    }
+
+    private func names(_ upstream: UpstreamConfiguration) -> String {
+        let which =
+            switch upstream.resolvesTo {
+            case .all: "every address of the preferred family is a server"
+            case .ipv4: "every IPv4 address is a server"
+            case .ipv6: "every IPv6 address is a server"
+            case .both: "every address is a server"
+            case .first: "the first address is the server"
+            }
+        return "\(which), looked up \(upstream.resolveNs == 0 ? "once" : "every \(ConfigurationBuilder.time(upstream.resolveNs))")"
     }
 
     private func balance(_ balance: BalanceConfiguration) -> String {

@@ -18,8 +18,8 @@ extension ConfigSchema {
             "The servers that answer; an address alone stands for a mapping with nothing else.",
             example: "[\"127.0.0.1:9001\", { address: \"127.0.0.1:9002\", weight: 2 }]"),
         ConfigOption(
-            "resolve", .unit(.duration, ConfigRange(second, day, zeroIsOff: true)), default: "30s",
-            "How often host names of servers are looked up again; every address of a name is a server. With 0 they are looked up once, when the configuration is loaded.",
+            "resolve", .shorthand("interval", upstreamResolve), default: "30s",
+            "How host names of servers are looked up; every address of a name is a server. The interval alone stands for a mapping with nothing else.",
             example: "10s"),
         ConfigOption(
             "balance", .choice(["round-robin", "least-requests", "random-two", "hash"]), default: "round-robin",
@@ -57,6 +57,17 @@ extension ConfigSchema {
         ConfigOption(
             "drain", .unit(.duration, ConfigRange(10 * ms, day, zeroIsOff: true)), default: "30s",
             "How long requests may take that a server still has when a reload removes it; with 0 as long as they take.", example: "10s"),
+    ])
+
+    static let upstreamResolve = ConfigGroup([
+        ConfigOption(
+            "interval", .unit(.duration, ConfigRange(second, day, zeroIsOff: true)), default: "30s",
+            "How often names are looked up again. With 0 they are looked up until there is an answer, which then stays. When the resolver fails, or says that there is no such name, the addresses stay as they were.",
+            example: "10s"),
+        ConfigOption(
+            "addresses", .choice(["all", "ipv4", "ipv6", "both", "first"]), default: "all",
+            "Which addresses of a name are servers, at most 64. `all`: those of the family that the system would try first (RFC 6724), so that no server counts twice; a name of this machine, such as `localhost`, stays one server. `ipv4`, `ipv6`, `both`: those of the family, or of both. `first`: the first alone.",
+            example: "ipv4"),
     ])
 
     static let upstreamServer = ConfigGroup([
@@ -114,7 +125,7 @@ extension ConfigSchema {
             "The longest pause between two pieces of a response body. Then the response to the client is broken off.", example: "10s"),
         ConfigOption(
             "write", .unit(.duration, ConfigRange(ms, day, zeroIsOff: true)), default: "30s",
-            "The longest time in which a server takes no byte of a request. Then 504. `timeouts.write` of the whole holds beside it.", example: "10s"),
+            "The longest time in which a server takes no byte of a request. Then 504. `timeouts.write` of the whole is for clients alone.", example: "10s"),
     ])
 
     static let retry = retryGroup(hasDefaults: true)

@@ -27,6 +27,9 @@ extension ConfigurationBuilder {
         if upstream.version == .http2, upstream.proxyProtocol != nil, let position = table.given["proxy-protocol"] {
             diagnostics.error(position, "upstreams.\(name): `proxy-protocol` gives each client a connection of its own, which `protocol: h2` shares; remove one of them")
         }
+        if let position = table.given["resolve"], !upstream.servers.isEmpty, !upstream.servers.contains(where: { $0.address.isName }) {
+            diagnostics.warning(position, "upstreams.\(name): `resolve` has no effect: no server is given by a host name")
+        }
         return upstream.servers.isEmpty ? nil : upstream
     }
 

@@ -11,7 +11,9 @@ extension UpstreamConfiguration {
         slowStartNs = table.number("slow-start")
         panicThreshold = table.percentage("panic-threshold")
         proxyProtocol = table.text("proxy-protocol").flatMap(ProxyProtocolVersion.init)
-        resolveNs = table.number("resolve")
+        let resolution = table.group("resolve")
+        resolveNs = resolution?.number("interval") ?? 0
+        resolvesTo = resolution?.text("addresses").flatMap(ResolvedAddresses.init) ?? .all
         drainNs = table.number("drain")
     }
 }

@@ -98,6 +98,10 @@ extension ListenAddress: CustomStringConvertible {
         if case .unix = self { true } else { false }
     }
 
+    var isName: Bool {
+        if case .name = self { true } else { false }
+    }
+
     var isIPv6: Bool {
         if case .ipv6 = self { true } else { false }
     }

@@ -6,7 +6,8 @@ internal import UringServer
 
 extension Upstream {
     /// A server was ejected, or spared, or came back.
-    func note(_ event: OutlierEvent) {
+    func note(_ event: OutlierEvent, _ servers: UpstreamServers) {
+        let (counters, names) = (servers.counters, servers.names)
         switch event {
         case .ejected(let server, let cause, let failures, let until, let ejections):
             counters.add(.ejections, server: server)
@@ -19,7 +20,7 @@ extension Upstream {
             counters.add(.spared, server: server)
             // It would come with every few failures; the count tells the rest.
             guard counters.event(.spared, server: server) & 63 == 1 else { return }
-            log?.warning("upstream \(names[server]) would be ejected (\(failures) \(Self.words(cause)) in a row), but \(ejected) of \(shared.count) servers are already", .ejection)
+            log?.warning("upstream \(names[server]) would be ejected (\(failures) \(Self.words(cause)) in a row), but \(ejected) of \(servers.list.count) servers are already", .ejection)
         case .returned(let server): log?.notice("upstream \(names[server]) is used again: its ejection is over", .ejection)
         }
     }

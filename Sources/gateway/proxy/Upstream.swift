@@ -3,24 +3,18 @@
 
 internal import UringBase
 internal import UringPolicy
-internal import UringServer
+package import UringServer
 
 @safe
 package final class Upstream: Sendable {
     package let configuration: UpstreamConfiguration
-    let shared: SharedServers
-    /// Which server a key belongs to; nil unless the upstream is balanced by hash.
-    let table: RendezvousTable?
+    /// The most addresses of a name that are used; beyond them names are lists of something else. A power of DNS: some 4 KiB of answer.
+    static let addressesPerNameMax = 64
+
     let key: UpstreamKey
-    let balancerServers: [BalancerServer]
-    /// What stands in messages, `orders (127.0.0.1:9001)`; by server.
-    let names: [String]
-    /// Host and port of each server's address, as they stand in Host.
-    let authorities: [[UInt8]]
     /// Nil: nothing is ejected.
     let outlier: OutlierDetector?
     let retry: RetryPolicy
-    let counters: UpstreamCounters
     /// Where events are told.
     let reporter: LogReporter?
     var log: OperationalLog? { reporter?.log }
@@ -31,32 +25,33 @@ package final class Upstream: Sendable {
     /// By loop, made by the loop that first asks. Each place belongs to its loop's thread from start to end; the memory goes with this object, when no loop runs any more or
     /// every loop has retired its own (`retire`).
     nonisolated(unsafe) private let places: UnsafeMutablePointer<LoopUpstream?>
+    private let current: Locked<UpstreamServers>
+    let lookup: NameLookup
 
+    /// As of now. A loop goes by those of its own part, which are the same a moment later (`adopt`).
+    var servers: UpstreamServers { current.withLock { $0 } }
+
+    /// - Parameters:
+    ///   - previous: of the same name; what it knows of servers that are in both is taken over: who is ill is asked before it gets a request, who is new begins slowly.
+    ///   - lookup: whom names of servers are looked up by.
     /// - Throws: `GatewayError` when a file of `tls` cannot be used.
-    package init(_ configuration: UpstreamConfiguration, loops: Int, log reporter: LogReporter? = nil) throws {
+    package init(
+        _ configuration: UpstreamConfiguration, loops: Int, log reporter: LogReporter? = nil, after previous: Upstream? = nil, lookup: NameLookup = .system
+    ) throws {
         self.configuration = configuration
         self.reporter = reporter
+        self.lookup = lookup
         tls = try configuration.tls.map { try Self.clientTLS($0, configuration.name) }
         self.loops = loops
-        names = configuration.servers.map { "\(configuration.name) (\($0.address))" }
-        authorities = configuration.servers.map { Self.authority($0.address, isSecure: configuration.tls != nil) }
         key = UpstreamKey(configuration.balance)
         outlier = configuration.outlier.map { OutlierDetector(OutlierSettings($0)) }
         retry = RetryPolicy(RetrySettings(configuration.retry))
-        let identities = configuration.servers.map { KeyHash().hash(Array("\($0.address)".utf8).span) }
-        balancerServers = zip(configuration.servers, identities).map { server, identity in
-            BalancerServer(identity: identity, weight: UInt32(clamping: server.weight), isBackup: server.isBackup)
-        }
-        shared = SharedServers(count: configuration.servers.count)
-        counters = UpstreamCounters(loops: loops, servers: configuration.servers.count)
-        if case .hash = configuration.balance {
-            let primaries = balancerServers.filter { !$0.isBackup }
-            table = RendezvousTable(primaries.map { RendezvousTable.Server(identity: $0.identity, weight: $0.weight) })
-        } else {
-            table = nil
-        }
+        let names = Set(configuration.servers.map(\.address))
+        let known = previous?.configuration.resolvesTo == configuration.resolvesTo ? previous?.servers.known.filter { names.contains($0.key) } : nil
+        current = Locked(UpstreamServers(configuration, loops: loops, known: known ?? [:]))
         unsafe places = .allocate(capacity: loops)
         unsafe places.initialize(repeating: nil, count: loops)
+        if let previous { inherit(from: previous) }
     }
 
     deinit {
@@ -71,15 +66,13 @@ package final class Upstream: Sendable {
         return tls?.isSame(as: now) ?? false
     }
 
-    /// Takes over what is known of servers that another configuration has had: who is ill is asked before it gets a request; who is new begins slowly. Before it serves.
-    func inherit(from old: Upstream) {
-        for (index, server) in configuration.servers.enumerated() {
-            if let known = old.configuration.servers.firstIndex(where: { $0.address == server.address }) {
-                if configuration.health != nil, !old.shared.isHealthy(known) { setHealthy(index, false) }
+    private func inherit(from old: Upstream) {
+        let (servers, before, now) = (servers, old.servers, MonotonicClock.now)
+        for (index, server) in servers.list.enumerated() {
+            if let known = before.index(of: server.address) {
+                if configuration.health != nil, !before.shared.isHealthy(known) { servers.shared.setHealthy(index, false, now: now) }
             } else if configuration.slowStartNs > 0 {
-                // A return begins the slow start.
-                setHealthy(index, false)
-                setHealthy(index, true)
+                servers.shared.begin(index, now: now)
             }
         }
     }
@@ -89,7 +82,7 @@ package final class Upstream: Sendable {
         let index = response.loopIndex
         precondition(index < loops, "BUG: a loop that the gateway did not start")
         if let known = unsafe places[index] { return known }
-        let made = LoopUpstream(self, response)
+        let made = LoopUpstream(self, servers, response)
         unsafe places[index] = made
         return made
     }
@@ -106,8 +99,12 @@ package final class Upstream: Sendable {
         guard let here = unsafe places[index] else { return }
         here.retire()
         unsafe places[index] = nil
-        let kept = Set(successor?.configuration.servers.map(\.address) ?? [])
-        let removed = Set(configuration.servers.indices.filter { !kept.contains(configuration.servers[$0].address) })
+        let kept = Set(successor?.servers.list.map(\.address) ?? [])
+        drain(here, Set(here.servers.list.indices.filter { !kept.contains(here.servers.list[$0].address) }), loop)
+    }
+
+    /// These servers are gone: their requests have `drain` to finish.
+    private func drain(_ here: LoopUpstream, _ removed: Set<Int>, _ loop: ServerLoop) {
         guard configuration.drainNs > 0, !removed.isEmpty else { return }
         let retired = RetiredUpstream(here)
         // This object is held with it: the loop's part does not hold it.
@@ -116,6 +113,31 @@ package final class Upstream: Sendable {
             let count = retired.here.cut(removed)
             if count > 0 { log?.warning("upstream \(configuration.name): \(count) requests to servers that were removed took longer than drain, and were cut off") }
         }
+    }
+
+    // MARK: addresses that change
+
+    /// Puts other servers in the place of those of now, for loops to go over to (`adopt`). By one task alone; with `balance: hash` it takes milliseconds.
+    /// - Returns: false when they are the same.
+    func replace(known: [UpstreamAddress: [UpstreamAddress]], now: UInt64) -> Bool {
+        let before = servers
+        let next = UpstreamServers(configuration, loops: loops, known: known, after: before, now: now)
+        guard next.list != before.list else { return false }
+        next.counters.add(.addressChanges)
+        current.withLock { $0 = next }
+        return true
+    }
+
+    /// Goes over to the servers of now: connections to those that stay are kept, the others' go as at a reload. On the loop's thread.
+    func adopt(loop index: Int, _ loop: ServerLoop) {
+        guard let here = unsafe places[index] else { return }
+        let servers = servers
+        guard here.servers !== servers else { return }
+        let made = LoopUpstream(self, servers, after: here)
+        unsafe places[index] = made
+        let removed = here.servers.list.indices.filter { servers.index(of: here.servers.list[$0]) == nil }
+        here.retire(Set(removed), successor: made)
+        drain(here, Set(removed), loop)
     }
 
     // MARK: connections
@@ -129,18 +151,22 @@ package final class Upstream: Sendable {
     }
 
     /// Where to connect, and the name that TLS asks for and verifies when the configuration has none.
-    func host(of server: UpstreamServer) -> String { server.address.host ?? "localhost" }
+    func host(of server: ReachedServer) -> String { server.configured.address.host ?? "localhost" }
 
     /// Whether its connections may turn out to be of HTTP/2, on which nobody can ask for another protocol.
     var maySpeakHTTP2: Bool { configuration.version == .http2 || configuration.version == .auto && configuration.tls != nil }
 
-    /// Limits of the whole process, divided among the loops.
-    func clientOptions(_ server: UpstreamServer) -> HTTPClientOptions {
+    /// Connections, and requests that wait for one, of a loop and server: limits of the whole process, divided among them.
+    func shares(of servers: UpstreamServers) -> (connections: Int, pending: Int) {
+        let limits = configuration.connections
+        let share = loops * servers.list.count
+        return (limits.max == 0 ? 65_536 : max(1, (limits.max + share - 1) / share), limits.pendingMax == 0 ? 0 : max(1, (limits.pendingMax + share - 1) / share))
+    }
+
+    func clientOptions(_ server: ReachedServer, of servers: UpstreamServers) -> HTTPClientOptions {
         var options = HTTPClientOptions()
         let limits = configuration.connections
-        let share = loops * configuration.servers.count
-        options.connectionsPerServerMax = limits.max == 0 ? 65_536 : max(1, (limits.max + share - 1) / share)
-        options.pendingPerServerMax = limits.pendingMax == 0 ? 0 : max(1, (limits.pendingMax + share - 1) / share)
+        (options.connectionsPerServerMax, options.pendingPerServerMax) = shares(of: servers)
         options.streamsPerConnectionMax = limits.streamsMax
         options.requestsPerConnectionMax = limits.requestsPerConnectionMax
         options.connectTimeout = .nanoseconds(Int64(clamping: limits.connectTimeoutNs))

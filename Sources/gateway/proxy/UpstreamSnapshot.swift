@@ -18,10 +18,17 @@ package struct UpstreamSnapshot: Sendable, Equatable {
     package var busy: UInt64 = 0
     /// Requests that were answered 504 because their time was over before they were sent.
     package var expired: UInt64 = 0
+    /// Questions after addresses of names.
+    package var lookups: UInt64 = 0
+    package var failedLookups: UInt64 = 0
+    /// Answers by which there were other servers than before.
+    package var addressChanges: UInt64 = 0
 
     package struct Server: Sendable, Equatable {
-        /// As in the configuration.
+        /// As in the configuration, or one of those of the name that stands there.
         package var address: String
+        /// That name, with its port; nil when there is none, or when it has not been looked up.
+        package var name: String?
         package var weight: Int
         package var isBackup: Bool
         /// By active checks; true without any.
@@ -84,21 +91,29 @@ extension Upstream {
 
     /// - Parameter now: ns on the loops' clock.
     func snapshot(now: UInt64) -> UpstreamSnapshot {
-        var snapshot = UpstreamSnapshot(name: configuration.name, servers: configuration.servers.indices.map { server($0, now: now) })
+        let servers = servers
+        let counters = servers.counters
+        var snapshot = UpstreamSnapshot(name: configuration.name, servers: servers.list.indices.map { servers.snapshot($0, now: now) })
         snapshot.retries = counters.sum(.retries)
         snapshot.retriesOverBudget = counters.sum(.retriesOverBudget)
         snapshot.unavailable = counters.sum(.unavailable)
         snapshot.busy = counters.sum(.busy)
         snapshot.expired = counters.sum(.expired)
+        snapshot.lookups = counters.event(.lookups)
+        snapshot.failedLookups = counters.event(.failedLookups)
+        snapshot.addressChanges = counters.event(.addressChanges)
         return snapshot
     }
+}
 
-    private func server(_ index: Int, now: UInt64) -> UpstreamSnapshot.Server {
-        let known = configuration.servers[index]
+extension UpstreamServers {
+    fileprivate func snapshot(_ index: Int, now: UInt64) -> UpstreamSnapshot.Server {
+        let known = list[index]
         let ejectedFor = shared.ejectedFor(index, now: now)
         var server = UpstreamSnapshot.Server(
-            address: "\(known.address)", weight: known.weight, isBackup: known.isBackup, isHealthy: shared.isHealthy(index),
-            isDraining: shared.isDraining(index), isEjected: ejectedFor > 0, ejectedForNs: ejectedFor)
+            address: "\(known.address)", name: known.address == known.configured.address ? nil : "\(known.configured.address)", weight: known.configured.weight,
+            isBackup: known.configured.isBackup, isHealthy: shared.isHealthy(index), isDraining: shared.isDraining(index), isEjected: ejectedFor > 0,
+            ejectedForNs: ejectedFor)
         server.requests = counters.sum(.requests, server: index)
         // Its two halves are read one after the other, so it may seem to be below 0.
         let ended = counters.sum(.ended, server: index)

@@ -1,5 +1,5 @@
-// UpstreamWatch: what happens to an upstream without a request: active health checks, and the outlier detector's sweeps. Tasks of one loop, begun when the gateway starts or
-// a reload brings the upstream, ended when it retires or the gateway stops. What they find is told to all loops by SharedServers.
+// UpstreamWatch: what happens to an upstream without a request: active health checks, the outlier detector's sweeps, names that are looked up (UpstreamNames). Tasks of one loop, begun when
+// the gateway starts or a reload brings the upstream, ended when it retires or the gateway stops. What they find is told to all loops by SharedServers.
 
 internal import UringBase
 internal import UringHTTP
@@ -8,47 +8,78 @@ package import UringServer
 
 /// One upstream's tasks. Any thread.
 final class UpstreamWatch: Sendable {
-    private let task = Locked<Task<Void, Never>?>(nil)
+    private struct Tasks {
+        /// nil: not started, or stopped.
+        var loop: ServerLoop?
+        var wasStarted = false
+        var others: [Task<Void, Never>] = []
+        /// By the address that is checked.
+        var checks: [UpstreamAddress: Task<Void, Never>] = [:]
+    }
+
+    private let tasks = Locked(Tasks())
+    /// One for all checks: what TLS needs is loaded once.
+    private let client = UpstreamPool.makeClient()
 
     deinit { stop() }
 
     /// Does nothing when it has been started before.
-    func start(_ upstream: Upstream, on loop: ServerLoop) {
-        guard upstream.configuration.health != nil || upstream.outlier != nil else { return }
-        task.withLock { task in
-            guard task == nil else { return }
-            task = Task(executorPreference: loop.taskExecutor) { await Self.run(upstream, loop) }
+    /// - Parameter number: of the loop that does it, among all.
+    func start(_ upstream: Upstream, on number: Int, of loops: [ServerLoop]) {
+        let loop = loops[number]
+        let isFirst = tasks.withLock { tasks in
+            guard !tasks.wasStarted else { return false }
+            (tasks.loop, tasks.wasStarted) = (loop, true)
+            if let outlier = upstream.outlier { tasks.others.append(Task(executorPreference: loop.taskExecutor) { await Self.sweep(upstream, outlier, loop) }) }
+            if upstream.hasNames { tasks.others.append(Task(executorPreference: loop.taskExecutor) { await UpstreamNames(upstream).follow(on: loop, of: loops) }) }
+            return true
+        }
+        if isFirst { follow(upstream) }
+    }
+
+    /// Servers of the upstream that are new are checked from now on, and those that are gone no more.
+    func follow(_ upstream: Upstream) {
+        guard let health = upstream.configuration.health else { return }
+        let servers = upstream.servers
+        tasks.withLock { tasks in
+            guard let loop = tasks.loop else { return }
+            for (address, task) in tasks.checks where servers.index(of: address) == nil {
+                task.cancel()
+                tasks.checks[address] = nil
+            }
+            for server in servers.list where tasks.checks[server.address] == nil {
+                let client = client
+                tasks.checks[server.address] = Task(executorPreference: loop.taskExecutor) { await Self.check(upstream, server, health, client, loop) }
+            }
         }
     }
 
-    func stop() { task.withLock { $0?.cancel() } }
-
-    private static func run(_ upstream: Upstream, _ loop: ServerLoop) async {
-        await withDiscardingTaskGroup { group in
-            if let health = upstream.configuration.health {
-                // One for all: what TLS needs is loaded once.
-                let client = UpstreamPool.makeClient()
-                for server in upstream.configuration.servers.indices { group.addTask { await check(upstream, server, health, client, loop) } }
-            }
-            if let outlier = upstream.outlier { group.addTask { await sweep(upstream, outlier, loop) } }
+    func stop() {
+        tasks.withLock { tasks in
+            tasks.loop = nil
+            for task in tasks.others { task.cancel() }
+            for task in tasks.checks.values { task.cancel() }
+            (tasks.others, tasks.checks) = ([], [:])
         }
     }
 
     /// Tells which servers have come back, and forgives old ejections.
     private static func sweep(_ upstream: Upstream, _ outlier: OutlierDetector, _ loop: ServerLoop) async {
         repeat {
-            outlier.sweep(upstream.shared, now: MonotonicClock.now) { upstream.note($0) }
+            let servers = upstream.servers
+            outlier.sweep(servers.shared, now: MonotonicClock.now) { upstream.note($0, servers) }
         } while (try? await loop.sleep(for: .nanoseconds(Int64(clamping: outlier.settings.intervalNs)))) != nil
     }
 
     // MARK: checks
 
-    private static func check(_ upstream: Upstream, _ server: Int, _ health: HealthConfiguration, _ client: UInt64, _ loop: ServerLoop) async {
+    private static func check(_ upstream: Upstream, _ server: ReachedServer, _ health: HealthConfiguration, _ client: UInt64, _ loop: ServerLoop) async {
         guard let probe = try? probe(upstream, server, health, client, loop) else { return }
-        var random = PolicyRandom(seed: MonotonicClock.now ^ UInt64(server) << 48)
+        var random = PolicyRandom(seed: MonotonicClock.now ^ UInt64(truncatingIfNeeded: server.address.hashValue) << 48)
         var settings = HealthSettings(health)
         // What another configuration found out (`Upstream.inherit`) is the case until a check says otherwise.
-        settings.initial = upstream.shared.isHealthy(server) ? .healthy : .unhealthy
+        let known = upstream.servers
+        settings.initial = known.index(of: server).map { known.shared.isHealthy($0) } ?? true ? .healthy : .unhealthy
         var state = HealthState(settings, now: MonotonicClock.now, random: &random)
         checks: while !Task.isCancelled {
             let now = MonotonicClock.now
@@ -69,16 +100,16 @@ final class UpstreamWatch: Sendable {
         if ServerLoop.current != nil { probe.retire() }
     }
 
-    private static func probe(_ upstream: Upstream, _ server: Int, _ health: HealthConfiguration, _ client: UInt64, _ loop: ServerLoop) throws -> UpstreamProbe {
-        let known = upstream.configuration.servers[server]
-        var options = upstream.clientOptions(known)
+    private static func probe(_ upstream: Upstream, _ server: ReachedServer, _ health: HealthConfiguration, _ client: UInt64, _ loop: ServerLoop) throws -> UpstreamProbe {
+        var options = upstream.clientOptions(server, of: upstream.servers)
         (options.connectionsPerServerMax, options.pendingPerServerMax) = (1, 1)
         options.connectTimeout = .nanoseconds(Int64(clamping: health.timeoutNs))
-        let address = health.port.map { known.address.with(port: $0) } ?? known.address
+        let address = health.port.map { server.address.with(port: $0) } ?? server.address
+        let named = health.port.map { server.configured.address.with(port: $0) } ?? server.configured.address
         options.connectsTo = address.connectsTo
         let pool = try UpstreamPool(
-            on: loop, isSecure: upstream.configuration.tls != nil, host: upstream.host(of: known), port: address.port ?? 0, client: client, options)
-        let authority = health.host.map { Array($0.utf8) } ?? Upstream.authority(address, isSecure: upstream.configuration.tls != nil)
+            on: loop, isSecure: upstream.configuration.tls != nil, host: upstream.host(of: server), port: address.port ?? 0, client: client, options)
+        let authority = health.host.map { Array($0.utf8) } ?? Upstream.authority(named, isSecure: upstream.configuration.tls != nil)
         let method: HTTPMethod = health.method == "HEAD" ? .head : health.method == "OPTIONS" ? .options : .get
         return UpstreamProbe(
             ProbeRequest(method, target: Array(health.path.utf8), authority: authority, fields: [("user-agent", "uringd-health-check")]), pool, on: loop)
@@ -87,23 +118,25 @@ final class UpstreamWatch: Sendable {
 
 extension Upstream {
     /// Begins its health checks and sweeps, unless they are under way. Any thread.
-    package func startWatching(on loop: ServerLoop) { watch.start(self, on: loop) }
+    package func startWatching(on number: Int, of loops: [ServerLoop]) { watch.start(self, on: number, of: loops) }
     /// Ends them, for good.
     package func stopWatching() { watch.stop() }
 
-    func setHealthy(_ server: Int, _ isHealthy: Bool) { shared.setHealthy(server, isHealthy, now: MonotonicClock.now) }
-
-    fileprivate func checked(_ server: Int, _ answer: UpstreamProbe.Answer, _ health: HealthConfiguration, _ transition: HealthTransition?) {
+    fileprivate func checked(_ checked: ReachedServer, _ answer: UpstreamProbe.Answer, _ health: HealthConfiguration, _ transition: HealthTransition?) {
+        let servers = servers
+        // It is none any more.
+        guard let server = servers.index(of: checked) else { return }
+        let (counters, names) = (servers.counters, servers.names)
         counters.add(.checks, server: server)
         if HealthResult(answer, health) != .success { counters.add(.failedChecks, server: server) }
         guard let transition else { return }
         counters.add(.healthTransitions, server: server)
         switch transition {
         case .becameHealthy(let count):
-            setHealthy(server, true)
+            servers.shared.setHealthy(server, true, now: MonotonicClock.now)
             log?.notice("upstream \(names[server]) is healthy again: \(count) good \(count == 1 ? "check" : "checks in a row")", .health)
         case .becameUnhealthy(let count, _):
-            setHealthy(server, false)
+            servers.shared.setHealthy(server, false, now: MonotonicClock.now)
             log?.warning("upstream \(names[server]) is unhealthy and gets no requests: \(count) failed \(count == 1 ? "check" : "checks in a row"), the last: \(Self.reason(answer))", .health)
         }
     }

@@ -133,6 +133,22 @@ package final class SharedServers: Sendable {
         update(server) { $0.isDraining = isDraining }
     }
 
+    /// Takes over what is known of a server that another object knew: both have the same settings. Before any loop uses this one.
+    package func take(_ server: Int, from other: SharedServers, _ known: Int) {
+        other.withCell(known) { old in
+            withCell(server) { cell in
+                cell.word.store(old.word.load(ordering: .relaxed), ordering: .relaxed)
+                cell.since.store(old.since.load(ordering: .relaxed), ordering: .relaxed)
+                cell.consecutive5xx.store(old.consecutive5xx.load(ordering: .relaxed), ordering: .relaxed)
+                cell.consecutiveGateway.store(old.consecutiveGateway.load(ordering: .relaxed), ordering: .relaxed)
+                cell.ejections.store(old.ejections.load(ordering: .relaxed), ordering: .relaxed)
+            }
+        }
+    }
+
+    /// The server is new: its slow start begins. Before any loop uses this object.
+    package func begin(_ server: Int, now: UInt64) { setSince(server, now) }
+
     func setSince(_ server: Int, _ time: UInt64) { withCell(server) { $0.since.store(time, ordering: .relaxed) } }
 
     /// For metrics and `/upstreams`.

@@ -27,7 +27,7 @@ package final class ClientPool: @unchecked Sendable {
 
     package let key: Key
     let clients: LoopClients
-    let options: HTTPClientOptions
+    private(set) var options: HTTPClientOptions
     let policy: ClientPolicy
     let limits: ParserLimits
     let http2KeepAlive: HTTP2KeepAlive
@@ -112,6 +112,12 @@ package final class ClientPool: @unchecked Sendable {
         return true
     }
 
+    /// Other bounds from now on; what stands beyond them stays.
+    func resize(connections: Int, pending: Int) {
+        (options.connectionsPerServerMax, options.pendingPerServerMax) = (connections, pending)
+        connectIfNeeded()
+    }
+
     /// Closes what is idle, and what is not behind its exchanges. Whoever waits is served all the same, by connections that are closed behind that.
     package func retireAll() {
         for connection in connections { connection.retire() }
@@ -158,6 +164,8 @@ package final class ClientPool: @unchecked Sendable {
         }
         connection.place = connections.count
         connections.append(connection)
+        // Its policy's times are the client's, not those for clients of this server.
+        link.watchesOutput(true)
         link.handOver(to: connection)
         serve(connection)
         // To be closed behind its first requests, or at once when there are none.

@@ -71,6 +71,7 @@ extension HTTP1ClientTransport {
         consumer = nil
         // None of our clocks runs any more.
         link.wake(at: .max)
+        link.watchesOutput(false)
         leave()
         switched?.upgraded(Self.head(head), fields, link)
         if link.belongs(to: self) { link.close() }

@@ -117,8 +117,6 @@ final class LoopClients {
         return OutgoingSecurity(context: context, host: name, port: key.port)
     }
 
-    private static let resolver = NameResolver()
-
     /// Where a server is, when nobody has to be asked; nil: ask (`resolve`).
     func known(_ key: ClientPool.Key, _ options: HTTPClientOptions) throws(HTTPClientError) -> [SocketAddress]? {
         guard let place = options.connectsTo else { return NameResolver.literal(key.host, port: key.port).map { [$0] } }
@@ -128,7 +126,7 @@ final class LoopClients {
 
     /// Looks the server's name up. The answer comes within the call or in a later turn; nobody can take the question back.
     func resolve(_ key: ClientPool.Key, _ body: @escaping NameResolverAnswer) {
-        switch Self.resolver.resolve(key.host, port: key.port, for: loop.port, body) {
+        switch NameResolver.shared.resolve(key.host, port: key.port, for: loop.port, body) {
         case .now(let result): body(result)
         case .later: break
         }

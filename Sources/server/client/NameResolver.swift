@@ -67,9 +67,12 @@ package final class ResolutionRequest: Sendable {
     private let body: Locked<Body?>
     let post: Post
     let port: UInt16
+    /// Wants the answer that has come, and no older one in its place.
+    let wantsLatest: Bool
 
-    init(port: UInt16, post: @escaping Post, body: @escaping Body) {
+    init(port: UInt16, wantsLatest: Bool = false, post: @escaping Post, body: @escaping Body) {
         self.port = port
+        self.wantsLatest = wantsLatest
         self.post = post
         self.body = Locked(body)
     }
@@ -119,6 +122,9 @@ package final class NameResolver: Sendable {
         var isShutDown = false
     }
 
+    /// The one of the process, for everything that loops connect to.
+    package static let shared = NameResolver()
+
     private let options: NameResolverOptions
     private let source: Source
     private let clock: @Sendable () -> UInt64
@@ -145,14 +151,28 @@ package final class NameResolver: Sendable {
         resolve(host, port: port, post: { block in loop.post(.run(block)) }, body)
     }
 
+    /// Asks anew, whatever is kept, and answers what has come of it, not an older answer in its place; that one is kept for others. Suspends the task for as long as the system's
+    /// resolver takes.
+    package func ask(_ host: String) async -> Result<[SocketAddress], ResolutionFailure> {
+        // SAFETY: the body runs once; here when there is an answer at once, else on the thread that has it.
+        unsafe await withUnsafeContinuation { (continuation: UnsafeContinuation<Result<[SocketAddress], ResolutionFailure>, Never>) in
+            let answer: ResolutionRequest.Body = { unsafe continuation.resume(returning: $0) }
+            let post: ResolutionRequest.Post = { block in
+                block()
+                return true
+            }
+            if case .now(let result) = resolve(host, port: 0, asksAnew: true, post: post, answer) { answer(result) }
+        }
+    }
+
     package func resolve(
-        _ host: String, port: UInt16, post: @escaping ResolutionRequest.Post, _ body: @escaping ResolutionRequest.Body
+        _ host: String, port: UInt16, asksAnew: Bool = false, post: @escaping ResolutionRequest.Post, _ body: @escaping ResolutionRequest.Body
     ) -> Outcome {
         guard let name = Self.normalised(host) else { return .now(.failure(.invalidName)) }
         let now = clock()
         let (outcome, startsThread) = state.withLock { state -> (Outcome?, Bool) in
             if state.isShutDown { return (.now(.failure(.shutDown)), false) }
-            if let answer = state.entries[name]?.answer, let entry = state.entries[name] {
+            if !asksAnew, let answer = state.entries[name]?.answer, let entry = state.entries[name] {
                 if now < entry.freshUntil { return (.now(Self.with(port, answer)), false) }
                 if now < entry.usableUntil {
                     // A refresh that finds no room is tried again by the next asker.
@@ -163,13 +183,15 @@ package final class NameResolver: Sendable {
             guard options.threadsMax > 0 else { return (nil, false) }
             let isAsked = state.entries[name]?.isAsked ?? false
             guard isAsked || enqueue(name, &state) else { return (.now(.failure(.overloaded)), false) }
-            let request = ResolutionRequest(port: port, post: post, body: body)
+            let request = ResolutionRequest(port: port, wantsLatest: asksAnew, post: post, body: body)
             state.entries[name, default: Entry()].waiting.append(request)
             return (.later(request), isAsked ? false : takesThread(&state))
         }
         if startsThread { startThread() }
         if let outcome { return outcome }
-        _ = settle(name, source(name))
+        let answer = source(name)
+        _ = settle(name, answer)
+        if asksAnew { return .now(Self.with(port, answer)) }
         return .now(state.withLock { Self.with(port, $0.entries[name]?.answer ?? .failure(.temporary)) })
     }
 
@@ -306,7 +328,7 @@ extension NameResolver {
             state.entries[name] = entry
             return (waiting, entry.answer ?? answer)
         }
-        for request in waiting { request.answer(Self.with(request.port, told)) }
+        for request in waiting { request.answer(Self.with(request.port, request.wantsLatest ? answer : told)) }
         return !waiting.isEmpty
     }
 

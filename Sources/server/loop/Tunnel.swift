@@ -94,6 +94,13 @@ package struct TunnelLink {
         }
     }
 
+    /// The tunnel watches the time in which the peer takes nothing, and not the server's `timeouts.write` and `timeouts.write-rate`, for as long as it has the connection and has not ended it.
+    func watchesOutput(_ watches: Bool) {
+        guard isOpen else { return }
+        unsafe connection.pointee.machine.outputTimed(!watches)
+        if !watches { unsafe loop._withUnsafeGuaranteedRef { unsafe $0.armTimer(connection) } }
+    }
+
     /// Ends the tunnel when all that was written has left.
     package func end() { unsafe loop._withUnsafeGuaranteedRef { unsafe $0.endTunnel(connection) } }
     /// Ends it at once, so that the client sees that something was cut off.

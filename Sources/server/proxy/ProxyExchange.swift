@@ -124,6 +124,13 @@ package final class ProxyExchange: Responder {
         response.leave(to: self)
     }
 
+    /// Another director decides about further attempts, with numbers of its own for servers. Between two attempts.
+    package func changeDirector(_ director: any ProxyDirector) {
+        precondition(server == .max, "BUG: an attempt's director is replaced")
+        self.director = director
+        tried.removeAll(keepingCapacity: true)
+    }
+
     private static func sum(_ time: UInt64, _ ns: UInt64) -> UInt64 {
         let (sum, overflow) = time.addingReportingOverflow(ns)
         return overflow ? .max : sum

@@ -34,6 +34,15 @@ package final class UpstreamPool {
         pool = ClientPool(other.pool.clients, ClientPool.Key(client: client, scheme: key.scheme, host: key.host, port: key.port), options)
     }
 
+    /// Connections of the same loop to another server.
+    /// - Parameters: as in the first `init`.
+    package init(beside other: UpstreamPool, host: String, port: UInt16, client: UInt64, _ options: HTTPClientOptions) {
+        pool = ClientPool(other.pool.clients, ClientPool.Key(client: client, scheme: other.pool.key.scheme, host: host, port: port), options)
+    }
+
+    /// Other bounds of connections, and of requests that wait for one. What is beyond them stays as long as it is of use.
+    package func resize(connections: Int, pending: Int) { pool.resize(connections: connections, pending: pending) }
+
     /// No other has it.
     package static func makeClient() -> UInt64 { HTTPClient.nextNumber() }
 

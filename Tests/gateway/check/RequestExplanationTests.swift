@@ -50,12 +50,13 @@ import Testing
                              gzip from 256 bytes
                 answer     the upstream orders
                 server     127.0.0.1:9001
-                server     127.0.0.1:9002, weight 2
+                server     b.internal:9002, weight 2
                 server     unix:backup.sock, backup
                              balance: least-requests, protocol: auto, TLS, verified
                              connections: 1000, waiting 200, connect 1s
                              timeouts: response 5s, body 12s, write 13s
                              retry: never
+                             names: every address of the preferred family is a server, looked up every 10s
                              health: GET /healthz every 2s
                              outliers are ejected
                              mirrored to next, 0.5%

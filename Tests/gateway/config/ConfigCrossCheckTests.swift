@@ -50,6 +50,16 @@ import Testing
         expectMessages(withBase("redis: { a: { address: \"127.0.0.1:1\" } }"), ["1:10: warning: redis: nothing uses `a` [redis-unused]"])
     }
 
+    @Test func names() {
+        expectMessages(
+            upstream("servers: [\"127.0.0.1:1\"]\nresolve: { interval: 5s, addresses: ipv4 }"),
+            ["5:5: warning: upstreams.u: `resolve` has no effect: no server is given by a host name"])
+        expectMessages(upstream("servers: [\"orders.internal:1\"]\nresolve: 0"), [])
+        expectMessages(
+            upstream("servers: [\"orders.internal:1\"]\nresolve: { addresses: some }"),
+            ["5:27: upstreams.u.resolve.addresses: found `some`, accepted: all, ipv4, ipv6, both or first"])
+    }
+
     @Test func upstreams() {
         expectMessages(
             upstream("servers: [\"a:1\", { address: \"A:1\" }]\nbalance: hash\nprotocol: h2\nproxy-protocol: v1\ntls: { cert: c, verify: false, ca: x }\nadaptive-concurrency: { min: 9, max: 5 }"),

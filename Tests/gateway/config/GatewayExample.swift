@@ -23,7 +23,7 @@ enum GatewayExample {
         trusted-proxies: [10.0.0.0/8, "fd00::/8"]
         upstreams:
           orders:
-            servers: [ "127.0.0.1:9001", { address: "127.0.0.1:9002", weight: 2 }, { address: "unix:backup.sock", backup: true } ]
+            servers: [ "127.0.0.1:9001", { address: "b.internal:9002", weight: 2 }, { address: "unix:backup.sock", backup: true } ]
             resolve: 10s
             balance: least-requests
             protocol: auto

@@ -20,13 +20,16 @@ final class TestGateway: Sendable {
     /// What the operational log got.
     var log: [String] { lines.all.withLock { $0 } }
 
-    init(_ upstream: UpstreamConfiguration, _ edit: (inout ProxyConfiguration) -> Void = { _ in }, configure: (inout Configuration) -> Void = { _ in }) throws {
+    init(
+        _ upstream: UpstreamConfiguration, _ edit: (inout ProxyConfiguration) -> Void = { _ in }, lookup: NameLookup = .system,
+        configure: (inout Configuration) -> Void = { _ in }
+    ) throws {
         let lines = Lines()
         self.lines = lines
         var configuration = Self.configuration([upstream], edit)
         configure(&configuration)
         gateway = try Gateway(
-            configuration, log: OperationalLog(level: .info) { line in lines.all.withLock { $0.append(line) } })
+            configuration, log: OperationalLog(level: .info) { line in lines.all.withLock { $0.append(line) } }, lookup: lookup)
         endpoint = try #require(gateway.listening.lazy.compactMap { Endpoint(line: $0) }.first)
     }
 

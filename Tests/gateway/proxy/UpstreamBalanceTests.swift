@@ -3,6 +3,7 @@
 import Glibc
 import TestSupport
 import Testing
+import UringPolicy
 import UringServer
 
 @testable import UringGateway
@@ -73,9 +74,9 @@ import UringServer
         upstream.servers[0].isBackup = true
         let gateway = try TestGateway(upstream)
         #expect(try Set((0..<6).map { _ in try gateway.get().bodyText }) == ["first"])
-        gateway.gateway.upstreams[0].setHealthy(1, false)
+        gateway.gateway.upstreams[0].servers.shared.setHealthy(1, false, now: MonotonicClock.now)
         #expect(try Set((0..<6).map { _ in try gateway.get().bodyText }) == ["backup"])
-        gateway.gateway.upstreams[0].setHealthy(1, true)
+        gateway.gateway.upstreams[0].servers.shared.setHealthy(1, true, now: MonotonicClock.now)
         #expect(try gateway.get().bodyText == "first")
     }
 
@@ -85,10 +86,10 @@ import UringServer
         var upstream = UpstreamConfiguration(ports: servers.map(\.port))
         upstream.panicThreshold = Percentage(hundredths: 5000)
         let gateway = try TestGateway(upstream)
-        let shared = gateway.gateway.upstreams[0]
-        for server in 0..<2 { shared.setHealthy(server, false) }
+        let shared = gateway.gateway.upstreams[0].servers.shared
+        for server in 0..<2 { shared.setHealthy(server, false, now: MonotonicClock.now) }
         #expect(try Set((0..<12).map { _ in try gateway.get().bodyText }) == ["2", "3"])
-        shared.setHealthy(2, false)
+        shared.setHealthy(2, false, now: MonotonicClock.now)
         #expect(try Set((0..<12).map { _ in try gateway.get().bodyText }) == ["0", "1", "2", "3"])
     }
 
@@ -97,11 +98,11 @@ import UringServer
         var upstream = UpstreamConfiguration(ports: servers.map(\.port))
         upstream.slowStartNs = 3_600_000_000_000
         let gateway = try TestGateway(upstream)
-        let shared = gateway.gateway.upstreams[0]
+        let shared = gateway.gateway.upstreams[0].servers.shared
         _ = try gateway.get()
-        shared.setHealthy(0, false)
+        shared.setHealthy(0, false, now: MonotonicClock.now)
         _ = try gateway.get()
-        shared.setHealthy(0, true)
+        shared.setHealthy(0, true, now: MonotonicClock.now)
         let before = servers.map(\.requests.count)
         for _ in 0..<20 { _ = try gateway.get() }
         #expect(servers[0].requests.count - before[0] < 6)

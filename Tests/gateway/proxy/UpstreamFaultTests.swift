@@ -113,13 +113,13 @@ import UringServer
         try isTold(.truncated, of: "127.0.0.1:\(server.port)", 1, gateway)
     }
 
-    /// `timeouts.write`: a server that takes connections and reads nothing.
-    @Test func whoReadsNothing() throws {
+    /// `timeouts.write`: a server that takes connections and reads nothing. What holds for clients does not hold for servers.
+    @Test(arguments: [30_000_000_000, 20_000_000] as [UInt64]) func whoReadsNothing(clientsNs: UInt64) throws {
         let deaf = try DeafServer()
         var upstream = UpstreamConfiguration(ports: [deaf.port])
         upstream.timeouts.writeNs = 100_000_000
         upstream.timeouts.responseNs = 0
-        let gateway = try TestGateway(upstream)
+        let gateway = try TestGateway(upstream, configure: { $0.timeouts.writeNs = clientsNs })
         let client = try RawClient(gateway.endpoint)
         // More than the sockets between take up.
         let length = 9 << 20

@@ -94,6 +94,22 @@ extension NameResolver.Outcome {
         #expect(world.questions == ["a.example", "a.example"])
     }
 
+    /// Whoever follows changes is told what there is now; an answer is kept for others, and an old one stays theirs when there is none.
+    @Test func askingAnew() async throws {
+        let world = World(), resolver = world.resolver { $0.staleNs = 1000 }
+        world.answers.withLock { $0["a"] = addresses("1.2.3.4") }
+        #expect(await resolver.ask("a") == addresses("1.2.3.4"))
+        world.answers.withLock { $0["a"] = addresses("5.6.7.8") }
+        #expect(await resolver.ask("A") == addresses("5.6.7.8"))
+        world.answers.withLock { $0["a"] = .failure(.temporary) }
+        #expect(await resolver.ask("a") == .failure(.temporary))
+        #expect(await resolver.ask("not a name") == .failure(.invalidName))
+        #expect(world.questions == ["a", "a", "a"])
+        #expect(Inbox().resolve(resolver, "a", port: 0).answer == addresses("5.6.7.8"))
+        resolver.shutDown()
+        #expect(await resolver.ask("a") == .failure(.shutDown))
+    }
+
     @Test func failuresAreKeptForLess() {
         let world = World(), inbox = Inbox(), resolver = world.resolver()
         #expect(inbox.resolve(resolver, "none.example").request != nil)

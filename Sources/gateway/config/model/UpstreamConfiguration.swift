@@ -25,8 +25,9 @@ package struct UpstreamConfiguration: Sendable, Equatable {
     package var proxyProtocol: ProxyProtocolVersion?
     /// Nil: only `connections` bounds the requests.
     package var adaptiveConcurrency: AdaptiveConcurrencyConfiguration?
-    /// How often host names are looked up again; 0: at load time only.
+    /// How often host names are looked up again; 0: never after the first answer.
     package var resolveNs: UInt64
+    package var resolvesTo: ResolvedAddresses
     /// How long requests to a server that a reload removed may take; 0: as long as they take.
     package var drainNs: UInt64
 
@@ -38,6 +39,16 @@ package struct UpstreamConfiguration: Sendable, Equatable {
 
 /// `HOST:PORT`, `[V6]:PORT` or `unix:PATH`; the port is not 0.
 package typealias UpstreamAddress = ListenAddress
+
+/// Which addresses of a host name are servers.
+package enum ResolvedAddresses: String, Sendable {
+    /// Those of the first one's family; a name that stands for this machine alone stays one server.
+    case all
+    case ipv4
+    case ipv6
+    case both
+    case first
+}
 
 package struct UpstreamServer: Sendable, Equatable {
     package var address: UpstreamAddress
