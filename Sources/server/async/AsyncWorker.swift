@@ -21,13 +21,21 @@ final class AsyncWorker: @unchecked Sendable {
         var isInCall = false
         /// The loop is over, and the handler is not.
         var isOrphan = false
+        /// Whose names the captures of the route are. Kept for as long as the handler runs, whatever a reload makes of it; of a parked worker it may be stale.
         var application: HandlerBox?
+        /// Its address, to compare.
+        var applicationAddress: UnsafeMutableRawPointer?
         var continuation: UnsafeContinuation<Void, Never>?
         var handler: AsyncHandlerBox?
         var error: (any Error)?
         var connection = Handle(index: 0, generation: 0)
         var body: AsyncBodySource?
         var stream: AsyncStreamSource?
+        /// What the task waits for, when it has told nobody else whom a cancellation should reach.
+        var wait: Handle?
+        /// Its task; an address, to tell it from others.
+        var address: UnsafeRawPointer?
+        var lastExchange: Exchange?
     }
     private let life: UnsafeMutablePointer<Life>
     private(set) var phase: Phase {
@@ -41,11 +49,6 @@ final class AsyncWorker: @unchecked Sendable {
     }
     /// Where its executor has it.
     var place = 0
-    /// Whose names the captures of the route are. Kept for as long as the handler runs, whatever a reload makes of it; of a parked worker it may be stale.
-    private(set) var application: HandlerBox? {
-        _read { yield unsafe life.pointee.application }
-        _modify { yield unsafe &life.pointee.application }
-    }
     /// What the request's context points to: copies of everything that the loop uses anew for each request.
     let context: UnsafeMutablePointer<RequestContext>
     let head: UnsafeMutablePointer<RequestHead>
@@ -95,6 +98,12 @@ final class AsyncWorker: @unchecked Sendable {
         _modify { yield unsafe &life.pointee.stream }
     }
 
+    /// See `LoopExecutor.ownWorker`. The loop's thread, and the worker's own task wherever that runs.
+    var wait: Handle? {
+        get { unsafe life.pointee.wait }
+        set { unsafe life.pointee.wait = newValue }
+    }
+
     init(executor: LoopExecutor, spare: UnsafeMutablePointer<RequestContext>) {
         self.executor = executor
         unsafe life = .allocate(capacity: 1)
@@ -132,8 +141,8 @@ final class AsyncWorker: @unchecked Sendable {
     // MARK: the request's memory
 
     /// Copies the request that the loop has laid out. Views that the handler takes point here.
-    func take(_ source: UnsafeMutablePointer<RequestContext>, _ application: HandlerBox) {
-        if self.application !== application { self.application = application }
+    func take(_ source: UnsafeMutablePointer<RequestContext>, _ application: Unmanaged<HandlerBox>) {
+        if unsafe life.pointee.applicationAddress != application.toOpaque() { unsafe set(application.takeUnretainedValue()) }
         let from = unsafe source.pointee
         unsafe head.pointee = from.head.pointee
         let (headCount, fieldCount) = unsafe (head.pointee.headLength, head.pointee.fieldCount)
@@ -201,6 +210,9 @@ final class AsyncWorker: @unchecked Sendable {
         unsafe memory.deallocate()
     }
 
+    /// An exchange that nobody else has.
+    func freshExchange() -> Exchange { unsafe Exchange.fresh(&life.pointee.lastExchange) }
+
     // MARK: the task
 
     /// Makes the task, which runs as far as its first park.
@@ -215,12 +227,13 @@ final class AsyncWorker: @unchecked Sendable {
     }
 
     /// Runs a handler until it returns or waits. True when it has returned.
-    func begin(_ handler: AsyncHandlerBox) -> Bool {
+    func begin(_ handler: consuming AsyncHandlerBox) -> Bool {
         // Resumed once: it is nil from here until the task parks again.
         guard let parked = unsafe continuation else { preconditionFailure("BUG: an async worker that is not parked") }
         unsafe continuation = nil
-        self.handler = handler
+        unsafe life.pointee.handler = handler
         (phase, isInCall) = (.running, true)
+        unsafe executor.goesOn(self, life.pointee.address)
         executor.runAhead { unsafe parked.resume() }
         isInCall = false
         return phase == .done
@@ -244,13 +257,19 @@ final class AsyncWorker: @unchecked Sendable {
             stream.handlerReturned()
             self.stream = nil
         }
-        if let mine = self.application, unsafe Unmanaged.passUnretained(mine).toOpaque() != application.toOpaque() { self.application = nil }
+        if unsafe life.pointee.applicationAddress != application.toOpaque() { set(nil) }
         if bytesCapacity > Self.keptBytesMax { resize(2048) }
         unsafe state.pointee.discard(keeping: Self.keptBytesMax)
     }
 
     /// The application was replaced: a parked worker holds on to none.
-    func forgetApplication() { application = nil }
+    func forgetApplication() { set(nil) }
+
+    @inline(never)
+    private func set(_ application: HandlerBox?) {
+        unsafe life.pointee.application = application
+        unsafe life.pointee.applicationAddress = unsafe application.map { unsafe Unmanaged.passUnretained($0).toOpaque() }
+    }
 
     /// The loop is over, on whose thread this is, and the task goes on elsewhere.
     /// - Returns: whether the handler has scratch memory, which is the loop's.
@@ -280,6 +299,7 @@ final class AsyncWorker: @unchecked Sendable {
         stream?.cancel()
         task?.cancel()
         task = nil
+        if let wait { executor.waits?.cancel(wait) }
     }
 
     /// Ends a parked worker's task.
@@ -293,11 +313,11 @@ final class AsyncWorker: @unchecked Sendable {
     }
 
     private func work() async {
+        unsafe life.pointee.address = unsafe LoopExecutor.currentTask
         while true {
             // Resumed once, by `begin` or `retire`.
             unsafe await withUnsafeContinuation { unsafe continuation = $0 }
-            guard let handler else { return }
-            self.handler = nil
+            guard let handler = self.handler.take() else { return }
             do {
                 var response = unsafe Response(state, context)
                 try unsafe await handler.handle(Request(context), &response)

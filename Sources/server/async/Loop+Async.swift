@@ -19,12 +19,11 @@ extension Loop {
 
     /// Calls the async handler on the request that is laid out. nil when it has returned: its response is in the loop's state. Otherwise whoever works on it: `attach` it.
     func startAsync(_ elapsed: inout UInt64, body: AsyncBodySource? = nil) -> AsyncWorker? {
-        guard let handler = unsafe response.pointee.asyncHandler else { return nil }
-        unsafe response.pointee.asyncHandler = nil
+        guard let handler = unsafe response.pointee.asyncHandler.take() else { return nil }
         if case .written = unsafe response.pointee.content { unsafe response.pointee.hasSpecialContent = false }
         let worker = unsafe state.pointee.parkedWorkers.popLast() ?? makeWorker()
-        unsafe worker.take(context, state.pointee.handler.takeUnretainedValue())
-        worker.body = body
+        unsafe worker.take(context, state.pointee.handler)
+        if let body { worker.body = body }
         unsafe swap(&worker.state.pointee, &response.pointee)
         let hasReturned = worker.begin(handler)
         let took = lap()
@@ -41,7 +40,7 @@ extension Loop {
     func attach(_ worker: AsyncWorker, _ connection: UnsafeMutablePointer<Connection>) {
         worker.connection = unsafe connection.pointee.handle
         unsafe worker.context.pointee.connection = unsafe connection
-        let exchange = unsafe makeExchange(connection)
+        let exchange = unsafe connection.pointee.exchange?.takeUnretainedValue() ?? give(connection, worker.freshExchange())
         exchange.worker = worker
         exchange.body = worker.body
         if unsafe state.pointee.observes { exchange.logged = unsafe LoggedExchange(worker.context, worker.state, began: state.pointee.now) }
@@ -72,7 +71,7 @@ extension Loop {
         if unsafe response.pointee.refusedField { refusedField() }
     }
 
-    private func park(_ worker: AsyncWorker) {
+    private func park(_ worker: consuming AsyncWorker) {
         worker.dropScratch()
         unsafe worker.finish(state.pointee.handler)
         if unsafe state.pointee.parkedWorkers.count < Self.parkedWorkersMax { unsafe state.pointee.parkedWorkers.append(worker) } else { worker.retire() }

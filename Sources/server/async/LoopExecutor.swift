@@ -25,11 +25,18 @@ package final class LoopExecutor: TaskExecutor, @unchecked Sendable {
     private let port: LoopPort
     private let owner: UInt
     /// What every job and turn touches. The loop's thread only.
-    private struct Turn {
+    @unsafe private struct Turn {
         var local: [UnownedJob] = []
         var running: [UnownedJob] = []
         /// What waits while `runAhead` runs.
         var behind: [UnownedJob] = []
+        /// The next job of this thread is `runAhead`'s, and is not queued.
+        var takesNext = false
+        var next: UnownedJob?
+        /// A worker that is alive, and its task.
+        var worker: Unmanaged<AsyncWorker>?
+        var task: UnsafeRawPointer?
+        var waits: LoopWaits?
         var isClosed = false
         var isRunning = false
         /// What has come of jobs.
@@ -45,8 +52,12 @@ package final class LoopExecutor: TaskExecutor, @unchecked Sendable {
     let hasWork: UnsafeMutablePointer<Bool>
     /// The loop is over. Any thread.
     private let hasEnded = Atomic<Bool>(false)
+    var isOver: Bool { hasEnded.load(ordering: .acquiring) }
     /// Time and operations that tasks wait for. Made by the loop when it is first asked for: the loop's thread only.
-    private(set) var waits: LoopWaits?
+    private(set) var waits: LoopWaits? {
+        _read { yield unsafe turn.pointee.waits }
+        _modify { yield unsafe &turn.pointee.waits }
+    }
     /// For requests to servers. As `waits`.
     private(set) var clients: LoopClients?
     /// Set once, on the loop's thread, before anything else; nil again when the loop is over.
@@ -120,7 +131,7 @@ package final class LoopExecutor: TaskExecutor, @unchecked Sendable {
     /// Whether this is the loop's thread.
     /// - Throws: `CancellationError` when the loop is over: nothing can be done on it.
     func isHere() throws -> Bool {
-        if hasEnded.load(ordering: .acquiring) { throw CancellationError() }
+        if isOver { throw CancellationError() }
         return UInt(pthread_self()) == owner
     }
 
@@ -147,6 +158,11 @@ package final class LoopExecutor: TaskExecutor, @unchecked Sendable {
     package func enqueue(_ job: consuming ExecutorJob) {
         let job = UnownedJob(job)
         if UInt(pthread_self()) == owner, !isClosed {
+            if unsafe turn.pointee.takesNext {
+                unsafe turn.pointee.takesNext = false
+                unsafe turn.pointee.next = job
+                return
+            }
             unsafe hasWork.pointee = true
             return local.append(job)
         }
@@ -192,8 +208,14 @@ package final class LoopExecutor: TaskExecutor, @unchecked Sendable {
     private static let roundsMax = 16
 
     /// Runs what is there, and what comes of it. On the loop's thread; within a job it does nothing: who called that one goes on.
-    func runJobs() {
-        guard !isRunning else { return }
+    func runJobs() { runJobs(first: nil) }
+
+    /// - Parameter first: runs before those that are queued.
+    private func runJobs(first: UnownedJob?) {
+        guard !isRunning else {
+            if let first { local.append(first) }
+            return
+        }
         isRunning = true
         let outer = unsafe ur_current_loop()
         unsafe ur_set_current_loop(Unmanaged.passUnretained(self).toOpaque())
@@ -201,6 +223,7 @@ package final class LoopExecutor: TaskExecutor, @unchecked Sendable {
             isRunning = false
             unsafe ur_set_current_loop(outer)
         }
+        if let first { unsafe first.runSynchronously(on: asUnownedTaskExecutor()) }
         var rounds = 0
         while !local.isEmpty, rounds < Self.roundsMax {
             swap(&local, &running)
@@ -210,12 +233,17 @@ package final class LoopExecutor: TaskExecutor, @unchecked Sendable {
         }
     }
 
-    /// Runs what `resume` makes, and what comes of that at once, before everything that waits already: the time that it takes is its own.
+    /// Runs the job that `resume` makes, and what comes of that at once, before everything that waits already: the time that it takes is its own.
     func runAhead(_ resume: () -> Void) {
+        unsafe turn.pointee.takesNext = true
+        resume()
+        unsafe turn.pointee.takesNext = false
+        // None when the loop is over: it runs elsewhere.
+        guard let job = unsafe turn.pointee.next else { return }
+        unsafe turn.pointee.next = nil
         let isAlone = local.isEmpty
         if !isAlone { swap(&local, &behind) }
-        resume()
-        runJobs()
+        runJobs(first: job)
         guard !isAlone else { return }
         behind.append(contentsOf: local)
         swap(&local, &behind)
@@ -250,6 +278,31 @@ package final class LoopExecutor: TaskExecutor, @unchecked Sendable {
         readable.removeAll(keepingCapacity: true)
     }
 
+    /// The task that runs; an address, to tell tasks apart, and good for nothing else. nil: none.
+    static var currentTask: UnsafeRawPointer? {
+        // SAFETY: the structure is one reference, as the next line checks when it is compiled; nobody follows it.
+        unsafe withUnsafeCurrentTask { task in
+            guard let task = unsafe task else { return nil }
+            return unsafe unsafeBitCast(task, to: UnsafeRawPointer.self)
+        }
+    }
+
+    /// The worker whose own task runs, as far as that is known: nil in every other task, and in a worker's that has waited for something else than `LoopWaits` since its request has begun.
+    ///
+    /// Only the loop cancels such a task (nobody else has a `Task` of it), and tells the worker: what it waits for needs no cancellation handler.
+    /// On the loop's thread.
+    var ownWorker: (worker: AsyncWorker, task: UnsafeRawPointer)? {
+        guard let task = unsafe Self.currentTask, unsafe task == turn.pointee.task, let worker = unsafe turn.pointee.worker else { return nil }
+        // Alive: its task, which runs, holds it.
+        return unsafe (worker.takeUnretainedValue(), task)
+    }
+
+    /// A worker's task goes on from here. On the loop's thread.
+    func goesOn(_ worker: AsyncWorker, _ task: UnsafeRawPointer?) {
+        unsafe turn.pointee.worker = unsafe .passUnretained(worker)
+        unsafe turn.pointee.task = unsafe task
+    }
+
     /// Hands over what has come of jobs since this was called last.
     func takeOutcomes(_ body: (AsyncOutcome) -> Void) {
         guard !outcomes.isEmpty else { return }
@@ -273,6 +326,8 @@ package final class LoopExecutor: TaskExecutor, @unchecked Sendable {
     /// Told by a worker, as the last thing its task does. On any thread once the loop is over, and does nothing then.
     func workerEnds(_ worker: AsyncWorker) {
         guard !isClosed else { return }
+        // Another task may have its address from now on.
+        unsafe (turn.pointee.worker, turn.pointee.task) = (nil, nil)
         guard let last = unsafe live.popLast()?.takeUnretainedValue() else { preconditionFailure("BUG: a worker that never began") }
         guard last !== worker else { return }
         unsafe live[worker.place] = .passUnretained(last)

@@ -53,8 +53,8 @@ public final class LoopFile: Sendable {
     ///   - offset: where, from the file's beginning.
     ///   - count: 1…2³⁰.
     /// - Throws: `LoopError`.
-    public func read(at offset: UInt64, upTo count: Int) async throws -> [UInt8] {
-        guard try executor.isHere() else { return try await withTaskExecutorPreference(executor) { try await self.read(at: offset, upTo: count) } }
+    public nonisolated(nonsending) func read(at offset: UInt64, upTo count: Int) async throws -> [UInt8] {
+        guard try executor.isHere() else { return try await withTaskExecutorPreference(executor) { @concurrent in try await self.read(at: offset, upTo: count) } }
         let count = max(1, min(count, 1 << 30))
         let memory = UnsafeMutableRawPointer.allocate(byteCount: count, alignment: 16)
         defer { unsafe memory.deallocate() }

@@ -29,14 +29,17 @@ final class LoopWaits: @unchecked Sendable {
     }
 
     /// The loop outlives every use: it closes the executor before it goes, and that refuses further calls.
-    private unowned let loop: Loop
+    private unowned(unsafe) let loop: Loop
+    /// Whose this is. Whoever waits holds it: a cancellation may come from any thread, and while the loop goes.
+    private unowned(unsafe) let executor: LoopExecutor
     private let slots: UnsafeMutablePointer<Slab<Wait>>
     private let wheel: UnsafeMutablePointer<TimerWheel>
     /// Operations whose completion has not come.
     private(set) var operations = 0
 
     init(_ loop: Loop) {
-        self.loop = loop
+        unsafe self.loop = loop
+        unsafe executor = loop.executor
         unsafe slots = .allocate(capacity: 1)
         unsafe slots.initialize(to: Slab(capacity: Self.waitsMax))
         unsafe wheel = .allocate(capacity: 1)
@@ -53,14 +56,14 @@ final class LoopWaits: @unchecked Sendable {
     // MARK: waiting
 
     /// Waits until a point in time on the loop's clock. 0, or -ECANCELED.
-    func sleep(until deadline: UInt64) async -> Int32 {
+    nonisolated(nonsending) func sleep(until deadline: UInt64) async -> Int32 {
         guard let handle = claim(isOperation: false) else { return -EAGAIN }
         return await wait(handle) { arm(handle, deadline) }
     }
 
     /// Nanoseconds from now on the loop's clock; a time that is too far away is never.
     func deadline(in ns: UInt64) -> UInt64 {
-        let (sum, overflow) = loop.kernel.now().addingReportingOverflow(ns)
+        let (sum, overflow) = unsafe loop.kernel.now().addingReportingOverflow(ns)
         return overflow ? .max : sum
     }
 
@@ -69,7 +72,7 @@ final class LoopWaits: @unchecked Sendable {
     ///   - timeoutNs: .max: none. The operation is cancelled then, and answers -ETIME.
     ///   - prepare: fills the entry in. Memory that it names is the caller's until this has returned.
     /// - Returns: the completion's result, or a negative errno: -ECANCELED when the task was cancelled first.
-    func perform(timeoutNs: UInt64 = .max, _ prepare: (UnsafeMutablePointer<ur_sqe>) -> Void) async -> Int32 {
+    nonisolated(nonsending) func perform(timeoutNs: UInt64 = .max, _ prepare: (UnsafeMutablePointer<ur_sqe>) -> Void) async -> Int32 {
         guard let handle = claim(isOperation: true) else { return -EAGAIN }
         return await wait(handle) {
             let entry = unsafe loop.entry()
@@ -81,7 +84,7 @@ final class LoopWaits: @unchecked Sendable {
     }
 
     /// A socket for an address, not connected, or a negative errno.
-    func openSocket(_ address: SocketAddress) -> Int32 { loop.kernel.socket(address.family) }
+    func openSocket(_ address: SocketAddress) -> Int32 { unsafe loop.kernel.socket(address.family) }
 
     private func claim(isOperation: Bool) -> Handle? {
         guard let handle = unsafe slots.pointee.claim(), let slot = unsafe slots.pointee.pointer(handle) else { return nil }
@@ -95,19 +98,41 @@ final class LoopWaits: @unchecked Sendable {
     }
 
     /// Begins once somebody waits, so that nothing can end before.
-    private func wait(_ handle: Handle, _ begin: () -> Void) async -> Int32 {
-        // Held: whoever cancels is on any thread, and may come while the loop goes.
-        let executor = loop.executor
+    @inline(__always)
+    private nonisolated(nonsending) func wait(_ handle: Handle, _ begin: () -> Void) async -> Int32 {
+        guard let (worker, task) = unsafe executor.ownWorker else { return await waitAsAnyTask(handle, begin) }
+        if Task.isCancelled {
+            unsafe slots.pointee.release(handle)
+            return -ECANCELED
+        }
+        // Nothing has run on the loop since the look above, and `AsyncWorker.cancel`, on the loop, is the only one who cancels this task.
+        worker.wait = handle
+        // Resumed once, by `end`.
+        let result = unsafe await withUnsafeContinuation { unsafe start(handle, $0, begin) }
+        // When the loop has ended this may be any thread.
+        if unsafe !executor.isOver {
+            worker.wait = nil
+            unsafe executor.goesOn(worker, task)
+        }
+        return result
+    }
+
+    /// A task that others may cancel, on any thread.
+    private nonisolated(nonsending) func waitAsAnyTask(_ handle: Handle, _ begin: () -> Void) async -> Int32 {
+        // Held: a cancellation may come while the loop goes.
+        let executor = unsafe executor
         return await withTaskCancellationHandler {
-            // Resumed once: whoever resumes it takes it out of the slot, and gives the slot back.
-            unsafe await withUnsafeContinuation { (continuation: UnsafeContinuation<Int32, Never>) in
-                guard let slot = unsafe slots.pointee.pointer(handle) else { preconditionFailure("BUG: a wait ended before it began") }
-                unsafe slot.pointee.continuation = unsafe continuation
-                if unsafe slot.pointee.isCancelled { end(handle, -ECANCELED) } else { begin() }
-            }
+            // Resumed once, by `end`.
+            unsafe await withUnsafeContinuation { unsafe start(handle, $0, begin) }
         } onCancel: {
             executor.run { self.cancel(handle) }
         }
+    }
+
+    private func start(_ handle: Handle, _ continuation: UnsafeContinuation<Int32, Never>, _ begin: () -> Void) {
+        guard let slot = unsafe slots.pointee.pointer(handle) else { preconditionFailure("BUG: a wait ended before it began") }
+        unsafe slot.pointee.continuation = unsafe continuation
+        if unsafe slot.pointee.isCancelled { end(handle, -ECANCELED) } else { begin() }
     }
 
     // MARK: ends
@@ -130,7 +155,7 @@ final class LoopWaits: @unchecked Sendable {
     }
 
     /// Ends a wait early. Stale handles are of waits that ended by themselves.
-    private func cancel(_ handle: Handle) {
+    func cancel(_ handle: Handle) {
         guard let slot = unsafe slots.pointee.pointer(handle) else { return }
         guard unsafe slot.pointee.continuation != nil else {
             unsafe slot.pointee.isCancelled = true

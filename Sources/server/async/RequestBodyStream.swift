@@ -33,10 +33,12 @@ public struct RequestBodyStream: AsyncSequence, Sendable {
         let keeper: ClientBodyKeeper?
         /// The next piece, never empty; nil behind the last.
         public mutating func next() async throws -> [UInt8]? { try await source.next() }
+        /// The same for whoever runs on an actor.
+        public mutating func next(isolation actor: isolated (any Actor)?) async throws -> [UInt8]? { try await source.next() }
     }
 
     /// The next piece, never empty; nil behind the last.
-    public func next() async throws -> [UInt8]? { try await source.next() }
+    public nonisolated(nonsending) func next() async throws -> [UInt8]? { try await source.next() }
 
     /// The whole rest of the body.
     /// - Parameter max: more than this many bytes throw an `HTTPError` that answers 413, and are not kept.
@@ -189,8 +191,8 @@ final class AsyncBodySource: @unchecked Sendable {
 
     // MARK: the handler's side
 
-    func next() async throws -> [UInt8]? {
-        guard try executor.isHere() else { return try await withTaskExecutorPreference(executor) { try await self.next() } }
+    nonisolated(nonsending) func next() async throws -> [UInt8]? {
+        guard try executor.isHere() else { return try await withTaskExecutorPreference(executor) { @concurrent in try await self.next() } }
         if !held.isEmpty { return takePiece() }
         if let failure { throw failure }
         if Task.isCancelled { throw CancellationError() }

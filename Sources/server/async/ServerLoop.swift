@@ -19,10 +19,9 @@ public struct ServerLoop: Sendable {
     public var taskExecutor: any TaskExecutor { executor }
 
     /// Waits at least this long, and at most a quarter of a millisecond longer, unless the loop is busy. Costs less than `Task.sleep`, whose timers belong to another thread.
-    public func sleep(for duration: Duration) async throws {
-        guard try executor.isHere() else { return try await withTaskExecutorPreference(executor) { try await self.sleep(for: duration) } }
+    public nonisolated(nonsending) func sleep(for duration: Duration) async throws {
+        guard try executor.isHere() else { return try await withTaskExecutorPreference(executor) { @concurrent in try await self.sleep(for: duration) } }
         let waits = try executor.makeWaits()
-        try Task.checkCancellation()
         let result = await waits.sleep(until: waits.deadline(in: duration.nanosecondsClamped))
         if result != 0 { throw try LoopError(result, "sleeping") }
     }
@@ -32,7 +31,7 @@ public struct ServerLoop: Sendable {
     /// Threads are made when they are needed, 64 at most, and end after 10 s without work; what comes beyond that waits its turn.
     /// - Throws: what `body` throws; `OffloadError` when 10,000 are waiting already, or no thread can be made. The task's cancellation does not reach `body`, which runs outside of all tasks (`Task.isCancelled` says
     ///   false there): it is waited for, to its end.
-    public func offload<Result: Sendable>(_ body: @escaping @Sendable () throws -> Result) async throws -> Result {
+    public nonisolated(nonsending) func offload<Result: Sendable>(_ body: @escaping @Sendable () throws -> Result) async throws -> Result {
         try unsafe await withUnsafeThrowingContinuation { (continuation: UnsafeContinuation<Result, any Error>) in
             let accepted = BlockingPool.shared.add { unsafe continuation.resume(with: Swift.Result(catching: body)) }
             // Refused work is dropped without having run, so it is resumed once.

@@ -34,10 +34,22 @@ final class Exchange {
     var suspendedBody = (0, 0)
     /// What the access log needs, when there is one.
     var logged: LoggedExchange?
-    /// A responder keeps it for its next request: what is in it would not go with its connection.
+    /// A responder or a worker keeps it for its next request: what is in it would not go with its connection.
     var isKept = false
 
-    /// A responder's exchange begins anew for its next request; nobody else has it any more. However the last one ended (a fault in the middle of a body, another producer in place of the
+    /// The same exchange for the next request, when nobody else has it any more; else one of its own.
+    static func fresh(_ last: inout Exchange?) -> Exchange {
+        if isKnownUniquelyReferenced(&last), let exchange = last {
+            exchange.reuse()
+            return exchange
+        }
+        let exchange = Exchange()
+        exchange.isKept = true
+        last = exchange
+        return exchange
+    }
+
+    /// It begins anew for the next request; nobody else has it any more. However the last one ended (a fault in the middle of a body, another producer in place of the
     /// responder), nothing of it is left. Tests instead of stores: nearly always there is nothing to release.
     func reuse() {
         (isRelayed, isChunked, remaining, suspendedBody) = (false, false, nil, (0, 0))

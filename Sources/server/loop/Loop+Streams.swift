@@ -185,7 +185,11 @@ extension Loop {
 
     func makeExchange(_ connection: UnsafeMutablePointer<Connection>) -> Exchange {
         if let exchange = unsafe connection.pointee.exchange { return unsafe exchange.takeUnretainedValue() }
-        let exchange = Exchange()
+        return unsafe give(connection, Exchange())
+    }
+
+    /// Begins an exchange where there is none.
+    func give(_ connection: UnsafeMutablePointer<Connection>, _ exchange: Exchange) -> Exchange {
         unsafe connection.pointee.exchange = unsafe Unmanaged.passRetained(exchange)
         return exchange
     }

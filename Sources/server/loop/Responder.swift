@@ -41,16 +41,7 @@ package class Responder {
     }
 
     /// An exchange that nobody else has.
-    fileprivate final func freshExchange() -> Exchange {
-        if isKnownUniquelyReferenced(&lastExchange), let exchange = lastExchange {
-            exchange.reuse()
-            return exchange
-        }
-        let exchange = Exchange()
-        exchange.isKept = true
-        lastExchange = exchange
-        return exchange
-    }
+    fileprivate final func freshExchange() -> Exchange { Exchange.fresh(&lastExchange) }
 
     /// The request that `context` lays out, copied.
     fileprivate final func log(_ context: UnsafeMutablePointer<RequestContext>, _ response: UnsafeMutablePointer<ResponseState>, began: UInt64) -> LoggedExchange {

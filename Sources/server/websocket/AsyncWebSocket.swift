@@ -5,7 +5,7 @@
 ///
 /// The task is cancelled when the connection is lost or a rule was broken, when the server stops, and when the client has said Close to a handler that never reads. What it throws is
 /// reported, unless it says no more than that: `WebSocketClosed`, and `CancellationError` of a cancelled task.
-public typealias AsyncWebSocketHandler = @Sendable (AsyncWebSocket) async throws -> Void
+public typealias AsyncWebSocketHandler = nonisolated(nonsending) @Sendable (AsyncWebSocket) async throws -> Void
 
 /// An open WebSocket (RFC 6455) in an async handler.
 ///
@@ -52,15 +52,15 @@ public struct AsyncWebSocket: Sendable {
     public var messages: Messages { Messages(source: source) }
 
     /// The next message, as `messages` would give it; nil behind the last.
-    public func next() async throws -> Message? { try await source.next() }
+    public nonisolated(nonsending) func next() async throws -> Message? { try await source.next() }
 
     /// Sends text. Waits while the client is behind: until less than 64 KiB are queued.
     /// - Throws: `WebSocketClosed` when somebody has said Close or the connection is lost; `CancellationError` when the task is cancelled.
-    public func send(_ text: String) async throws { try await source.send(text) }
+    public nonisolated(nonsending) func send(_ text: String) async throws { try await source.send(text) }
     /// Sends bytes, as `send` of text. With `.text` they must be UTF-8; nobody looks.
-    public func send(_ bytes: [UInt8], as kind: WebSocket.Kind = .binary) async throws { try await source.send(bytes, kind) }
+    public nonisolated(nonsending) func send(_ bytes: [UInt8], as kind: WebSocket.Kind = .binary) async throws { try await source.send(bytes, kind) }
     /// Sends a message, as `send` of text.
-    public func send(_ message: Message) async throws {
+    public nonisolated(nonsending) func send(_ message: Message) async throws {
         switch message {
         case .text(let text): try await source.send(text)
         case .binary(let bytes): try await source.send(bytes, .binary)
@@ -101,6 +101,8 @@ public struct AsyncWebSocket: Sendable {
             let source: AsyncWebSocketSource
             /// The next message; nil behind the last.
             public mutating func next() async throws -> Message? { try await source.next() }
+            /// The same for whoever runs on an actor.
+            public mutating func next(isolation actor: isolated (any Actor)?) async throws -> Message? { try await source.next() }
         }
     }
 }

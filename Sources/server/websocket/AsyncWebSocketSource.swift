@@ -25,6 +25,8 @@ final class AsyncWebSocketSource: @unchecked Sendable {
     private var session: WebSocketSession?
     private var handler: AsyncWebSocketHandler?
     private var task: Task<Void, Never>?
+    /// The same as an address, to tell it from others.
+    private var own: UnsafeRawPointer?
     /// By this object, and not by the handler itself.
     private var isCancelled = false
     private var hasReturned = false
@@ -132,9 +134,8 @@ final class AsyncWebSocketSource: @unchecked Sendable {
 
     // MARK: the task
 
-    private func work() async {
-        guard let handler else { return }
-        self.handler = nil
+    private nonisolated(nonsending) func work() async {
+        guard let handler = takeHandler() else { return }
         var failure: (any Error)?
         do { try await handler(AsyncWebSocket(source: self)) } catch { failure = error }
         // When the loop is over there is nobody to tell.
@@ -142,9 +143,15 @@ final class AsyncWebSocketSource: @unchecked Sendable {
         returned(failure)
     }
 
+    private func takeHandler() -> AsyncWebSocketHandler? {
+        unsafe own = unsafe LoopExecutor.currentTask
+        defer { handler = nil }
+        return handler
+    }
+
     private func returned(_ failure: (any Error)?) {
         hasReturned = true
-        task = nil
+        unsafe (task, own) = (nil, nil)
         dropHeld()
         // Tasks that have outlived the handler.
         unsafe takeReader()?.resume(throwing: CancellationError())
@@ -180,8 +187,8 @@ final class AsyncWebSocketSource: @unchecked Sendable {
         unsafe takeReader()?.resume(throwing: CancellationError())
     }
 
-    func next() async throws -> Message? {
-        guard try executor.isHere() else { return try await withTaskExecutorPreference(executor) { try await self.next() } }
+    nonisolated(nonsending) func next() async throws -> Message? {
+        guard try executor.isHere() else { return try await nextFromElsewhere() }
         hasRead = true
         if first < held.count { return takeHeld() }
         if hasReturned { throw CancellationError() }
@@ -189,9 +196,22 @@ final class AsyncWebSocketSource: @unchecked Sendable {
         if Task.isCancelled { throw CancellationError() }
         guard unsafe reader == nil else { throw AsyncUseError(description: "two tasks read one WebSocket at the same time") }
         readers &+= 1
-        let number = readers
-        // Nothing has run on the loop since the looks above.
-        return try await withTaskCancellationHandler {
+        // Nothing has run on the loop since the looks above. The handler's own task is cancelled by this object alone, when whoever reads has been told of the end: it needs
+        // no cancellation handler, whose memory an idle socket would hold.
+        guard unsafe own != nil && own == LoopExecutor.currentTask else { return try await nextOfAnyTask(readers) }
+        return try unsafe await withUnsafeThrowingContinuation { unsafe reader = unsafe ($0, readers) }
+    }
+
+    /// Apart, because what lives across an `await` here would be memory of every socket that waits.
+    @inline(never)
+    private nonisolated(nonsending) func nextFromElsewhere() async throws -> Message? {
+        try await withTaskExecutorPreference(executor) { @concurrent in try await self.next() }
+    }
+
+    /// Of a task that others may cancel, on any thread. As above.
+    @inline(never)
+    private nonisolated(nonsending) func nextOfAnyTask(_ number: UInt64) async throws -> Message? {
+        try await withTaskCancellationHandler {
             try unsafe await withUnsafeThrowingContinuation { unsafe reader = unsafe ($0, number) }
         } onCancel: {
             executor.run { self.cancelReader(number) }
@@ -245,6 +265,12 @@ final class AsyncWebSocketSource: @unchecked Sendable {
         return (session, link)
     }
 
+    /// The socket, when there is room at once.
+    private func roomNow() throws -> (session: WebSocketSession, link: TunnelLink)? {
+        let (session, link) = try open()
+        return link.hasRoom ? (session, link) : nil
+    }
+
     /// Waits until there is room. Nothing runs on the loop between its return and what the caller does before it waits.
     private func room() async throws -> (session: WebSocketSession, link: TunnelLink) {
         while true {
@@ -261,15 +287,30 @@ final class AsyncWebSocketSource: @unchecked Sendable {
         }
     }
 
-    func send(_ text: String) async throws {
-        guard try executor.isHere() else { return try await withTaskExecutorPreference(executor) { try await self.send(text) } }
+    nonisolated(nonsending) func send(_ text: String) async throws {
+        guard try executor.isHere(), let (session, link) = try roomNow() else { return try await sendLater(text) }
+        // Readable during this call; its bytes are copied.
+        try settle(unsafe text.utf8.span.withUnsafeBufferPointer { unsafe session.send(.text, $0, link, isBounded: false) })
+    }
+
+    /// Concurrent, as the next: on the loop's thread again when there is room, whatever actor the caller is on.
+    @inline(never)
+    private func sendLater(_ text: String) async throws {
+        guard try executor.isHere() else { return try await withTaskExecutorPreference(executor) { @concurrent in try await self.sendLater(text) } }
         let (session, link) = try await room()
         // Readable during this call; its bytes are copied.
         try settle(unsafe text.utf8.span.withUnsafeBufferPointer { unsafe session.send(.text, $0, link, isBounded: false) })
     }
 
-    func send(_ bytes: [UInt8], _ kind: WebSocket.Kind) async throws {
-        guard try executor.isHere() else { return try await withTaskExecutorPreference(executor) { try await self.send(bytes, kind) } }
+    nonisolated(nonsending) func send(_ bytes: [UInt8], _ kind: WebSocket.Kind) async throws {
+        guard try executor.isHere(), let (session, link) = try roomNow() else { return try await sendLater(bytes, kind) }
+        // As above.
+        try settle(unsafe bytes.span.withUnsafeBufferPointer { unsafe session.send(kind, $0, link, isBounded: false) })
+    }
+
+    @inline(never)
+    private func sendLater(_ bytes: [UInt8], _ kind: WebSocket.Kind) async throws {
+        guard try executor.isHere() else { return try await withTaskExecutorPreference(executor) { @concurrent in try await self.sendLater(bytes, kind) } }
         let (session, link) = try await room()
         // As above.
         try settle(unsafe bytes.span.withUnsafeBufferPointer { unsafe session.send(kind, $0, link, isBounded: false) })
