@@ -58,16 +58,19 @@ extension Gateway {
     /// With each loop's connections. Waits for each loop's turn to end.
     private func upstreamSnapshots(_ application: GatewayApplication) -> [UpstreamSnapshot] {
         let upstreams = application.upstreams
-        let pools = Locked(upstreams.map { $0.configuration.servers.map { _ in UpstreamPoolFigures() } })
+        let lists = upstreams.map(\.servers)
+        let pools = Locked(lists.map { $0.list.map { _ in UpstreamPoolFigures() } })
         server.onEachLoop { loop in
             for (number, upstream) in upstreams.enumerated() {
-                let counts = upstream.pools(loop: loop)
+                let counts = upstream.pools(of: lists[number], loop: loop)
                 pools.withLock { for (server, count) in counts.enumerated() { $0[number][server].add(count) } }
             }
         }
         return pools.withLock { pools in
             zip(upstreams, pools).map { upstream, pools in
                 var snapshot = upstream.snapshot()
+                // Other servers have come meanwhile: their connections are told the next time.
+                guard snapshot.servers.count == pools.count else { return snapshot }
                 for (server, count) in pools.enumerated() { snapshot.servers[server].pool = count }
                 return snapshot
             }

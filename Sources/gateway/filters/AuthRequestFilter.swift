@@ -134,14 +134,17 @@ final class AuthRequestFilter: Sendable {
     /// - Returns: false when the response is written.
     func ask(_ request: borrowing Request, _ response: inout Response) async throws -> Bool {
         let lines = lines(request)
-        let here = upstream.onLoop(of: response)
+        var here = upstream.onLoop(of: response)
         let began = response.monotonicNanoseconds
         var tried = TriedServers()
         while true {
+            // A name may have got other addresses meanwhile.
+            let latest = upstream.onLoop(of: response)
+            if latest !== here { (here, tried) = (latest, TriedServers()) }
             guard let (server, pool) = here.lease(tried: tried, now: response.monotonicNanoseconds) else { return fail("no server is available", &response) }
             let asked = response.monotonicNanoseconds
             let spent = asked &- began
-            var question = ProbeRequest(method, target: Array(configuration.path.utf8), authority: upstream.authorities[server])
+            var question = ProbeRequest(method, target: Array(configuration.path.utf8), authority: here.servers.authorities[server])
             question.lines = lines
             let probe = UpstreamProbe(question, pool, on: request.loop, contentBytesMax: Self.contentBytesMax)
             let answer = await probe.ask(timeout: .nanoseconds(Int64(clamping: configuration.timeoutNs - min(spent, configuration.timeoutNs))))
@@ -156,7 +159,7 @@ final class AuthRequestFilter: Sendable {
                 // Another server may do better, where this one cannot have acted on it.
                 tried.insert(server)
                 let isOver = now &- began >= configuration.timeoutNs
-                guard error.wasNotSent, !isOver, tried.count < min(Self.serversMax, upstream.authorities.count) else { return fail(error.description, &response) }
+                guard error.wasNotSent, !isOver, tried.count < min(Self.serversMax, here.servers.authorities.count) else { return fail(error.description, &response) }
             }
         }
     }

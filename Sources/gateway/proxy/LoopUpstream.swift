@@ -167,7 +167,7 @@ final class LoopUpstream: ProxyDirector {
 
     func settle(_ server: Int, _ outcome: ProxyOutcome, nanoseconds: UInt64, now: UInt64) {
         count(server, outcome, nanoseconds)
-        if let event = upstream.outlier?.record(server, UpstreamOutcome(outcome), shared: servers.shared, now: now) { upstream.note(event) }
+        if let event = upstream.outlier?.record(server, UpstreamOutcome(outcome), shared: servers.shared, now: now) { upstream.note(event, servers) }
         balancer.release(server)
         servers.counters.add(.ended, loop: loop, server: server)
     }
@@ -250,7 +250,7 @@ final class LoopUpstream: ProxyDirector {
 
     func released(_ exchange: ProxyExchange, server: Int) {
         balancer.release(server)
-        if exchange.span.isKept { (exchange.note as? ProxyRoute)?.tracing?.spans.end(exchange, upstream: upstream, server: server, loop: loop) }
+        if exchange.span.isKept { (exchange.note as? ProxyRoute)?.tracing?.spans.end(exchange, upstream: upstream, servers, server: server, loop: loop) }
         servers.counters.add(.ended, loop: loop, server: server)
     }
 

@@ -87,9 +87,9 @@ package final class Upstream: Sendable {
         return made
     }
 
-    /// A loop's connections, by server; empty when it has asked none yet. On the loop's thread.
-    func pools(loop index: Int) -> [UpstreamPoolFigures] {
-        guard index < loops, let here = unsafe places[index] else { return [] }
+    /// A loop's connections to these servers; empty when it has asked none yet, or goes by others. On the loop's thread.
+    func pools(of servers: UpstreamServers, loop index: Int) -> [UpstreamPoolFigures] {
+        guard index < loops, let here = unsafe places[index], here.servers === servers else { return [] }
         return here.poolFigures
     }
 

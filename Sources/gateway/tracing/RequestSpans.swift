@@ -87,7 +87,7 @@ final class RequestSpans: Sendable {
     }
 
     /// The attempt's server is done with.
-    func end(_ exchange: ProxyExchange, upstream: Upstream, server: Int, loop: Int) {
+    func end(_ exchange: ProxyExchange, upstream: Upstream, _ servers: UpstreamServers, server: Int, loop: Int) {
         guard exchange.span.isOpen, let context = exchange.span.context, loop < export.queues.count else { return }
         let span = exchange.span
         exchange.span.close()
@@ -96,11 +96,11 @@ final class RequestSpans: Sendable {
         let name = exchange.request.methodText
         export.queues[loop].record(record, name: name.span) { attributes in
             attributes.add("http.request.method", exchange.request.method == .other ? Array("_OTHER".utf8) : name)
-            let address = HostPort(upstream.authorities[server])
+            let address = HostPort(servers.authorities[server])
             attributes.add("server.address", Array(address.host))
             let isSecure = upstream.configuration.tls != nil
             attributes.add("server.port", Int64(address.port ?? (isSecure ? 443 : 80)))
-            attributes.add("url.full", Array((isSecure ? "https://" : "http://").utf8) + upstream.authorities[server] + exchange.request.pathText)
+            attributes.add("url.full", Array((isSecure ? "https://" : "http://").utf8) + servers.authorities[server] + exchange.request.pathText)
             attributes.add("uringd.upstream", Array(upstream.configuration.name.utf8))
             if let failure = span.failure {
                 attributes.add("error.type", Array("\(failure.word)".utf8))

@@ -3,6 +3,7 @@
 import Glibc
 import TestSupport
 import Testing
+import UringPolicy
 
 @testable import UringGateway
 
@@ -88,7 +89,7 @@ import Testing
         #expect(gateway.count("staff", "client-cert", "clear") == 1)
         #expect(gateway.count("staff", "client-cert", "malformed_name") == 0)
         #expect(gateway.log.contains { $0.contains("client-cert of the route staff: 403: the client certificate is of another subject") })
-        let page = String(decoding: MetricsPage.make(gateway.gateway.figures(), openMetrics: false).bytes, as: UTF8.self)
+        let page = String(decoding: MetricsPage.make(gateway.gateway.figures(), .text).bytes, as: UTF8.self)
         #expect(page.contains("uringd_filter_results_total{route=\"staff\",filter=\"client-cert\",result=\"clear\"} 1"))
     }
 
