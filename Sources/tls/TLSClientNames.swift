@@ -21,7 +21,7 @@ package enum TLSClientNames: Sendable, Equatable {
 
 extension TLSSession {
     package var clientNames: TLSClientNames {
-        guard unsafe hasClientCertificate, let certificate = unsafe SSL_get0_peer_certificate(ssl) else { return .none }
+        guard let certificate = unsafe clientCertificate else { return .none }
         // The session's certificate, which stays during the call.
         return unsafe ClientNameReader.read(certificate)
     }

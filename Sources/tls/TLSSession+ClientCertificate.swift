@@ -6,7 +6,7 @@ internal import Glibc
 
 extension TLSSession {
     /// The client's certificate, verified against the authorities; nil when there is none. Borrowed from the session.
-    private var clientCertificate: OpaquePointer? {
+    var clientCertificate: OpaquePointer? {
         if let established = unsafe memory.pointee.established { return unsafe established.pointee.clientCertificate }
         guard unsafe memory.pointee.isEstablished, unsafe SSL_get_verify_result(ssl) == Int(X509_V_OK) else { return nil }
         return unsafe SSL_get0_peer_certificate(ssl)

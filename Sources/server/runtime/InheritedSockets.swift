@@ -1,6 +1,7 @@
 // InheritedSockets: listening sockets that another process has left to this one: its predecessor at an upgrade, a supervisor, a service manager. Adopted once, before a server starts; taken when
 // its listeners are opened. Any thread.
 
+internal import CUring
 internal import Glibc
 internal import UringBase
 internal import UringRing
