@@ -23,6 +23,9 @@ extension Gateway {
         figures.process = .current()
         figures.stalls = reporter.stalls.all
         figures.upstreams = application.upstreams.map { $0.snapshot() }
+        figures.redis = application.redis.map(\.figures)
+        figures.uncounted = application.filters.uncounted
+        figures.bans = bans.figures()
         figures.breakers = application.filters.breakerFigures
         figures.isSurging = application.filters.surge?.isSurging
         figures.backend = server.backend == .epoll ? "epoll" : "uring"
@@ -45,6 +48,8 @@ extension Gateway {
     var configurationPage: JSONValue { configuration.redacted }
 
     var upstreamsPage: JSONValue { .object(["upstreams": .array(current.upstreams.map { $0.snapshot().page })]) }
+
+    var bansPage: BansPage { BansPage(book: bans, watch: current.banWatch, now: Self.wallNs()) }
 
     // MARK: reload
 

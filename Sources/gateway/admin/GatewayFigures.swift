@@ -19,6 +19,9 @@ package struct GatewayFigures: Sendable {
     package var connectionsMax = 0
     package var isReady = false
     package var reloads = ReloadCounters()
+    var bans = BanBook.Figures()
+    var redis: [RedisServer.Figures] = []
+    var uncounted: [(route: String, admitted: UInt64, refused: UInt64)] = []
     var keySources: [KeySource.Figures] = []
     /// Connections that listeners with `proxy-protocol` did not take.
     var proxyRefusals: [(reason: String, count: UInt64)] = []

@@ -9,8 +9,18 @@ package struct GatewayApplication: Sendable {
     /// In the order of the configuration.
     package let upstreams: [Upstream]
     let filters: FilterParts
+    /// Those of the configuration that something uses.
+    let redis: [RedisServer]
+    /// nil: bans are this process's alone.
+    let sharedBans: SharedBans?
     /// nil: everybody may connect.
     private let gate: AddressGate?
+    /// nil: nobody can be banned at run time.
+    private let banGate: BanGate?
+    /// nil: no rule bans anybody.
+    let banWatch: BanWatch?
+    /// As it was when this was made; nil: there is none.
+    let addressFile: AddressFile?
     /// nil: no access log.
     package let logs: AccessLogs?
     /// nil: nobody can ask for them.
@@ -22,8 +32,9 @@ package struct GatewayApplication: Sendable {
     /// - Parameters:
     ///   - previous: what goes on with the same connections where its configuration is the same.
     ///   - meters: where requests are counted, if there is an administration that can be asked.
-    package init(
-        _ configuration: Configuration, loops: Int, previous: GatewayApplication? = nil, meters: RouteMeters? = nil, log: LogReporter? = nil
+    ///   - bans: who is turned away at run time; its owner hands it `addressFile` when this takes effect.
+    init(
+        _ configuration: Configuration, loops: Int, previous: GatewayApplication? = nil, meters: RouteMeters? = nil, log: LogReporter? = nil, bans: BanBook? = nil
     ) throws {
         self.meters = configuration.admin == nil ? nil : meters
         upstreams = try configuration.upstreams.map { wanted in
@@ -34,7 +45,27 @@ package struct GatewayApplication: Sendable {
             return made
         }
         gate = AddressGate(configuration.addresses)
-        filters = try FilterParts(configuration, loops: loops, previous: previous?.filters, log: log)
+        let (addresses, clients) = (configuration.addresses, ClientAddresses(trusted: configuration.trustedProxies))
+        addressFile = try addresses.file.map { path in
+            do throws(AddressFileError) { return try AddressFile.read(path, now: Gateway.wallNs()) } catch { throw GatewayError("addresses.file: \(error)") }
+        }
+        banWatch = try bans.flatMap { try BanWatch(addresses.bans, $0, clients, previous: previous?.banWatch) }
+        // Without any of these there is nobody who could ban.
+        let canBan = configuration.admin != nil || addresses.file != nil || addresses.redis != nil || !addresses.bans.isEmpty
+        banGate = canBan ? bans.map { BanGate($0, clients) } : nil
+        let used = Set(configuration.routes.flatMap { $0.filters.rateLimits.compactMap(\.redis) } + [addresses.redis].compactMap { $0 })
+        let servers = try configuration.redis.filter { used.contains($0.name) }.map { wanted in
+            if let old = previous?.redis.first(where: { $0.configuration.name == wanted.name }), try old.goesOn(as: wanted, loops: loops) { return old }
+            return try RedisServer(wanted, loops: loops, log: log)
+        }
+        redis = servers
+        sharedBans = bans.flatMap { book in
+            addresses.redis.flatMap { name in servers.first { $0.configuration.name == name } }.map { server in
+                if let old = previous?.sharedBans, old.server === server { return old }
+                return SharedBans(server, book, log: log)
+            }
+        }
+        filters = try FilterParts(configuration, loops: loops, previous: previous?.filters, log: log, clients: clients, bans: banWatch, redis: servers)
         let trusted = TrustedProxies(configuration.trustedProxies)
         identity = configuration.requestID.map { RequestIdentity($0, trusted: trusted, loops: loops) }
         let tracing = configuration.tracing.map { TraceForwarding($0, trusted: trusted, loops: loops) }
@@ -57,7 +88,21 @@ package struct GatewayApplication: Sendable {
             }
         }
         if routes.hasProxies { application.wantsStream = { request in routes.wantsStream(request) } }
-        if let gate { application.admits = { gate.admits($0) } }
+        if let banGate {
+            let gate = gate
+            // Written out: a closure that calls another counts a reference.
+            application.handler = { request, response in if !banGate.turnsAway(request, &response) { routes.respond(to: request, &response) } }
+            if let identity {
+                application.handler = { request, response in
+                    if banGate.turnsAway(request, &response) { return }
+                    identity.begin(request, response)
+                    routes.respond(to: request, &response)
+                }
+            }
+            application.admits = { peer, loop in gate?.admits(peer) != false && banGate.admits(peer, loop: loop) }
+        } else if let gate {
+            application.admits = { peer, _ in gate.admits(peer) }
+        }
         let (logs, meters, identity, silencesSome) = (logs, meters, identity, routes.silencesSome)
         if let meters {
             application.observe = { request, record in
@@ -72,6 +117,14 @@ package struct GatewayApplication: Sendable {
                 if silencesSome, routes.silences(record.route) { return }
                 logs.record(request, record, identity)
             }
+        }
+        if let banWatch {
+            let inner = application.observe
+            application.observe = { request, record in
+                banWatch.observe(request, record)
+                inner?(request, record)
+            }
+            if inner == nil { application.flushInterval = Self.never }
         }
         if let logs {
             application.flush = { loop in logs.flush(loop) }

@@ -258,7 +258,7 @@ package final class Routes: Sendable {
                 guard chain.recall(request, &response, &pass, upTo: next) else { break }
                 switch chain.judge(request, &response, &pass, from: next) {
                 case .waits(let place):
-                    try await chain.wait(at: place, request, &response)
+                    guard try await chain.wait(at: place, request, &response, pass) else { break }
                     next = place + 1
                     continue
                 case .pass: unsafe answer(entries[index], request, &response, chain, pass)

@@ -4,11 +4,10 @@
 extension ConfigSchema {
     /// Paths of keys, as in the headings of the reference page: `routes[].proxy`, `upstreams.NAME.health`.
     package static let unwired: Set<String> = [
-        "addresses.ban", "addresses.file", "addresses.redis", "deadline", "redis",
+        "deadline",
         "tracing",
         "upstreams.NAME.adaptive-concurrency", "upstreams.NAME.proxy-protocol", "upstreams.NAME.resolve",
         "routes[].auth-request", "routes[].client-cert", "routes[].compression",
         "routes[].proxy.body-bytes", "routes[].proxy.mirror",
-        "routes[].rate-limit.redis",
     ]
 }

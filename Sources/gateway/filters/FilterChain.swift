@@ -16,6 +16,16 @@ final class FilterChain: Sendable {
         case jwt(Unmanaged<JWTFilter>)
         case breaker(Unmanaged<BreakerFilter>)
         case headers(Unmanaged<HeaderFilter>)
+
+        /// Whether requests may have to wait for its decision.
+        var mayWait: Bool {
+            switch self {
+            case .basic: true
+            // SAFETY: as below.
+            case .rateLimit(let filter): unsafe filter._withUnsafeGuaranteedRef { $0.waits }
+            case .surge, .cors, .apiKeys, .jwt, .breaker, .headers: false
+            }
+        }
     }
 
     // Written in init only, freed in deinit.
@@ -34,7 +44,7 @@ final class FilterChain: Sendable {
     init(_ made: [Step], removed: [String], breaker: BreakerFilter?) {
         self.removed = removed.map { Array($0.utf8) }
         self.breaker = breaker
-        firstWaiting = made.firstIndex { if case .basic = $0 { true } else { false } }
+        firstWaiting = made.firstIndex { $0.mayWait }
         answersPreflights = made.contains { if case .cors = $0 { true } else { false } }
         unsafe steps = .allocate(capacity: made.count)
         _ = unsafe steps.initialize(from: made)
@@ -74,12 +84,21 @@ final class FilterChain: Sendable {
     }
 
     /// Waits for the decision of the filter that said so. In an async handler, on the loop.
+    /// - Parameter pass: what the filters before it have left; it is good until the first wait.
+    /// - Returns: false when it has answered.
     /// - Throws: what the client is to be told.
-    func wait(at index: Int, _ request: borrowing Request, _ response: inout Response) async throws {
+    func wait(at index: Int, _ request: borrowing Request, _ response: inout Response, _ pass: FilterPass) async throws -> Bool {
         // SAFETY: as above; the application that holds this chain is held for as long as an async handler of it runs.
-        guard case .basic(let filter) = unsafe steps[index] else { preconditionFailure("BUG: a filter that does not wait") }
-        let waiting = unsafe filter.takeUnretainedValue()
-        try await waiting.verify(request, &response)
+        switch unsafe steps[index] {
+        case .basic(let filter):
+            let waiting = unsafe filter.takeUnretainedValue()
+            try await waiting.verify(request, &response)
+            return true
+        case .rateLimit(let filter):
+            let waiting = unsafe filter.takeUnretainedValue()
+            return await waiting.decide(request, &response, pass)
+        case .surge, .cors, .apiKeys, .jwt, .breaker, .headers: preconditionFailure("BUG: a filter that does not wait")
+        }
     }
 
     /// What filters before `end` found out about a request that they let pass, once more: it does not outlive a wait.
@@ -102,7 +121,7 @@ final class FilterChain: Sendable {
         switch step {
         case .surge(let filter): goesOn = unsafe filter._withUnsafeGuaranteedRef { $0.admits(request, &response, pass) }
         case .cors(let filter): goesOn = unsafe filter._withUnsafeGuaranteedRef { $0.admits(request, &response) }
-        case .rateLimit(let filter): goesOn = unsafe filter._withUnsafeGuaranteedRef { $0.admits(request, &response, pass) }
+        case .rateLimit(let filter): return unsafe filter._withUnsafeGuaranteedRef { $0.judge(request, &response, pass) }
         case .apiKeys(let filter): goesOn = unsafe filter._withUnsafeGuaranteedRef { $0.admits(request, &response, &pass) }
         case .jwt(let filter): goesOn = unsafe filter._withUnsafeGuaranteedRef { $0.admits(request, &response, &pass) }
         case .basic(let filter): return unsafe filter._withUnsafeGuaranteedRef { $0.judge(request, &response) }

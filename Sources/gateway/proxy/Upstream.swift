@@ -35,7 +35,7 @@ package final class Upstream: Sendable {
     package init(_ configuration: UpstreamConfiguration, loops: Int, log: OperationalLog? = nil) throws {
         self.configuration = configuration
         self.log = log
-        tls = try configuration.tls.map { try Self.clientTLS($0, configuration.name) }
+        tls = try configuration.tls.map { try Self.clientTLS($0, label: "upstreams.\(configuration.name)") }
         self.loops = loops
         names = configuration.servers.map { "\(configuration.name) (\($0.address))" }
         authorities = configuration.servers.map { Self.authority($0.address, isSecure: configuration.tls != nil) }
@@ -66,7 +66,7 @@ package final class Upstream: Sendable {
     /// Whether it can serve another configuration as it is. Files of `tls` may have changed under their names.
     func goesOn(as wanted: UpstreamConfiguration, loops: Int) throws -> Bool {
         guard configuration == wanted, self.loops == loops else { return false }
-        guard let now = try wanted.tls.map({ try Self.clientTLS($0, wanted.name) }) else { return true }
+        guard let now = try wanted.tls.map({ try Self.clientTLS($0, label: "upstreams.\(wanted.name)") }) else { return true }
         return tls?.isSame(as: now) ?? false
     }
 

@@ -76,7 +76,7 @@ package final class HandlerBox: Sendable {
     let flushNs: UInt64
     let reporter: (any ServerReporter)?
     /// Whether a peer may connect; nil: everybody.
-    let admits: (@Sendable (RequestPeer) -> Bool)?
+    let admits: (@Sendable (RequestPeer, Int) -> Bool)?
     /// Told of what connections and requests pass; nil costs nothing.
     let trace: TraceBox?
 
@@ -85,7 +85,7 @@ package final class HandlerBox: Sendable {
         observe: (@Sendable (borrowing Request, ExchangeRecord) -> Void)? = nil,
         observeHandshake: (@Sendable (HandshakeRecord) -> Void)? = nil,
         flush: (@Sendable (Int) -> Void)? = nil, flushNs: UInt64 = 1_000_000_000, reporter: (any ServerReporter)? = nil, trace: ServerTrace? = nil,
-        admits: (@Sendable (RequestPeer) -> Bool)? = nil
+        admits: (@Sendable (RequestPeer, Int) -> Bool)? = nil
     ) {
         (self.handle, self.wantsStream, self.observe, self.reporter) = (handle, wantsStream, observe, reporter)
         self.observeHandshake = observeHandshake

@@ -108,7 +108,7 @@ public struct Application: Sendable {
     public var reporter: (any ServerReporter)?
 
     /// Asked on the loop's thread for each new connection, which is reset when the answer is no; nil lets everybody connect.
-    package var admits: (@Sendable (RequestPeer) -> Bool)?
+    package var admits: (@Sendable (RequestPeer, _ loop: Int) -> Bool)?
 
     /// An application that answers by one handler.
     /// - Parameter handler: called on the loops' threads, by several at once.

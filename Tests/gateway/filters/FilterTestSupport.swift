@@ -11,8 +11,10 @@ final class RunningGateway {
     let gateway: Gateway
     let endpoint: Endpoint
 
-    init(_ lines: String) throws {
-        gateway = try Gateway(Self.configuration(lines), log: OperationalLog(level: .critical))
+    /// - Parameter isWhole: the lines say what it listens on, and how many loops there are.
+    init(_ lines: String, isWhole: Bool = false) throws {
+        let configuration = try isWhole ? #require(load(lines).configuration, "\(load(lines).render())") : Self.configuration(lines)
+        gateway = try Gateway(configuration, log: OperationalLog(level: .critical))
         endpoint = try #require(gateway.listening.first.flatMap { Endpoint(line: $0) })
     }
 
