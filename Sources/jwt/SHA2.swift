@@ -132,3 +132,18 @@ enum SHA2: UInt8, Sendable {
         }
     }
 }
+
+/// SHA-256 of bytes, as 64 hexadecimal digits: for names that may be seen, of what may not. Any thread.
+package func sha256Hex(_ bytes: Span<UInt8>) -> [UInt8] {
+    var digest = [UInt8](repeating: 0, count: SHA2.bytesMax)
+    // Both live through the call. An empty span may have no address: then nothing is read, from wherever.
+    unsafe bytes.withUnsafeBufferPointer { text in
+        unsafe digest.withUnsafeMutableBufferPointer { out in
+            guard let to = out.baseAddress else { return }
+            unsafe SHA2.sha256.digest(text.baseAddress ?? UnsafePointer(to), count: text.count, to: to)
+        }
+    }
+    return digest[..<32].flatMap { [hexDigit($0 >> 4), hexDigit($0 & 15)] }
+}
+
+private func hexDigit(_ value: UInt8) -> UInt8 { value < 10 ? 0x30 + value : 0x57 + value }

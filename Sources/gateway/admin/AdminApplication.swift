@@ -37,7 +37,10 @@ package enum AdminApplication {
         case .livez: probe(&response, .ok, "ok\n")
         case .readyz:
             switch context.readiness.current {
-            case .serving: probe(&response, .ok, "ok\n")
+            case .serving:
+                probe(&response, .ok, "ok\n")
+                // It serves without them, so it is ready; whoever looks is told.
+                for redis in context.redis { response.write(redis.figures.line + "\n") }
             // The load balancer asks again soon; a cache must not answer for us.
             case .draining: probe(&response, .serviceUnavailable, "draining\n")
             case .starting: probe(&response, .serviceUnavailable, "starting\n")
@@ -47,6 +50,7 @@ package enum AdminApplication {
         case .upstreams: json(&response, context) { $0.upstreamsPage }
         case .metrics: metrics(&response, context, MetricsAccept.format(text(request.headers["accept"])))
         case .reload: reload(request, &response, context)
+        case .bans: bans(request, &response, context)
         case .dashboard: DashboardPage.write(to: &response)
         case .dashboardEvents: events(request, &response, context)
         case .flightRecorder: flight(request, &response, context)
@@ -61,6 +65,12 @@ package enum AdminApplication {
 
     private static func text(_ view: ByteView?) -> String {
         if let view { return String(view) }
+        return ""
+    }
+
+    /// Nil: its percent-encoding is broken.
+    private static func decoded(_ view: ByteView?) -> String? {
+        if let view { return view.percentDecoded }
         return ""
     }
 
@@ -109,9 +119,38 @@ package enum AdminApplication {
         }
     }
 
+    /// A page in a browser of this machine reaches loopback addresses: what changes something is not for pages.
+    private static func isFromBrowser(_ request: borrowing Request) -> Bool { request.headers["origin"] != nil || request.headers["sec-fetch-site"] != nil }
+
+    private static func bans(_ request: borrowing Request, _ response: inout Response, _ context: AdminContext) {
+        let (method, body) = (request.method, bytes(request.body))
+        if method == .post || method == .delete, isFromBrowser(request) { return problem(&response, .forbidden, "not from a browser") }
+        guard let query = decoded(request.query) else { return problem(&response, .badRequest, "the query is malformed") }
+        guard let gateway = context.gateway else { return problem(&response, .serviceUnavailable, "the server is starting") }
+        guard method == .post || method == .delete else { return listBans(query, &response, gateway) }
+        if method == .post, !query.isEmpty { return problem(&response, .badRequest, "a ban stands in the body, not in a query; \(BansPage.accepted)") }
+        response.run { request, response in
+            let answer = try await request.loop.offload { method == .post ? gateway.bansPage.add(body) : gateway.bansPage.remove(query) }
+            response.status = answer.status
+            response.headers["content-type"] = answer.status.code < 400 ? "application/json" : "application/problem+json"
+            response.write(answer.document.prettyText)
+        }
+    }
+
+    private static func listBans(_ text: String, _ response: inout Response, _ gateway: Gateway) {
+        guard let query = BansPage.Query(text) else { return problem(&response, .badRequest, "accepted: \(BansPage.Query.accepted)") }
+        response.run { request, response in
+            let text = try await request.loop.offload { query == .text ? gateway.bansPage.text : gateway.bansPage.list(query).prettyText }
+            response.headers["content-type"] = query == .text ? "text/plain; charset=utf-8" : "application/json"
+            response.write(text)
+        }
+    }
+
+    // The view's memory lives through the call.
+    private static func bytes(_ view: ByteView) -> [UInt8] { unsafe view.span.withUnsafeBufferPointer { unsafe Array($0) } }
+
     private static func reload(_ request: borrowing Request, _ response: inout Response, _ context: AdminContext) {
-        // A page in a browser of this machine reaches loopback addresses: what changes something is not for pages.
-        if request.headers["origin"] != nil || request.headers["sec-fetch-site"] != nil { return problem(&response, .forbidden, "not from a browser") }
+        if isFromBrowser(request) { return problem(&response, .forbidden, "not from a browser") }
         let query = text(request.query)
         guard ["", "plan"].contains(query) else { return problem(&response, .badRequest, "the query is ?plan or none") }
         guard let gateway = context.gateway else { return problem(&response, .serviceUnavailable, "the server is starting") }
@@ -155,7 +194,7 @@ extension JSONValue {
 
 /// What there is to ask for: `/` and the name.
 enum AdminPage: String, CaseIterable {
-    case livez, readyz, metrics, version, config, upstreams, reload, dashboard
+    case livez, readyz, metrics, version, config, upstreams, bans, reload, dashboard
     case dashboardEvents = "dashboard/events"
     case flightRecorder = "flight-recorder"
 
@@ -166,13 +205,14 @@ enum AdminPage: String, CaseIterable {
 
     /// Answered whoever asks: those who probe have no secrets, and a page without data asks for the token itself.
     var isOpen: Bool { self == .livez || self == .readyz || self == .dashboard }
-    var methods: String { self == .reload ? "POST" : "GET, HEAD" }
+    var methods: String { self == .reload ? "POST" : self == .bans ? "GET, HEAD, POST, DELETE" : "GET, HEAD" }
 
     func takes(_ method: HTTPMethod) -> Bool {
         switch method {
         case .get, .head: self != .reload
-        case .post: self == .reload
-        case .options, .put, .delete, .connect, .trace, .patch, .other: false
+        case .post: self == .reload || self == .bans
+        case .delete: self == .bans
+        case .options, .put, .connect, .trace, .patch, .other: false
         }
     }
 }

@@ -25,6 +25,7 @@ package final class AdminContext: Sendable {
         var tokens: [Secret] = []
         /// The gateway owns the administration's server, which owns this.
         weak var gateway: Gateway?
+        var redis: [RedisServer] = []
     }
 
     package let readiness: Readiness
@@ -42,6 +43,12 @@ package final class AdminContext: Sendable {
     package var tokens: [Secret] {
         get { state.withLock { $0.tokens } }
         set { state.withLock { $0.tokens = newValue } }
+    }
+
+    /// Those that /readyz tells of: the gateway goes on without them.
+    var redis: [RedisServer] {
+        get { state.withLock { $0.redis } }
+        set { state.withLock { $0.redis = newValue } }
     }
 
     /// What a request shows of who it is from.

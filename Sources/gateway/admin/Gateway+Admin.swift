@@ -25,6 +25,9 @@ extension Gateway {
         figures.process = .current()
         figures.stalls = reporter.stalls.all
         figures.upstreams = upstreamSnapshots(application)
+        figures.redis = application.redis.map(\.figures)
+        figures.uncounted = application.filters.uncounted
+        figures.bans = bans.figures()
         figures.breakers = application.filters.breakerFigures
         figures.filters = application.filters.filterFigures
         figures.isSurging = application.filters.surge?.isSurging
@@ -76,6 +79,8 @@ extension Gateway {
             }
         }
     }
+
+    var bansPage: BansPage { BansPage(book: bans, watch: current.banWatch, now: Self.wallNs()) }
 
     // MARK: reload
 

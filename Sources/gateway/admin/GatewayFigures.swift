@@ -24,6 +24,9 @@ package struct GatewayFigures: Sendable {
     package var isReady = false
     package var reloads = ReloadCounters()
     var filters: [FilterFigure] = []
+    var bans = BanBook.Figures()
+    var redis: [RedisServer.Figures] = []
+    var uncounted: [(route: String, admitted: UInt64, refused: UInt64)] = []
     var keySources: [KeySource.Figures] = []
     /// Connections that listeners with `proxy-protocol` did not take.
     /// Where round trips come from, and what the tracer has counted; nil without one.

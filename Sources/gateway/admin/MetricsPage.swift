@@ -52,6 +52,8 @@ package struct MetricsPage {
         writeUpstreams(&sink)
         writeBreakers(&sink)
         writeRefusals(&sink)
+        writeBans(&sink)
+        writeRedis(&sink)
         writeAccessLog(&sink)
         writeSpans(&sink)
         writeProcess(&sink)
@@ -71,7 +73,7 @@ package struct MetricsPage {
 
     // MARK: the gateway
 
-    private mutating func gauge(_ name: StaticString, _ labels: [Label] = [], _ value: UInt64, _ help: StaticString, _ sink: inout ByteSink) {
+    mutating func gauge(_ name: StaticString, _ labels: [Label] = [], _ value: UInt64, _ help: StaticString, _ sink: inout ByteSink) {
         writer.begin(name, .gauge, help: help, to: &sink)
         writer.sample(labels, value, to: &sink)
     }
@@ -214,7 +216,7 @@ package struct MetricsPage {
         counter("uringd_access_log_failures", total.writeFailures, "Writes of the access log that have failed.", &sink)
     }
 
-    private mutating func counter(_ name: StaticString, _ value: UInt64, _ help: StaticString, _ sink: inout ByteSink) {
+    mutating func counter(_ name: StaticString, _ value: UInt64, _ help: StaticString, _ sink: inout ByteSink) {
         writer.begin(name, .counter, help: help, to: &sink)
         writer.sample([], value, to: &sink)
     }

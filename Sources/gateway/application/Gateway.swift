@@ -28,6 +28,7 @@ package final class Gateway: Sendable {
     let reporter: LogReporter
     let door: ProxyDoor
     private let lookup: NameLookup
+    let bans: BanBook
     /// The last minutes, for the dashboard.
     let history = DashboardHistory()
     private let adminContext: AdminContext
@@ -50,7 +51,10 @@ package final class Gateway: Sendable {
         options.backend = backend
         let loops = try Self.plan(options.loops).cores.count
         let meters = RouteMeters(loops: loops)
-        let application = try GatewayApplication(configuration, loops: loops, meters: meters, log: reporter, lookup: lookup)
+        let bans = BanBook(loops: loops, log: reporter)
+        let application = try GatewayApplication(configuration, loops: loops, meters: meters, log: reporter, lookup: lookup, bans: bans)
+        bans.take(application.addressFile, trusted: configuration.trustedProxies)
+        reporter.bans.withLock { $0 = application.banWatch }
         let door = ProxyDoor(log)
         let listeners = try configuration.serverListeners(door)
         // First, so that probes see "starting" instead of a refused connection.
@@ -66,7 +70,7 @@ package final class Gateway: Sendable {
             throw error
         }
         (self.readiness, self.log, self.reporter, self.meters, self.source, adminContext) = (readiness, log, reporter, meters, source, context)
-        (self.door, self.lookup) = (door, lookup)
+        (self.door, self.lookup, self.bans) = (door, lookup, bans)
         var reloads = ReloadCounters()
         reloads.loadedNs = Self.wallNs()
         self.reloads = Locked(reloads)
@@ -74,7 +78,10 @@ package final class Gateway: Sendable {
         context.gateway = self
         reporter.flight.configuration = configuration.flightRecorder
         reporter.flight.attach(self)
+        context.redis = application.redis
         Self.watch(application, server)
+        bans.start()
+        share(application)
         state.withLock { state in
             watchSurges(&state)
             sample(&state)
@@ -91,6 +98,15 @@ package final class Gateway: Sendable {
         guard loops.count == server.plan.cores.count else { return }
         for (number, upstream) in application.upstreams.enumerated() { upstream.startWatching(on: number % loops.count, of: loops) }
         for (number, source) in application.filters.keySources.enumerated() { source.start(on: loops[number % loops.count]) }
+        let redis = application.redis
+        // First requests find a connection.
+        if !redis.isEmpty { server.onEachServerLoop { index, loop in for one in redis { _ = one.onLoop(index, loop) } } }
+    }
+
+    /// Bans are shared as this application says.
+    private func share(_ application: GatewayApplication) {
+        bans.share(with: application.sharedBans)
+        if let shared = application.sharedBans, let loop = server.serverLoop(0) { shared.start(on: loop, 0) }
     }
 
     /// nil: nothing is done about surges.
@@ -178,7 +194,7 @@ package final class Gateway: Sendable {
     /// - Throws: what cannot be opened; then the old configuration goes on as it was.
     package func reload(_ new: Configuration) throws -> [String] {
         try state.withLock { state in
-            let application = try GatewayApplication(new, loops: server.plan.cores.count, previous: state.application, meters: meters, log: reporter, lookup: lookup)
+            let application = try GatewayApplication(new, loops: server.plan.cores.count, previous: state.application, meters: meters, log: reporter, lookup: lookup, bans: bans)
             let listeners = try new.serverListeners(door)
             // Who may ask is looked up for each request.
             let keepsAdmin = new.admin?.address == state.configuration.admin?.address
@@ -191,6 +207,8 @@ package final class Gateway: Sendable {
                 if !keepsAdmin { admin?.stop(within: .zero) }
                 throw error
             }
+            bans.take(application.addressFile, trusted: new.trustedProxies)
+            reporter.bans.withLock { $0 = application.banWatch }
             for remark in Self.remarks(from: state.configuration, to: new) { log.warning(remark) }
             for change in Self.transportChanges(from: state.configuration, to: new) { log.notice(change) }
             for address in change.removed { log.info("no longer listening on \(address)") }
@@ -199,6 +217,10 @@ package final class Gateway: Sendable {
             for source in state.application.filters.keySources where !application.filters.keySources.contains(where: { $0 === source }) { source.stop() }
             Self.watch(application, server)
             goOver(from: state.application.tracing?.spans.export, to: application.tracing?.spans.export)
+            if let old = state.application.sharedBans, old !== application.sharedBans { old.stop() }
+            share(application)
+            let redisGone = state.application.redis.filter { old in !application.redis.contains { $0 === old } }
+            if !redisGone.isEmpty { server.onEachServerLoop { index, _ in for old in redisGone { old.retire(index) } } }
             if !gone.isEmpty {
                 let current = application.upstreams
                 server.onEachServerLoop { index, loop in
@@ -213,6 +235,7 @@ package final class Gateway: Sendable {
             log.level = new.logLevel
             reporter.flight.configuration = new.flightRecorder
             adminContext.tokens = new.admin?.tokens ?? []
+            adminContext.redis = application.redis
             // Not here: it may be the one that asked for this reload, and waits for the answer.
             if let oldAdmin { Task.detached { oldAdmin.stop(within: Self.adminDrain) } }
             return change.added.map { server.summary(of: $0) } + (keepsAdmin ? [] : admin.map(Self.lines) ?? [])
@@ -313,8 +336,10 @@ package final class Gateway: Sendable {
         readiness.current = .draining
         for upstream in state.withLock({ $0.application.upstreams }) { upstream.stopWatching() }
         for source in state.withLock({ $0.application.filters.keySources }) { source.stop() }
+        state.withLock { $0.application.sharedBans }?.stop()
         state.withLock { $0.watch }?.end()
         state.withLock { $0.sampler }?.end()
+        bans.end()
         server.stop(limit: state.withLock { $0.configuration.drainLimit }, patience: patience)
         // Behind the last response, which has a span too.
         state.withLock { $0.application.tracing }?.spans.export.finish()

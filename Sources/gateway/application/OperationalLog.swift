@@ -123,6 +123,8 @@ package final class LogReporter: ServerReporter {
     package let flight: FlightRecorder
     /// What has held loops up.
     let stalls = StallTable()
+    /// Whom failed handshakes are told; nil: nobody minds.
+    let bans = Locked<BanWatch?>(nil)
     private let window = Locked(Window())
     private let handshakes = Locked(HandshakeFailures())
     private let clock: @Sendable () -> Int
@@ -162,6 +164,7 @@ package final class LogReporter: ServerReporter {
 
     /// One line a second for each reason: whoever makes handshakes fail writes no more of the log than that, and hides no other reason.
     package func handshakeFailed(_ failure: HandshakeFailure, peer: String) {
+        if !failure.isInternal { bans.withLock { $0 }?.handshakeFailed(peer) }
         let second = clock()
         guard let more = handshakes.withLock({ $0.admit(failure.number, at: second) }) else { return }
         let counted = more > 0 ? "; \(more) more since the last such line" : ""

@@ -5,7 +5,7 @@ internal import Synchronization
 
 /// Calls something at a fixed period until it is told to end.
 final class PeriodicThread: Sendable {
-    /// Closed by `end`, which ends the thread; the other end is the thread's.
+    /// Shut down by `end`, which ends the thread; the other end is the thread's.
     private let stop: Int32
     private let isEnded = Atomic<Bool>(false)
 
@@ -23,7 +23,12 @@ final class PeriodicThread: Sendable {
                 switch unsafe poll(&descriptor, 1, periodMs) {
                 case 0: body()
                 case -1 where errno == EINTR: continue
-                // The other end is closed.
+                case 1:
+                    // As many calls of `wake` as there were before this one.
+                    var bytes = (UInt64(0), UInt64(0))
+                    // The kernel writes into `bytes` during the call alone.
+                    guard unsafe recv(wake, &bytes, MemoryLayout.size(ofValue: bytes), 0) > 0 else { return }
+                    body()
                 default: return
                 }
             }
@@ -84,8 +89,18 @@ final class PeriodicThread: Sendable {
         return true
     }
 
-    deinit { end() }
+    deinit {
+        end()
+        close(stop)
+    }
 
     /// A call under way goes on to its end; none follows. Once is enough.
-    func end() { if !isEnded.exchange(true, ordering: .relaxed) { close(stop) } }
+    func end() { if !isEnded.exchange(true, ordering: .relaxed) { shutdown(stop, Int32(SHUT_RDWR)) } }
+
+    /// One more call at once, behind one that is under way. Any thread; does not wait.
+    func wake() {
+        var byte: UInt8 = 1
+        // The kernel reads the byte during the call. With a full socket there are calls enough to come.
+        _ = unsafe send(stop, &byte, 1, Int32(MSG_DONTWAIT) | Int32(MSG_NOSIGNAL))
+    }
 }

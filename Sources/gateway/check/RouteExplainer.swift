@@ -72,6 +72,11 @@ struct RouteExplainer {
         if case .proxy(let proxy) = route.action { bodyBytes = proxy.bodyBytesMax ?? bodyBytes }
         lines.append(
             "header section \(ConfigUnit.size.format(UInt64(configuration.limits.headerBytes))), body \(bodyBytes == 0 ? "without limit" : ConfigUnit.size.format(bodyBytes))")
+        let addresses = configuration.addresses
+        if let file = addresses.file { lines.append("clients in \(file) are banned") }
+        for rule in addresses.bans {
+            lines.append("banned for \(time(rule.banNs)) by the rule \(rule.name): \(rule.count) of \(rule.reasons.map(\.spelling).joined(separator: ", ")) within \(time(rule.withinNs))")
+        }
         if route.filters.deadlineNs > 0 { lines.append("the whole request \(time(route.filters.deadlineNs))") }
         return lines
     }

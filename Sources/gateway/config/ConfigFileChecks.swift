@@ -17,6 +17,8 @@ struct ConfigFileChecks: Sendable {
     var secret: @Sendable (String) -> Result<[UInt8], TextProblem>
     /// The paths that a pattern stands for, in alphabetical order.
     var glob: @Sendable (String) -> [String]
+    /// What is wrong with a file of prefixes, a sentence each.
+    var addressFile: @Sendable (String) -> [String] = { _ in [] }
     /// The bytes of a file that is included.
     var include: @Sendable (String) -> Result<[UInt8], TextProblem>
 
@@ -32,7 +34,7 @@ struct ConfigFileChecks: Sendable {
         include: { _ in .failure(TextProblem(reason: "no file is looked at")) })
     static let system = ConfigFileChecks(
         directoryProblem: directoryProblem, appendProblem: appendProblem, tlsProblems: TLSFileChecks.problems, fileJudgement: fileJudgement,
-        secret: secret, glob: glob, include: { read($0) })
+        secret: secret, glob: glob, addressFile: addressFileProblems, include: { read($0) })
 
     private static func fileJudgement(_ path: String) -> FileJudgement {
         guard let mode = mode(path) else { return FileJudgement(problem: "cannot look at `\(path)`: \(reason(errno))") }
@@ -59,6 +61,11 @@ struct ConfigFileChecks: Sendable {
         defer { unsafe globfree(&found) }
         guard unsafe Glibc.glob(pattern, 0, nil, &found) == 0, let paths = unsafe found.gl_pathv else { return [] }
         return unsafe (0..<Int(found.gl_pathc)).compactMap { unsafe paths[$0].map { unsafe String(cString: $0) } }
+    }
+
+    private static func addressFileProblems(_ path: String) -> [String] {
+        do throws(AddressFileError) { _ = try AddressFile.read(path, now: 0) } catch { return error.lines }
+        return []
     }
 
     private static func directoryProblem(_ path: String) -> String? {
@@ -94,14 +101,14 @@ struct ConfigFileChecks: Sendable {
         return String(decoding: buffer.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }
 
-    /// The bytes of a file, up to one more than the parser accepts; or why they cannot be had.
-    static func read(_ path: String, _ what: String = "the configuration") -> Result<[UInt8], TextProblem> {
+    /// The bytes of a file, up to some more than its reader accepts; or why they cannot be had.
+    static func read(_ path: String, _ what: String = "the configuration", upTo bytesMax: Int = YAMLDocument.fileBytesMax) -> Result<[UInt8], TextProblem> {
         let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY)
         guard descriptor >= 0 else { return .failure(TextProblem(reason: "cannot open \(what): \(reason(errno))")) }
         defer { close(descriptor) }
         var bytes: [UInt8] = []
         var chunk = [UInt8](repeating: 0, count: 64 << 10)
-        while bytes.count <= YAMLDocument.fileBytesMax {
+        while bytes.count <= bytesMax {
             // The kernel writes at most chunk.count bytes into `chunk` during the call.
             let count = unsafe Glibc.read(descriptor, &chunk, chunk.count)
             if count < 0 {

@@ -29,4 +29,6 @@ package enum ConfigLint: String, Sendable, Hashable, CaseIterable {
     case secretInFile = "secret-in-file"
     case upstreamUnused = "upstream-unused"
     case redisUnused = "redis-unused"
+    /// A rule that bans for what is no error.
+    case bansForSuccess = "bans-for-success"
 }

@@ -39,7 +39,10 @@ extension ConfigSchema {
     static let addresses = ConfigGroup([
         ConfigOption("deny", .list(.text(.addressPrefix), counts: 0...100_000), default: "[]", "Prefixes whose connections are closed at once. Wins over `allow`.", example: "[192.0.2.0/24]"),
         ConfigOption("allow", .list(.text(.addressPrefix), counts: 0...100_000), default: "[]", "When there are any, nobody else may connect.", example: "[10.0.0.0/8, \"fd00::/8\"]"),
-        ConfigOption("file", .text(.path), "A prefix per line, `#` begins a comment; denied too. Read again when it changes.", example: "banned.txt"),
+        ConfigOption(
+            "file", .text(.path),
+            "A prefix per line, `#` begins a comment; banned. `deny PREFIX until=TIME reason=TEXT` for a time, `allow PREFIX` for who is never banned. Read again when it changes, and on reloads; while it is wrong, what was read before goes on.",
+            example: "banned.txt"),
         ConfigOption("redis", .text(.name), "A name below `redis`, through which a fleet shares its bans.", example: "main"),
         ConfigOption("ban", .list(.group(banRule), counts: 0...32), default: "[]", "Rules by which addresses are banned for a time.", example: "[{ name: guessing, on: [\"401\"], count: 20, within: 1m, for: 10m }]"),
     ])
@@ -49,11 +52,14 @@ extension ConfigSchema {
         ConfigOption(
             "on", .list(.text(.banReason), counts: 1...16), required: true,
             "What counts: a status as in `\"401\"` or `5xx`, `rate-limit` (refused by one), `malformed` (not HTTP), `handshake` (failed TLS).", example: "[\"401\", \"403\"]"),
-        ConfigOption("count", .integer(ConfigRange(1, 1_000_000)), required: true, "How many of them.", example: "20"),
+        ConfigOption("count", .integer(ConfigRange(1, 1_000_000)), required: true, "How many of them. They wear off evenly: one in `within` divided by `count`.", example: "20"),
         ConfigOption("within", .unit(.duration, ConfigRange(second, day)), required: true, "In which time.", example: "1m"),
         ConfigOption("for", .unit(.duration, ConfigRange(second, 365 * day)), required: true, "How long the ban lasts.", example: "10m"),
         ConfigOption("prefix", .integer(ConfigRange(8, 32)), default: "32", "Length of the IPv4 prefix that counts, and is banned, as one.", example: "24"),
         ConfigOption("prefix-v6", .integer(ConfigRange(16, 128)), default: "64", "The same for IPv6.", example: "48"),
+        ConfigOption("growth", .integer(ConfigRange(1, 100)), default: "1", "How many times as long as the last the next ban of the same client is.", example: "2"),
+        ConfigOption("longest", .unit(.duration, ConfigRange(second, 365 * day)), default: "1d", "The longest that a ban grows to; at least `for`.", example: "7d"),
+        ConfigOption("forget-after", .unit(.duration, ConfigRange(second, 365 * day)), default: "1d", "Whose last ban ended so long ago begins with `for` anew.", example: "1h"),
     ])
 
     static let surge = ConfigGroup([
@@ -76,7 +82,7 @@ extension ConfigSchema {
         ConfigOption("database", .integer(ConfigRange(0, 1_000_000)), default: "0", "The number for SELECT.", example: "1"),
         ConfigOption("timeout", .unit(.duration, ConfigRange(ms, minute)), default: "100ms", "For connecting, and for each answer. Beyond it the server counts as down.", example: "50ms"),
         ConfigOption("tls", .wordOrGroup(["on", "off"], upstreamTLS), default: "\"off\"", "Speaks TLS.", example: "{ ca: internal-ca.pem }"),
-        ConfigOption("prefix", .text(.line), default: "\"uringd:\"", "Stands before every key.", example: "\"edge:\""),
+        ConfigOption("prefix", .text(.line), default: "\"uringd:\"", "Stands before every key; 31 bytes at most. The same for all instances that count together.", example: "\"edge:\""),
     ])
 
     static let tracing = ConfigGroup([

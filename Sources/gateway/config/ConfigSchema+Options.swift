@@ -26,7 +26,7 @@ extension ConfigSchema {
             "http2", .group(http2), default: "{}", "What HTTP/2 connections may use. Header sections are bounded by `limits`, as with HTTP/1.1.",
             example: "{ streams: 128 }"),
         ConfigOption(
-            "admin", .group(admin), "The administration listener: `/livez`, `/readyz`, `/metrics`, `/config`, `/upstreams`, `/version`, `/reload`. Without the key there is none.",
+            "admin", .group(admin), "The administration listener: `/livez`, `/readyz`, `/metrics`, `/config`, `/upstreams`, `/bans`, `/version`, `/reload`. Without the key there is none.",
             example: "{ address: 127.0.0.1:9901 }"),
         ConfigOption(
             "timeouts", .group(timeouts), default: "{}", "How long each phase of a connection may take.",

@@ -4,9 +4,7 @@
 extension ConfigSchema {
     /// Paths of keys, as in the headings of the reference page: `routes[].proxy`, `upstreams.NAME.health`.
     package static let unwired: Set<String> = [
-        "addresses.ban", "addresses.file", "addresses.redis", "redis",
         "upstreams.NAME.adaptive-concurrency", "upstreams.NAME.proxy-protocol",
         "routes[].proxy.mirror",
-        "routes[].rate-limit.redis",
     ]
 }

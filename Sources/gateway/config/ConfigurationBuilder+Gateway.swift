@@ -54,6 +54,9 @@ extension ConfigurationBuilder {
                 diagnostics.error(item.position, "\(label): `username` needs `password`")
             }
             let tls = upstreamTLS(group, "\(label).tls")
+            if let item = group["prefix"], let prefix = group.text("prefix"), prefix.utf8.count > RedisConfiguration.prefixBytesMax {
+                diagnostics.error(item.position, "\(label).prefix: \(prefix.utf8.count) bytes; accepted: at most \(RedisConfiguration.prefixBytesMax), since it stands before every key")
+            }
             guard let address = group.text("address").flatMap({ try? ListenAddress.parse($0).get() }) else { return nil }
             if password != nil, tls == nil, !address.isPrivate, let item = group["address"] {
                 diagnostics.lint(.clearCredentials, item.position, "\(label): the password goes to \(address) in clear; `tls: on` hides it")
@@ -93,9 +96,12 @@ extension ConfigurationBuilder {
         addresses.deny = prefixes(table, "deny", "addresses.deny")
         addresses.allow = prefixes(table, "allow", "addresses.allow")
         addresses.file = path(table, "file", "addresses")
+        if let path = addresses.file, let item = table["file"], files.fileJudgement(path).problem == nil {
+            for problem in files.addressFile(path) { diagnostics.error(item.position, "addresses.file: \(problem)") }
+        }
         addresses.redis = table.text("redis")
         checkRedis(table["redis"], "addresses.redis")
-        addresses.bans = table.groups("ban").compactMap(BanRule.init)
+        addresses.bans = table.groups("ban").compactMap { banRule($0) }
         var seen: Set<String> = []
         for rule in table.groups("ban") {
             guard let name = rule.text("name"), !seen.insert(name).inserted, let item = rule["name"] else { continue }
@@ -110,10 +116,30 @@ extension ConfigurationBuilder {
         return addresses
     }
 
+    private mutating func banRule(_ table: ConfigTable) -> BanRule? {
+        guard let rule = BanRule(table) else { return nil }
+        if let item = table["longest"], table.given["longest"] != nil, rule.longestNs < rule.banNs {
+            diagnostics.error(item.position, "addresses.ban: `longest` is shorter than `for`, which has \(ConfigUnit.duration.format(rule.banNs))")
+        }
+        if rule.growth == 1 {
+            for key in ["longest", "forget-after"] {
+                if let position = table.given[key] { diagnostics.warning(position, "addresses.ban: `\(key)` has no effect: with `growth: 1` every ban is as long as `for`") }
+            }
+        }
+        for reason in rule.reasons {
+            guard case .status(let range) = reason, range.first < 400, let item = table["on"] else { continue }
+            diagnostics.lint(.bansForSuccess, item.position, "addresses.ban: the rule \(rule.name) counts status \(range.first), which well-behaved clients get too")
+        }
+        return rule
+    }
+
     private mutating func surge(_ table: ConfigTable) -> SurgeConfiguration? {
         guard let growth = table.numberIfGiven("connections-growth"), let within = table.numberIfGiven("within"), let then = table.group("then")
         else { return nil }
         let limit = then.group("rate-limit").flatMap { rateLimit($0, hasTokens: false, "surge.then.rate-limit") }
+        if let item = then.group("rate-limit")?["redis"] {
+            diagnostics.error(item.position, "surge.then.rate-limit: `redis` has no place here: what holds during a surge is counted in this process")
+        }
         if limit == nil, !then.boolean("degrade"), then.given["rate-limit"] == nil {
             diagnostics.error(then.position, "surge.then: nothing is done; accepted: `rate-limit` or `degrade: true`")
         }

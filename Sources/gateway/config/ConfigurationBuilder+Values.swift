@@ -216,6 +216,9 @@ extension BanRule {
         reasons = table.texts("on").compactMap { try? Reason.parse($0).get() }
         v4Bits = table.integer("prefix")
         v6Bits = table.integer("prefix-v6")
+        growth = UInt64(table.integer("growth"))
+        longestNs = table.given["longest"] == nil ? max(time, table.number("longest")) : table.number("longest")
+        forgetNs = table.number("forget-after")
     }
 }
 

@@ -25,7 +25,9 @@ final class FilterChain: Sendable {
         var mayWait: Bool {
             switch self {
             case .basic, .authRequest: true
-            case .surge, .cors, .rateLimit, .clientCertificate, .apiKeys, .jwt, .breaker, .headers, .compression, .timing: false
+            // SAFETY: as below.
+            case .rateLimit(let filter): unsafe filter._withUnsafeGuaranteedRef { $0.waits }
+            case .surge, .cors, .clientCertificate, .apiKeys, .jwt, .breaker, .headers, .compression, .timing: false
             }
         }
     }
@@ -116,7 +118,10 @@ final class FilterChain: Sendable {
         case .authRequest(let filter):
             let waiting = unsafe filter.takeUnretainedValue()
             return try await waiting.ask(request, &response)
-        case .surge, .cors, .rateLimit, .clientCertificate, .apiKeys, .jwt, .breaker, .headers, .compression, .timing: preconditionFailure("BUG: a filter that does not wait")
+        case .rateLimit(let filter):
+            let waiting = unsafe filter.takeUnretainedValue()
+            return await waiting.decide(request, &response, pass)
+        case .surge, .cors, .clientCertificate, .apiKeys, .jwt, .breaker, .headers, .compression, .timing: preconditionFailure("BUG: a filter that does not wait")
         }
     }
 
@@ -146,7 +151,7 @@ final class FilterChain: Sendable {
         switch step {
         case .surge(let filter): goesOn = unsafe filter._withUnsafeGuaranteedRef { $0.admits(request, &response, pass) }
         case .cors(let filter): goesOn = unsafe filter._withUnsafeGuaranteedRef { $0.admits(request, &response) }
-        case .rateLimit(let filter): goesOn = unsafe filter._withUnsafeGuaranteedRef { $0.admits(request, &response, pass) }
+        case .rateLimit(let filter): return unsafe filter._withUnsafeGuaranteedRef { $0.judge(request, &response, pass) }
         case .clientCertificate(let filter): goesOn = unsafe filter._withUnsafeGuaranteedRef { $0.admits(request, &response, &pass) }
         case .apiKeys(let filter): goesOn = unsafe filter._withUnsafeGuaranteedRef { $0.admits(request, &response, &pass) }
         case .jwt(let filter): goesOn = unsafe filter._withUnsafeGuaranteedRef { $0.admits(request, &response, &pass) }

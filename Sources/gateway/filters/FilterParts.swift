@@ -17,14 +17,18 @@ package struct FilterParts: Sendable {
     let surge: SurgeControl?
     /// Names of all routes, in order.
     private let routes: [String]
-    private let clients: ClientAddresses
+    let clients: ClientAddresses
+    private let redis: [RedisServer]
+    /// Nil: nobody is banned for what filters refuse.
+    private let bans: BanWatch?
     private let log: LogReporter?
     /// Nil: nobody counts.
     let refusals: RefusalCounters?
 
     /// - Parameter previous: what goes on counting where its configuration is the same.
-    package init(_ configuration: Configuration, loops: Int, previous: FilterParts? = nil, log: LogReporter? = nil) throws {
-        clients = ClientAddresses(trusted: configuration.trustedProxies)
+    init(_ configuration: Configuration, loops: Int, previous: FilterParts? = nil, log: LogReporter? = nil, clients: ClientAddresses? = nil, bans: BanWatch? = nil, redis: [RedisServer] = []) throws {
+        self.clients = clients ?? ClientAddresses(trusted: configuration.trustedProxies)
+        (self.bans, self.redis) = (bans, redis)
         routes = configuration.routes.map(\.name)
         self.log = log
         refusals = previous?.refusals ?? RefusalCounters(loops: loops)
@@ -79,9 +83,14 @@ package struct FilterParts: Sendable {
     /// What the breakers are doing. Any thread.
     var breakerFigures: [BreakerFigure] { breakers.map { BreakerFigure(group: $0.group, state: $0.breaker.state, isDryRun: $0.policy.isDryRun) } }
 
+    /// Requests that limits in Redis did not count. Any thread.
+    var uncounted: [(route: String, admitted: UInt64, refused: UInt64)] {
+        limits.filter { $0.configuration.redis != nil }.map { ($0.name, $0.uncounted(admitted: true), $0.uncounted(admitted: false)) }
+    }
+
     /// No filters: routes of tests and of quick commands.
     package init() {
-        (limits, breakers, counts, keySources, surge, routes, clients, log, refusals) = ([], [], [], [], nil, [], ClientAddresses(trusted: []), nil, nil)
+        (limits, breakers, counts, keySources, surge, routes, clients, redis, bans, log, refusals) = ([], [], [], [], nil, [], ClientAddresses(trusted: []), [], nil, nil, nil)
     }
 
     /// Nil: the route has none, and a request of it costs nothing here.
@@ -129,7 +138,7 @@ package struct FilterParts: Sendable {
                     steps.append(unsafe .breaker(.passRetained(filter)))
                 case .cors: if let configuration = filters.cors { steps.append(unsafe .cors(.passRetained(CORSFilter(configuration)))) }
                 case .surge:
-                    guard let surge, let filter = SurgeFilter(surge, isDegradable: filters.isDegradable, clients, log) else { continue }
+                    guard let surge, let filter = SurgeFilter(surge, isDegradable: filters.isDegradable, clients, bans, log) else { continue }
                     steps.append(unsafe .surge(.passRetained(filter)))
                 case .authRequest:
                     guard let configuration = filters.authRequest else { continue }
@@ -152,8 +161,9 @@ package struct FilterParts: Sendable {
     }
 
     private func rateLimits(_ route: RouteConfiguration, _ isWanted: (RateLimitConfiguration.Key) -> Bool) -> [FilterChain.Step] {
-        limits.filter { $0.route == route.name && isWanted($0.configuration.key) }.map {
-            unsafe .rateLimit(.passRetained(RateLimitFilter($0, clients, log)))
+        limits.filter { $0.route == route.name && isWanted($0.configuration.key) }.map { limit in
+            let server = limit.configuration.redis.flatMap { name in redis.first { $0.configuration.name == name } }
+            return unsafe .rateLimit(.passRetained(RateLimitFilter(limit, clients, bans, log, server)))
         }
     }
 }

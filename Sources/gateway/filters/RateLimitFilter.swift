@@ -21,6 +21,9 @@ final class SharedLimit: Sendable {
     let table: SharedRateTable
     let hasher = RateKeyHasher()
     private let unreported = Atomic<UInt64>(0)
+    /// Requests that Redis did not count: let through, and refused.
+    private let admittedUncounted = Atomic<UInt64>(0)
+    private let refusedUncounted = Atomic<UInt64>(0)
     private let reportAt = Atomic<UInt64>(0)
 
     /// - Throws: for a rate that cannot be kept exactly: a burst that needs decades to come back.
@@ -30,15 +33,25 @@ final class SharedLimit: Sendable {
                 "the rate limit of the route \(route) cannot be kept: \(configuration.rate) with a burst of \(configuration.burst); a burst must come back within 36 years: lower `burst`")
         }
         (self.configuration, self.route, self.index, self.policy) = (configuration, route, index, policy)
-        table = SharedRateTable(entries: Self.clientsMax)
+        // In Redis nobody is in it.
+        table = SharedRateTable(entries: configuration.redis == nil ? Self.clientsMax : 1)
     }
 
     func isFor(_ route: String, _ index: Int) -> Bool { self.route == route && self.index == index }
 
-    /// What responses call the limit: the route's name, with a number for all but the first, or `default` where the name would have to be escaped.
+    /// The route's name, with a number for all but the first of its limits.
+    var name: String { index == 0 ? route : "\(route)-\(index + 1)" }
+
+    /// What responses call the limit: its name, or `default` where that would have to be escaped.
     var label: String {
-        let name = index == 0 ? route : "\(route)-\(index + 1)"
-        return RateLimitFields.isName(Array(name.utf8).span) ? name : "default"
+        RateLimitFields.isName(Array(name.utf8).span) ? name : "default"
+    }
+
+    func uncounted(admitted: Bool) -> UInt64 { admitted ? admittedUncounted.load(ordering: .relaxed) : refusedUncounted.load(ordering: .relaxed) }
+
+    /// Redis did not answer.
+    func countUncounted(admitted: Bool) {
+        if admitted { admittedUncounted.wrappingAdd(1, ordering: .relaxed) } else { refusedUncounted.wrappingAdd(1, ordering: .relaxed) }
     }
 
     /// Counts a request that a dry run let through. Nil: not to be told now; otherwise how many there were since it was told.
@@ -60,6 +73,8 @@ final class RateLimitFilter: Sendable {
 
     private let limit: SharedLimit
     private let clients: ClientAddresses
+    /// Nil: nobody is banned for being refused.
+    private let bans: BanWatch?
     private let log: LogReporter?
     private let key: Key
     /// The header's name in lower case, or the claim's path.
@@ -68,10 +83,12 @@ final class RateLimitFilter: Sendable {
     private let isDryRun: Bool
     /// Nil: responses do not tell of the limit.
     private let step: ResponseStep?
+    /// Where it is counted; nil: in this process.
+    private let fleet: FleetLimit?
 
-    init(_ limit: SharedLimit, _ clients: ClientAddresses, _ log: LogReporter?) {
+    init(_ limit: SharedLimit, _ clients: ClientAddresses, _ bans: BanWatch?, _ log: LogReporter?, _ redis: RedisServer? = nil) {
         let configuration = limit.configuration
-        (self.limit, self.clients, self.log) = (limit, clients, log)
+        (self.limit, self.clients, self.bans, self.log) = (limit, clients, bans, log)
         switch configuration.key {
         case .address(let v4Bits, let v6Bits):
             key = .address(v4Bits: v4Bits, v6Bits: v6Bits)
@@ -85,6 +102,7 @@ final class RateLimitFilter: Sendable {
         }
         status = HTTPStatus(UInt16(clamping: configuration.status))
         isDryRun = configuration.isDryRun
+        fleet = redis.map { FleetLimit($0, limit) }
         guard configuration.writesHeaders else {
             step = nil
             return
@@ -93,11 +111,38 @@ final class RateLimitFilter: Sendable {
         step = ResponseStep { response, note in label.write(&response, note) }
     }
 
+    /// Requests wait for its decision.
+    var waits: Bool { fleet != nil }
+
+    /// As `admits`, where it does not have to wait. On a loop's thread.
+    func judge(_ request: borrowing Request, _ response: inout Response, _ pass: FilterPass) -> FilterVerdict {
+        if fleet != nil { return .waits(0) }
+        return admits(request, &response, pass) ? .pass : .answered
+    }
+
+    /// Has Redis count a request, and answers it when there were too many. In an async handler, on the loop.
+    func decide(_ request: borrowing Request, _ response: inout Response, _ pass: FilterPass) async -> Bool {
+        guard let fleet, let key = fleetKey(fleet, request, pass) else { return true }
+        guard let decision = await fleet.server.onLoop(response.loopIndex, request.loop).check(key, limit.policy) else {
+            let isOpen = limit.configuration.failsOpen || isDryRun
+            limit.countUncounted(admitted: isOpen)
+            if !isOpen {
+                response.problem(.serviceUnavailable, "how often this client has asked cannot be found out now")
+                response.headers["retry-after"] = "1"
+            }
+            return isOpen
+        }
+        return settle(decision, request, &response, now: MonotonicClock.now)
+    }
+
     /// Counts a request, and answers it when there were too many. On a loop's thread.
     func admits(_ request: borrowing Request, _ response: inout Response, _ pass: FilterPass) -> Bool {
         guard let key = client(request, pass) else { return true }
         let now = response.monotonicNanoseconds
-        let decision = limit.table.check(key, limit.policy, now: now)
+        return settle(limit.table.check(key, limit.policy, now: now), request, &response, now: now)
+    }
+
+    private func settle(_ decision: RateDecision, _ request: borrowing Request, _ response: inout Response, now: UInt64) -> Bool {
         if let step { response.beforeSending(step, note: RateLimitLabel.note(decision)) }
         if decision.isAllowed { return true }
         if isDryRun {
@@ -105,6 +150,7 @@ final class RateLimitFilter: Sendable {
             return true
         }
         refuse(&response, decision)
+        bans?.limited(request)
         return false
     }
 
@@ -118,6 +164,26 @@ final class RateLimitFilter: Sendable {
     private func tellDryRun(_ now: UInt64) {
         guard let count = limit.wouldHaveRefused(now: now) else { return }
         log?.note("the rate limit of \(limit.route) (\(limit.configuration.rate)) would have refused \(count) requests since it was last told of (dry run)")
+    }
+
+    /// The key in Redis, the same on every instance. Nil: nobody to count for.
+    private func fleetKey(_ fleet: FleetLimit, _ request: borrowing Request, _ pass: FilterPass) -> [UInt8]? {
+        switch key {
+        case .address(let v4Bits, let v6Bits):
+            guard let address = clients.client(of: request) else { return nil }
+            return fleet.key(Prefix(address, length: address.isIPv4 ? 96 + v4Bits : v6Bits))
+        case .header:
+            // SAFETY: as below.
+            for index in 0..<request.headers.count where unsafe request.headers.name(at: index).equalsIgnoringCase(Span(_unsafeElements: name.buffer)) {
+                return fleet.key(request.headers.value(at: index).span)
+            }
+        case .claim:
+            // SAFETY: as below.
+            if let claims = pass.claims, let claim = unsafe claims.claim(at: name.buffer), claim.kind == .string || claim.kind == .number {
+                return fleet.key(unsafe Span(_unsafeElements: claim.bytes))
+            }
+        }
+        return fleet.keyWithout
     }
 
     /// Nil: nobody to count for, as on Unix sockets.

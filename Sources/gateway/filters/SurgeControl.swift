@@ -60,10 +60,10 @@ final class SurgeFilter: Sendable {
     private let limit: RateLimitFilter?
 
     /// Nil: nothing.
-    init?(_ control: SurgeControl, isDegradable: Bool, _ clients: ClientAddresses, _ log: LogReporter?) {
+    init?(_ control: SurgeControl, isDegradable: Bool, _ clients: ClientAddresses, _ bans: BanWatch?, _ log: LogReporter?) {
         self.control = control
         refuses = isDegradable && control.configuration.degrades
-        limit = control.limit.map { RateLimitFilter($0, clients, log) }
+        limit = control.limit.map { RateLimitFilter($0, clients, bans, log) }
         if !refuses && limit == nil { return nil }
     }
 

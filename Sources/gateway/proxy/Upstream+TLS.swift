@@ -1,11 +1,11 @@
-// The TLS of an upstream, from its configuration: files are read when the upstream is made, on the thread that starts or reloads, once for all loops.
+// The TLS of an upstream, or of another server that the configuration names, from its configuration: files are read when the upstream is made, on the thread that starts or reloads, once for all loops.
 
 internal import Glibc
 internal import UringServer
 internal import UringTLS
 
 extension Upstream {
-    static func clientTLS(_ wanted: UpstreamTLS, _ name: String) throws(GatewayError) -> HTTPClientTLS {
+    static func clientTLS(_ wanted: UpstreamTLS, label: String) throws(GatewayError) -> HTTPClientTLS {
         do {
             var tls = HTTPClientTLS()
             tls.serverName = wanted.serverName
@@ -19,7 +19,7 @@ extension Upstream {
             tls.prepared = made
             return tls
         } catch {
-            throw GatewayError("upstreams.\(name).tls: \(error)")
+            throw GatewayError("\(label).tls: \(error)")
         }
     }
 

@@ -41,7 +41,7 @@ package final class Upstream: Sendable {
         self.configuration = configuration
         self.reporter = reporter
         self.lookup = lookup
-        tls = try configuration.tls.map { try Self.clientTLS($0, configuration.name) }
+        tls = try configuration.tls.map { try Self.clientTLS($0, label: "upstreams.\(configuration.name)") }
         self.loops = loops
         key = UpstreamKey(configuration.balance)
         outlier = configuration.outlier.map { OutlierDetector(OutlierSettings($0)) }
@@ -62,7 +62,7 @@ package final class Upstream: Sendable {
     /// Whether it can serve another configuration as it is. Files of `tls` may have changed under their names.
     func goesOn(as wanted: UpstreamConfiguration, loops: Int) throws -> Bool {
         guard configuration == wanted, self.loops == loops else { return false }
-        guard let now = try wanted.tls.map({ try Self.clientTLS($0, wanted.name) }) else { return true }
+        guard let now = try wanted.tls.map({ try Self.clientTLS($0, label: "upstreams.\(wanted.name)") }) else { return true }
         return tls?.isSame(as: now) ?? false
     }
 

@@ -48,6 +48,9 @@ public struct RouteName: Sendable, CustomStringConvertible {
 
     private static let registered = Locked<[String: RouteName]>([:])
 
+    /// Of requests that were none, and of those beyond a limit: no handler saw them.
+    package static let fault = RouteName("fault")
+
     /// Of names that were made by `init(registering:)`: whether they are equal.
     package func isSame(as other: RouteName) -> Bool { unsafe base == other.base }
 

@@ -357,6 +357,7 @@ package final class LoopExecutor: TaskExecutor, @unchecked Sendable {
         isClosed = true
         hasEnded.store(true, ordering: .releasing)
         (outcomes, waits) = ([], nil)
+        clients?.loopEnds()
         for unsafe worker in unsafe live where unsafe worker._withUnsafeGuaranteedRef({ $0.orphan() }) { ownsScratch = true }
         unsafe live = []
         for unsafe socket in unsafe sockets { unsafe socket._withUnsafeGuaranteedRef { $0.orphan() } }

@@ -6,8 +6,21 @@ internal import UringBase
 internal import UringRing
 internal import UringTLS
 
+/// Whom a connection is made for.
+protocol ClientConnectorOwner: AnyObject {
+    var clients: LoopClients { get }
+    var key: ClientPool.Key { get }
+    var options: HTTPClientOptions { get }
+    /// It stands, TLS included, and still is the connector's: the owner hands it over within this call.
+    func connected(_ connector: ClientConnector, _ handle: Handle, _ link: TunnelLink)
+    /// No address of the server could be connected to.
+    func connectFailed(_ connector: ClientConnector, _ failure: HTTPClientError)
+}
+
+extension ClientPool: ClientConnectorOwner {}
+
 final class ClientConnector: OutgoingTunnel, @unchecked Sendable {
-    private let pool: ClientPool
+    private let owner: any ClientConnectorOwner
     private(set) var security: OutgoingSecurity?
     private var addresses: [SocketAddress] = []
     /// Of the address that is tried.
@@ -16,49 +29,49 @@ final class ClientConnector: OutgoingTunnel, @unchecked Sendable {
     private var handle: Handle?
     /// Why the last address did not do.
     private var failure: HTTPClientError
-    /// What it makes is to be closed behind its first requests: the pool was retired meanwhile.
+    /// What it makes is to be closed behind its first requests: its pool was retired meanwhile.
     var isRetiring = false
 
-    init(_ pool: ClientPool) {
-        self.pool = pool
-        failure = HTTPClientError(.resolve, "\(pool.key.host) has no address")
+    init(_ owner: any ClientConnectorOwner) {
+        self.owner = owner
+        failure = HTTPClientError(.resolve, "\(owner.key.host) has no address")
     }
 
     /// May fail within the call, which the pool is told.
     func begin() {
         do throws(HTTPClientError) {
-            security = try pool.clients.security(pool.key, pool.options)
-            if let known = try pool.clients.known(pool.key, pool.options) {
+            security = try owner.clients.security(owner.key, owner.options)
+            if let known = try owner.clients.known(owner.key, owner.options) {
                 addresses = known
                 return tryNext()
             }
         } catch {
-            return pool.connectFailed(self, error)
+            return owner.connectFailed(self, error)
         }
-        pool.clients.resolve(pool.key) { [self] result in
+        owner.clients.resolve(owner.key) { [self] result in
             switch result {
             case .success(let found): addresses = NameResolver.interleaved(found)
-            case .failure(let reason): failure = HTTPClientError(.resolve, "\(pool.key.host): \(reason)")
+            case .failure(let reason): failure = HTTPClientError(.resolve, "\(owner.key.host): \(reason)")
             }
             tryNext()
         }
     }
 
     private func tryNext() {
-        let loop = pool.clients.loop
-        while next < addresses.count {
+        while next < addresses.count, !owner.clients.isOver {
+            let loop = owner.clients.loop
             let address = addresses[next]
             next += 1
             switch loop.connect(address, self) {
             case .failure(let error): failure = HTTPClientError(.connect(error.code), error.description)
             case .success(let made):
                 handle = made
-                deadline = pool.clients.deadline(in: pool.options.connectTimeoutNs)
+                deadline = owner.clients.deadline(in: owner.options.connectTimeoutNs)
                 loop.tunnelLink(made)?.wake(at: deadline)
                 return
             }
         }
-        pool.connectFailed(self, failure)
+        owner.connectFailed(self, failure)
     }
 
     private func fail(_ reason: HTTPClientError) {
@@ -67,14 +80,14 @@ final class ClientConnector: OutgoingTunnel, @unchecked Sendable {
         tryNext()
     }
 
-    private var place: String { "\(pool.key.host) (\(addresses[next - 1].description))" }
+    private var place: String { "\(owner.key.host) (\(addresses[next - 1].description))" }
 
     // MARK: OutgoingTunnel
 
     func opened(_ link: TunnelLink) {
         guard let handle else { return }
         self.handle = nil
-        pool.connected(self, handle, link)
+        owner.connected(self, handle, link)
     }
 
     func connectFailed(_ code: Int32) { fail(HTTPClientError(.connect(code), "connecting to \(place): \(SystemError.text(of: code))")) }
@@ -85,7 +98,7 @@ final class ClientConnector: OutgoingTunnel, @unchecked Sendable {
 
     func timer(_ link: TunnelLink) {
         guard handle != nil else { return }
-        guard unsafe pool.clients.loop.state.pointee.now >= deadline else { return link.wake(at: deadline) }
+        guard unsafe owner.clients.loop.state.pointee.now >= deadline else { return link.wake(at: deadline) }
         link.close()
         connectFailed(ETIMEDOUT)
     }

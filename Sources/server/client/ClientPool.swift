@@ -97,6 +97,10 @@ package final class ClientPool: @unchecked Sendable {
             waiter.refused(HTTPClientError(.overloaded, "\(options.pendingPerServerMax) requests wait for a connection to \(key.host) already"))
             return 0
         }
+        guard !clients.isOver else {
+            waiter.refused(Self.loopIsOver)
+            return 0
+        }
         clients.isUsed(self)
         let ticket = waiting.append(waiter)
         connectIfNeeded()
@@ -137,7 +141,7 @@ package final class ClientPool: @unchecked Sendable {
 
     /// Makes as many connections as those who wait have use for.
     private func connectIfNeeded() {
-        guard !isConnecting else { return }
+        guard !isConnecting, !clients.isOver else { return }
         isConnecting = true
         defer { isConnecting = false }
         while connections.count + connecting.count < options.connectionsPerServerMax, waiting.count > served {
@@ -169,7 +173,7 @@ package final class ClientPool: @unchecked Sendable {
         link.handOver(to: connection)
         serve(connection)
         // To be closed behind its first requests, or at once when there are none.
-        if unsafe connector.isRetiring || clients.loop.state.pointee.phase == .draining { connection.isRetiring = true }
+        if connector.isRetiring || clients.isDraining { connection.isRetiring = true }
         if connection.isRetiring, connection.isIdle { connection.retire() }
         // Others may be needed, now that it is known what one is good for.
         connectIfNeeded()
@@ -196,12 +200,18 @@ package final class ClientPool: @unchecked Sendable {
 
     private func fail(_ failure: HTTPClientError) {
         // One that was to be shared fails for all who have nothing else to wait for.
-        let count = spoken == .http1 ? 1 : connecting.isEmpty ? waiting.count : 0
+        refuse(clients.isOver ? waiting.count : spoken == .http1 ? 1 : connecting.isEmpty ? waiting.count : 0, failure)
+        connectIfNeeded()
+        forgetIfEmpty()
+    }
+
+    private static var loopIsOver: HTTPClientError { HTTPClientError(.closed, "the loop is over") }
+
+    /// Those who have waited longest get nothing.
+    private func refuse(_ count: Int, _ failure: HTTPClientError) {
         var refused: [any ClientWaiter] = []
         while refused.count < count, let waiter = waiting.popFirst() { refused.append(waiter) }
         for waiter in refused { waiter.refused(failure) }
-        connectIfNeeded()
-        forgetIfEmpty()
     }
 
     // MARK: connections
@@ -210,7 +220,7 @@ package final class ClientPool: @unchecked Sendable {
     func hasRoom(_ connection: ClientConnection) {
         if connection.isRetiring { return connection.isIdle ? connection.retire() : () }
         serve(connection)
-        if connection.isIdle, unsafe clients.loop.state.pointee.phase == .draining { connection.retire() }
+        if connection.isIdle, clients.isDraining { connection.retire() }
     }
 
     private func serve(_ connection: ClientConnection) {
@@ -243,6 +253,7 @@ package final class ClientPool: @unchecked Sendable {
             connections[connection.place] = last
             last.place = connection.place
         }
+        if clients.isOver { refuse(waiting.count, Self.loopIsOver) }
         connectIfNeeded()
         forgetIfEmpty()
     }

@@ -104,13 +104,15 @@ public struct HTTPClientTLS: Sendable {
     public var serverName: String?
     /// Loaded already, for all loops: takes the place of `trust` and `minVersion`.
     package var prepared: TLSClientConfiguration?
+    /// Whether versions of HTTP are offered by ALPN. No for what is not HTTP.
+    package var offersProtocols = true
 
     /// The default.
     public init() {}
 
     func configuration(_ protocols: HTTPClientProtocols) throws(TLSLoadError) -> TLSClientConfiguration {
         if var prepared {
-            prepared.applicationProtocols = protocols.names
+            prepared.applicationProtocols = offersProtocols ? protocols.names : []
             return prepared
         }
         let known: TLSClientConfiguration.Trust =
@@ -120,7 +122,7 @@ public struct HTTPClientTLS: Sendable {
             case .unverified: .unverified
             }
         var configuration = TLSClientConfiguration(trust: known)
-        configuration.applicationProtocols = protocols.names
+        configuration.applicationProtocols = offersProtocols ? protocols.names : []
         configuration.minimumVersion = minVersion == .tls13 ? .tls13 : .tls12
         return configuration
     }

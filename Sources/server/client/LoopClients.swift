@@ -17,7 +17,12 @@ final class LoopClients {
     static let fieldsMax = 256
     static let trailersMax = ParserLimits.trailerCountMax
 
+    /// Not to be touched when it is over.
     unowned let loop: Loop
+    /// The loop goes, with all connections that it still has: no other is made, and whoever waits for one is refused.
+    private(set) var isOver = false
+    /// No connection may stay behind what is under way.
+    var isDraining: Bool { unsafe isOver || loop.state.pointee.phase == .draining }
     /// For the head that is being parsed.
     let head: UnsafeMutablePointer<ResponseHead>
     let fields: UnsafeMutablePointer<FieldSlot>
@@ -131,6 +136,8 @@ final class LoopClients {
         case .later: break
         }
     }
+
+    func loopEnds() { isOver = true }
 
     // MARK: pools
 

@@ -103,7 +103,7 @@ package final class HandlerBox: Sendable {
     let flushNs: UInt64
     let reporter: (any ServerReporter)?
     /// Whether a peer may connect; nil: everybody.
-    let admits: (@Sendable (RequestPeer) -> Bool)?
+    let admits: (@Sendable (RequestPeer, Int) -> Bool)?
     /// The longest body of a request in place of the server's limit, asked behind its head; nil, and a nil of it: the server's.
     let bodyLimit: (@Sendable (borrowing Request) -> UInt64?)?
     /// Told of what connections and requests pass; nil costs nothing.
@@ -114,7 +114,7 @@ package final class HandlerBox: Sendable {
         observe: (@Sendable (borrowing Request, ExchangeRecord) -> Void)? = nil,
         observeHandshake: (@Sendable (HandshakeRecord) -> Void)? = nil,
         flush: (@Sendable (Int) -> Void)? = nil, flushNs: UInt64 = 1_000_000_000, reporter: (any ServerReporter)? = nil, trace: ServerTrace? = nil,
-        admits: (@Sendable (RequestPeer) -> Bool)? = nil, bodyLimit: (@Sendable (borrowing Request) -> UInt64?)? = nil
+        admits: (@Sendable (RequestPeer, Int) -> Bool)? = nil, bodyLimit: (@Sendable (borrowing Request) -> UInt64?)? = nil
     ) {
         (self.handle, self.wantsStream, self.observe, self.reporter) = (handle, wantsStream, observe, reporter)
         self.observeHandshake = observeHandshake

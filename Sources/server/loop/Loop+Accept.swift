@@ -123,7 +123,7 @@ extension Loop {
         let peer = RequestPeer(address)
         unsafe connection.pointee.peer = peer
         // SAFETY: the loop's state retains the box.
-        return unsafe state.pointee.handler._withUnsafeGuaranteedRef { $0.admits?(peer) ?? true }
+        return unsafe state.pointee.handler._withUnsafeGuaranteedRef { $0.admits?(peer, index) ?? true }
     }
 
     /// An address that may not connect, or has more connections than it may: reset, which costs the least on both sides.

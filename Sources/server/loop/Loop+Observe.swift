@@ -228,7 +228,7 @@ extension Loop {
         unsafe context.pointee.bodyCount = 0
         unsafe context.pointee.connection = unsafe connection
         unsafe context.pointee.connectionID = unsafe connection.pointee.id
-        unsafe tell(Request(context), record(status.code, bytes, head: response.pointee.headBytes, 0, RouteName("fault")))
+        unsafe tell(Request(context), record(status.code, bytes, head: response.pointee.headBytes, 0, .fault))
     }
 
     func remoteAddressText(_ connection: UnsafeMutablePointer<Connection>) -> String {

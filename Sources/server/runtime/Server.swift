@@ -110,7 +110,7 @@ public struct Application: Sendable {
     public var reporter: (any ServerReporter)?
 
     /// Asked on the loop's thread for each new connection, which is reset when the answer is no; nil lets everybody connect.
-    package var admits: (@Sendable (RequestPeer) -> Bool)?
+    package var admits: (@Sendable (RequestPeer, _ loop: Int) -> Bool)?
     /// Asked on the loop's thread behind the head of a request with a body: the most bytes that it may have, in place of `ServerOptions.Limits.bodyBytes`; nil: those.
     package var bodyLimit: (@Sendable (borrowing Request) -> UInt64?)?
 

@@ -58,7 +58,8 @@ private func converse(_ bytes: [UInt8], step: Int) -> [String] {
     client.connected(now: 0, to: &sink)
     var answered = [Int](repeating: 0, count: 4)
     let key: [UInt8] = [0x6b]
-    for token in 0..<4 { check(client.check(key.span, policy, token: UInt64(token), now: 0, to: &sink) == .sent, "not sent") }
+    for token in 0..<3 { check(client.check(key.span, policy, token: UInt64(token), now: 0, to: &sink) == .sent, "not sent") }
+    check(client.eval("return 1", keys: 1, words: [key], token: 3, now: 0, to: &sink) == .sent, "not sent")
     var said: [String] = []
     var (from, available) = (0, 0)
     reading: while true {
@@ -75,6 +76,12 @@ private func converse(_ bytes: [UInt8], step: Int) -> [String] {
         case .decided(let token, _), .failed(let token, _):
             answered[Int(token)] += 1
             said.append("\(event)")
+        case .answered(let token, let range):
+            check(range.lowerBound >= 0 && range.upperBound <= consumed, "a range outside the input")
+            answered[Int(token)] += 1
+            let text = bytes[from - consumed + range.lowerBound..<from - consumed + range.upperBound]
+            said.append("\(token) \(Array(text))")
+            page(text)
         case .broken:
             said.append("\(event)")
             break reading
@@ -85,11 +92,19 @@ private func converse(_ bytes: [UInt8], step: Int) -> [String] {
     return said
 }
 
+/// What stands in a fleet's list of bans comes from whoever may write to Redis.
+private func page(_ text: ArraySlice<UInt8>) {
+    guard let page = exactly(text, { RedisBanPage($0, now: 1_000_000_000) }) else { return }
+    check(page.entries.count <= page.lines, "more bans than lines")
+    check(page.entries.allSatisfy { $0.until > 1_000_000_000 && $0.reason.utf8.count <= BanEntry.reasonBytesMax }, "a ban that is over, or a reason that is too long")
+}
+
 @_cdecl("LLVMFuzzerTestOneInput")
 public func fuzz(_ data: UnsafePointer<UInt8>?, _ size: Int) -> Int32 {
     guard let data, size > 0 else { return 0 }
     let step = 1 + Int(data[0]) % 7
     let bytes = Array(UnsafeBufferPointer(start: data + 1, count: size - 1))
+    page(bytes[...])
     check(Tokens(bytes, step: step) == Tokens(bytes, step: max(bytes.count, 1)), "bytes that arrive in pieces give other tokens")
     check(converse(bytes, step: step) == converse(bytes, step: max(bytes.count, 1)), "bytes that arrive in pieces give other answers")
     return 0

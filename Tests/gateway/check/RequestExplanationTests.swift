@@ -75,6 +75,7 @@ import Testing
                              without authorization
                 limits     header 10s, body 30s, handler 30s, write 30s, idle 75s
                 limits     header section 32KiB, body 1MiB
+                limits     banned for 10m by the rule guessing: 20 of 401, 403-404, rate-limit within 1m
                 limits     the whole request 20s
                 response   vary: origin
                 response   x-frame-options: DENY

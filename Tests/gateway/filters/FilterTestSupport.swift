@@ -22,10 +22,12 @@ final class RunningGateway {
     /// Warnings of the operational log.
     var log: [String] { lines.all.withLock { $0 } }
 
-    init(_ lines: String, listen: String = RunningGateway.listen) throws {
+    /// - Parameter isWhole: the lines say what it listens on, and how many loops there are.
+    init(_ lines: String, listen: String = RunningGateway.listen, isWhole: Bool = false) throws {
         let written = Lines()
         (self.lines, self.listen) = (written, listen)
-        gateway = try Gateway(Self.configuration(lines, listen: listen), log: OperationalLog(level: .warning) { line in written.all.withLock { $0.append(line) } })
+        let configuration = try isWhole ? #require(load(lines).configuration, "\(load(lines).render())") : Self.configuration(lines, listen: listen)
+        gateway = try Gateway(configuration, log: OperationalLog(level: .warning) { line in written.all.withLock { $0.append(line) } })
         endpoints = gateway.listening.compactMap { Endpoint(line: $0) }
         try #require(!endpoints.isEmpty)
     }

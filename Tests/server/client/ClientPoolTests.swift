@@ -70,6 +70,25 @@ import UringHTTP
         #expect(result == #"["a refused", "b refused"] ["connect(111) true", "connect(111) true"] open 0 idle 0 connecting 0 pending 0"#)
     }
 
+    /// A task that is told of its loop's end asks for connections then: they go with the loop while they are being made, no others are begun, and whoever waits is refused.
+    @Test(arguments: [1, 4]) func refusedWhenItsLoopEnds(_ connectionsMax: Int) throws {
+        let other = try TestServer { _, response in response.write("x") }
+        var options = HTTPClientOptions()
+        options.connectionsPerServerMax = connectionsMax
+        let log = EventLog()
+        let result = try onLoop(to: url(other), options) { pool, _ in
+            guard let loop = ServerLoop.current else { return "no loop" }
+            Task(executorPreference: loop.taskExecutor) {
+                try? await loop.sleep(for: .seconds(600))
+                for name in ["a", "b"] { pool.acquire(ProbeWaiter(name, log)) }
+                log.add(Self.figures(pool))
+            }
+            return Self.figures(pool)
+        }
+        #expect(result == "open 0 idle 0 connecting 0 pending 0")
+        #expect(log.all == ["open 0 idle 0 connecting \(min(2, connectionsMax)) pending 2", "a refused", "b refused"])
+    }
+
     /// Idle connections close, busy ones behind their exchange.
     @Test(arguments: [HTTPClientProtocols.http1, .http2]) func retires(_ protocols: HTTPClientProtocols) throws {
         let gate = Gate()

@@ -31,6 +31,11 @@ package struct BanRule: Sendable, Equatable {
     /// What is counted and banned as one.
     package var v4Bits: Int
     package var v6Bits: Int
+    /// Each following ban is so many times as long, up to `longestNs`.
+    package var growth: UInt64
+    package var longestNs: UInt64
+    /// Who has behaved for so long behind a ban begins anew.
+    package var forgetNs: UInt64
 }
 
 package struct SurgeConfiguration: Sendable, Equatable {
@@ -57,6 +62,9 @@ package struct RedisConfiguration: Sendable, Equatable {
     package var tls: UpstreamTLS?
     /// Before every key.
     package var prefix: String
+
+    /// With a limit's name and a hash behind it a key is no longer than the client of Redis takes.
+    package static let prefixBytesMax = 31
 }
 
 package struct TracingConfiguration: Sendable, Equatable {

@@ -1,11 +1,15 @@
 // Bans as lines of text, for a file that people read and edit. Off the loops.
 //
 //     # a comment
-//     allow 192.0.2.0/24
+//     192.0.2.0/24   # denied for good; this is the reason
+//     allow 192.0.2.7
 //     deny 203.0.113.7 until=2026-01-02T03:04:05Z source=rule reason=20 malformed requests
 //     deny 198.51.100.0/22 until=never source=admin reason=
 
 package enum BanFile {
+    /// What a line may be, for whoever has written another.
+    package static let accepted = "a prefix like 203.0.113.0/24, `deny PREFIX until=TIME reason=TEXT`, `allow PREFIX`, or a comment behind `#`"
+
     package struct Line: Equatable, Sendable {
         package let number: Int
         package let message: String
@@ -36,15 +40,17 @@ package enum BanFile {
     private static func read(_ line: Substring, _ now: UInt64, _ list: inout BanList) -> String? {
         var rest = line.drop { $0 == " " || $0 == "\t" }
         if rest.isEmpty || rest.first == "#" { return nil }
-        let verb = word(&rest)
-        guard verb == "deny" || verb == "allow" else { return "'\(verb)' is neither deny nor allow" }
+        var verb = rest.prefix { $0 != " " && $0 != "\t" }
+        if verb == "deny" || verb == "allow" { verb = word(&rest) } else if verb.contains(where: { $0 == "." || $0 == ":" }) { verb = "deny" } else {
+            return "'\(verb)' is neither deny, allow nor a prefix"
+        }
         let prefix: Prefix
         switch Prefix.strict(String(word(&rest))) {
         case .success(let found): prefix = found
         case .failure(let error): return error.description
         }
         if verb == "allow" {
-            guard rest.isEmpty else { return "'\(rest)' behind allow \(prefix)" }
+            guard rest.isEmpty || rest.first == "#" else { return "'\(rest)' behind allow \(prefix)" }
             if !list.allowed.contains(prefix) { list.allowed.append(prefix) }
             return nil
         }
@@ -59,6 +65,10 @@ package enum BanFile {
         while !rest.isEmpty {
             if rest.hasPrefix("reason=") {
                 reason = String(rest.dropFirst("reason=".count))
+                break
+            }
+            if rest.first == "#" {
+                reason = String(rest.drop { $0 == "#" })
                 break
             }
             let option = word(&rest)

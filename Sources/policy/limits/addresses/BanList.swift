@@ -68,6 +68,16 @@ package struct BanList: Sendable {
         return .added
     }
 
+    /// The same with room for more.
+    package func widened() -> BanList {
+        var wide = BanList(allowed: allowed)
+        wide.entries = entries
+        return wide
+    }
+
+    /// The ban of this very prefix, over or not.
+    package subscript(_ prefix: Prefix) -> BanEntry? { entries[prefix] }
+
     package mutating func remove(_ prefix: Prefix) -> BanEntry? { entries.removeValue(forKey: prefix) }
 
     /// Forgets bans whose time has passed.
@@ -85,6 +95,12 @@ package struct BanList: Sendable {
 
     /// For the loops. Takes tens of ms for 100,000 bans: not on a loop.
     package func snapshot(now: UInt64) -> BanSnapshot { BanSnapshot(list(now: now), allowed: allowed) }
+
+    /// Bans that hold of either list; of two for one prefix the longer. As `list`, in no order.
+    package func merged(with other: BanList, now: UInt64) -> [BanEntry] {
+        let mine = entries.values.filter { $0.until > now && (other.entries[$0.prefix]?.until ?? 0) <= $0.until }
+        return mine + other.entries.values.filter { $0.until > now && (entries[$0.prefix]?.until ?? 0) < $0.until }
+    }
 }
 
 /// What loops ask: immutable, any thread.

@@ -1,7 +1,5 @@
-// Who misbehaves: denials, 4xx, malformed requests counted for each client, and the ban that follows. One table per loop, its thread; the loop sends a ban to the owner of the BanList, who tells all loops.
-//
-// So a client is found out by what it does on one loop: who spreads over n loops is let be until it has done n times as much at most. Counting over all loops would put a shared cache line on the
-// path of every error for no gain: floods are found out on each loop within moments.
+// Who misbehaves: denials, 4xx, malformed requests counted for each client, and the ban that follows. One table per rule, under its owner's lock: the gateway counts over all loops by a SharedRateTable, without locks,
+// and comes here with a whole ban's worth of offences (`weight`), for how long it is to be and whether there is one already.
 
 /// When a client is banned, and for how long. Times in ns.
 package struct BanRule: Hashable, Sendable {
@@ -38,7 +36,7 @@ package struct BanRule: Hashable, Sendable {
     }
 }
 
-/// Offences of the clients of one loop, in fixed memory. No allocation after `init`.
+/// Offences and bans of clients, in fixed memory. No allocation after `init`.
 @safe
 package struct OffenceTable: ~Copyable {
     package struct Ban: Equatable, Sendable {
@@ -60,7 +58,7 @@ package struct OffenceTable: ~Copyable {
     }
 
     private static var ways: Int { 4 }
-    /// A million clients: 32 MiB for each loop.
+    /// A million clients: 32 MiB.
     package static var clientsMax: Int { 1 << 20 }
 
     private let rule: BanRule

@@ -38,6 +38,8 @@ package struct RedisClient: ~Copyable {
         /// Login and database are accepted.
         case ready
         case decided(token: UInt64, RateDecision)
+        /// Of `eval`: the string that it answered, as a range of the call's input; empty for what is no string.
+        case answered(token: UInt64, Range<Int>)
         case failed(token: UInt64, Failure)
         /// Close the connection, then `disconnected`.
         case broken(Breakage)
@@ -131,6 +133,31 @@ package struct RedisClient: ~Copyable {
         return .sent
     }
 
+    /// Runs a script that answers a string. The answer comes as an event with this token. For what is rare: the whole script is sent each time.
+    ///
+    /// - Parameters:
+    ///   - keys: how many of the words are keys; they come first.
+    ///   - sink: with `evalBytes` of room.
+    package mutating func eval(_ script: StaticString, keys: Int, words: [[UInt8]], token: UInt64, now: UInt64, to sink: inout ByteSink) -> Admission {
+        guard isOpen else { return .closed }
+        guard !inFlight.isFull else { return .full }
+        guard sink.remaining >= Self.evalBytes(script, words), !sink.isTruncated else { return .noRoom }
+        RESPEncoder.begin(parts: 3 + words.count, to: &sink)
+        RESPEncoder.part("EVAL", to: &sink)
+        RESPEncoder.part(script, to: &sink)
+        RESPEncoder.part(UInt64(clamping: keys), to: &sink)
+        for word in words { RESPEncoder.part(word.span, to: &sink) }
+        var pending = PendingReply(kind: .words, deadline: now &+ timeout)
+        pending.token = token
+        inFlight.append(pending)
+        return .sent
+    }
+
+    /// Most bytes that `eval` writes.
+    package static func evalBytes(_ script: StaticString, _ words: [[UInt8]]) -> Int {
+        words.reduce(script.utf8CodeUnitCount + 64) { $0 + $1.count } + (3 + words.count) * RESPEncoder.partOverheadMax
+    }
+
     /// When `expire` has something to do; `.max`: never.
     package var nextDeadline: UInt64 { inFlight.nextDeadline }
 
@@ -161,10 +188,12 @@ package struct RedisClient: ~Copyable {
             case .needMore: return (.needMore, at)
             case .malformed(let fault): return (fail(.malformed(fault)), at)
             case .token(let token, let isLast, let consumed):
+                var text = 0..<0
+                if reply.isEmpty, case .bulk(let range) = token { text = at + range.lowerBound..<at + range.upperBound }
                 note(token, rest)
                 at += consumed
                 guard isLast else { continue }
-                if let event = finish(&sink) { return (event, at) }
+                if let event = finish(text, &sink) { return (event, at) }
             }
         }
     }
@@ -183,7 +212,7 @@ package struct RedisClient: ~Copyable {
     }
 
     /// A reply is complete.
-    private mutating func finish(_ sink: inout ByteSink) -> Event? {
+    private mutating func finish(_ text: Range<Int>, _ sink: inout ByteSink) -> Event? {
         let reply = reply
         self.reply = RedisReply()
         if reply.isPush { return nil }
@@ -192,6 +221,9 @@ package struct RedisClient: ~Copyable {
         switch pending.kind {
         case .login: return finishLogin(reply)
         case .script, .wholeScript: return finishScript(reply, pending, &sink)
+        case .words:
+            guard pending.isAwaited else { return nil }
+            return reply.isError ? .failed(token: pending.token, .refused) : .answered(token: pending.token, text)
         }
     }
 

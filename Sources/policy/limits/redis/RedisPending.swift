@@ -44,7 +44,7 @@ package struct RedisLogin: Sendable {
 
 /// A request in flight, with what is needed to say it again.
 struct PendingReply: BitwiseCopyable {
-    enum Kind: UInt8 { case login, script, wholeScript }
+    enum Kind: UInt8 { case login, script, wholeScript, words }
 
     var kind: Kind
     /// No: its caller was told that time is up.

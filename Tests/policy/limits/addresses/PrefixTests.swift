@@ -163,9 +163,33 @@ struct BanTests {
             """
         let problems = BanFile.read(text, now: 1, into: &list)
         #expect(problems.map(\.number) == [3, 4, 5, 6, 7, 8, 9, 12])
+        #expect(problems[1].message == "'drop' is neither deny, allow nor a prefix")
         #expect(problems.first?.message == "10.0.0.0/33: the prefix length is 0 to 32 for IPv4")
         #expect(problems[4].message == "source: 'me' is none of config, admin, file, redis, rule")
         #expect(list.list(now: 1).map(\.reason) == ["x", ""])
+    }
+
+    @Test("a prefix alone is denied for good, and a comment is its reason")
+    func bareLines() {
+        var list = BanList()
+        let text = "192.0.2.0/24\n  2001:db8::/32  # a botnet\nallow 192.0.2.7 # ours\ndeny 10.0.0.1 until=never # by hand\n192.0.2.9 until=1970-01-01T00:00:10Z\n192.0.2.300\n10.0.0.1/8"
+        let problems = BanFile.read(text, now: 1, into: &list)
+        #expect(problems.map(\.number) == [6, 7])
+        #expect(problems.map(\.message) == ["192.0.2.300: '192.0.2.300' is not an IP address", "10.0.0.1/8: bits behind the prefix length are set: the network is 10.0.0.0/8, the address alone is 10.0.0.1"])
+        #expect(list.list(now: 1).map { "\($0.prefix) \($0.reason) \($0.isPermanent)" } == ["10.0.0.1 by hand true", "192.0.2.0/24  true", "192.0.2.9  false", "2001:db8::/32 a botnet true"])
+        #expect(list.allowed.map(\.description) == ["192.0.2.7"])
+    }
+
+    @Test("two lists are one, with the longer ban of a prefix that is in both")
+    func merging() {
+        let (one, two, three) = (try! Prefix.strict("192.0.2.1").get(), try! Prefix.strict("192.0.2.2").get(), try! Prefix.strict("192.0.2.3").get())
+        var (file, live) = (BanList(), BanList())
+        for (prefix, until) in [(one, 10), (two, 30), (three, 5)] as [(Prefix, UInt64)] { _ = file.add(BanEntry(prefix, until: until, source: .file), now: 0) }
+        for (prefix, until) in [(one, 20), (two, 20)] as [(Prefix, UInt64)] { _ = live.add(BanEntry(prefix, until: until, source: .admin), now: 0) }
+        func text(_ entries: [BanEntry]) -> Set<String> { Set(entries.map { "\($0.prefix) \($0.until) \($0.source)" }) }
+        #expect(text(file.merged(with: live, now: 5)) == ["192.0.2.1 20 admin", "192.0.2.2 30 file"])
+        #expect(text(live.merged(with: file, now: 5)) == ["192.0.2.1 20 admin", "192.0.2.2 30 file"])
+        #expect(file[three]?.until == 5 && file[one]?.source == .file && live[three] == nil)
     }
 
     @Test("times are those of the calendar")

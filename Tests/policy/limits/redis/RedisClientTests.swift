@@ -22,6 +22,12 @@ final class RedisHarness {
         return admission
     }
 
+    func eval(_ words: [[UInt8]], token: UInt64, now: UInt64 = 0) -> RedisClient.Admission {
+        let (admission, said) = write { $0.eval("return 'x'", keys: 1, words: words, token: token, now: now, to: &$1) }
+        output += said
+        return admission
+    }
+
     /// The events of `bytes`, which come in steps.
     func receive(_ bytes: [UInt8], step: Int = .max / 2) -> [RedisClient.Event] {
         var events: [RedisClient.Event] = []
@@ -41,6 +47,13 @@ final class RedisHarness {
             }
         }
         return events
+    }
+
+    /// One call, with the same bytes from where the last has ended.
+    func pass(_ bytes: [UInt8]) -> (RedisClient.Event, Int) {
+        let (result, said) = write { client, sink in exactly(bytes) { input in client.receive(input, to: &sink) } }
+        output += said
+        return result
     }
 
     func receive(_ text: String, step: Int = .max / 2) -> [RedisClient.Event] { receive(Array(text.utf8), step: step) }
@@ -72,6 +85,35 @@ struct RedisClientTests {
     private let policy = RatePolicy(tokens: 10, per: second, burst: 5)!
     private static let allowed = RateDecision(isAllowed: true, isCounted: true, limit: 5, remaining: 4, resetAfter: 100_000_000, retryAfter: 0)
     private static let refused = RateDecision(isAllowed: false, isCounted: true, limit: 5, remaining: 0, resetAfter: 500_000_000, retryAfter: 50_000_000)
+
+    @Test("runs scripts that answer a string, between other requests", arguments: [1, 2, 5, 1000])
+    func strings(step: Int) throws {
+        let redis = RedisHarness()
+        #expect(redis.eval([], token: 1) == .closed)
+        redis.connect()
+        #expect(redis.eval([Array("k".utf8), Array("two words".utf8)], token: 1) == .sent)
+        #expect(redis.said == "*5\r\n$4\r\nEVAL\r\n$10\r\nreturn 'x'\r\n$1\r\n1\r\n$1\r\nk\r\n$9\r\ntwo words\r\n")
+        redis.ask("k", policy, token: 2)
+        for token in 3...6 { #expect(redis.eval([[0x6b]], token: UInt64(token)) == .sent) }
+        var texts: [String] = []
+        var at = 0
+        let answer = Array("$3\r\nabc\r\n*4\r\n:1\r\n:4\r\n:100000\r\n:0\r\n$0\r\n\r\n:7\r\n-ERR no\r\n*1\r\n$1\r\ny\r\n".utf8)
+        // Ranges are of the input of their call, which begins behind what was used.
+        var used = 0
+        while at < answer.count {
+            at = min(answer.count, at + step)
+            reading: while true {
+                let (event, consumed) = redis.pass(Array(answer[used..<at]))
+                defer { used += consumed }
+                switch event {
+                case .answered(let token, let range): texts.append("\(token) \(String(decoding: answer[used + range.lowerBound..<used + range.upperBound], as: UTF8.self))")
+                case .needMore: break reading
+                default: texts.append("\(event)")
+                }
+            }
+        }
+        #expect(texts == ["1 abc", "\(RedisClient.Event.decided(token: 2, Self.allowed))", "3 ", "4 ", "\(RedisClient.Event.failed(token: 5, .refused))", "6 "])
+    }
 
     @Test("says who it is, and matches replies to requests in their order", arguments: [1, 2, 3, 7, 1000])
     func order(step: Int) throws {
