@@ -142,7 +142,7 @@ import TestSupport
         try site.write("gateway.yaml", """
             listen: [{ address: "127.0.0.1:8080" }]
             routes: [{ name: a, match: { path: /a }, proxy: { upstream: u, path: "/b" } }]
-            upstreams: { u: { servers: ["127.0.0.1:1"], resolve: "${RESOLVE_OF_A_TEST:-5s}" } }
+            upstreams: { u: { servers: ["127.0.0.1:1"], proxy-protocol: "${PROTOCOL_OF_A_TEST:-v2}" } }
             """)
         try site.write("api.json", #"{"openapi":"3.1.0","paths":{"/a":{"get":{}},"/c":{"get":{}}}}"#)
         let config = ["--config", site.path + "/gateway.yaml"]
