@@ -112,6 +112,8 @@ struct PhaseMeter: ~Copyable {
     }
 
     /// All work of a turn is done, and so is the kernel's, which took `kernelNs` of the thread's CPU time.
+    // Inlined: a closure that is passed on would be a reference to count.
+    @inline(__always)
     mutating func turnEnds(kernelNs: UInt64, _ ticks: UInt64, _ nanoseconds: (UInt64) -> UInt64) {
         unsafe isSampling = false
         for index in unsafe 0..<handledCount { unsafe send.record(nanoseconds(ticks &- handledAt[index])) }
@@ -142,6 +144,8 @@ struct PhaseMeter: ~Copyable {
     }
 
     /// Nanoseconds by layer of the turn that has just ended, and its requests.
+    // Inlined: a closure that is passed on would be a reference to count.
+    @inline(__always)
     borrowing func lastTurn(_ nanoseconds: (UInt64) -> UInt64) -> (layers: InlineArray<9, UInt64>, requests: UInt64) {
         var layers = InlineArray<9, UInt64>(repeating: 0)
         for layer in 0..<9 {
