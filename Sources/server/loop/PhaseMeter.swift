@@ -127,6 +127,7 @@ struct PhaseMeter: ~Copyable {
     }
 
     /// A head is parsed.
+    @inline(__always)
     mutating func parsed(_ ticks: UInt64, _ nanoseconds: (UInt64) -> UInt64) {
         unsafe mark(.parse, ticks)
         unsafe queue.record(nanoseconds(ticks &- began))
@@ -134,6 +135,7 @@ struct PhaseMeter: ~Copyable {
     }
 
     /// A handler's call has returned.
+    @inline(__always)
     mutating func handled(_ ticks: UInt64, _ nanoseconds: (UInt64) -> UInt64) {
         unsafe requests &+= 1
         unsafe handler.record(nanoseconds(ticks &- last))
